@@ -1,0 +1,86 @@
+package router
+
+import (
+	"sync"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// PresenceState is what a session's presence traffic leaves behind. Sessions
+// embed it; the roster service is the one that changes it.
+type PresenceState struct {
+	mu         sync.Mutex
+	last       stanza.Stanza
+	priority   int8
+	available  bool
+	interested bool
+	directed   map[jid.JID]struct{}
+}
+
+// Presence returns the last broadcast presence; ok is false until there is one
+// and after unavailable.
+func (p *PresenceState) Presence() (last stanza.Stanza, priority int8, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last, p.priority, p.available
+}
+
+// SetPresence records a broadcast presence and returns whether the session was
+// available before.
+func (p *PresenceState) SetPresence(st stanza.Stanza, priority int8, available bool) (was bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was = p.available
+	p.last, p.priority, p.available = st, priority, available
+	return was
+}
+
+// Interested reports whether the session has asked for its roster.
+func (p *PresenceState) Interested() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.interested
+}
+
+// SetInterested records that the session has asked for its roster.
+func (p *PresenceState) SetInterested() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.interested = true
+}
+
+// Directed records that the session has sent available presence to j, or
+// (available false) taken it back (RFC 6121 §4.6).
+func (p *PresenceState) Directed(j jid.JID, available bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !available {
+		delete(p.directed, j)
+		return
+	}
+	if p.directed == nil {
+		p.directed = make(map[jid.JID]struct{})
+	}
+	p.directed[j] = struct{}{}
+}
+
+// HasDirected reports whether j has the session's directed presence.
+func (p *PresenceState) HasDirected(j jid.JID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.directed[j]
+	return ok
+}
+
+// TakeDirected returns everybody with directed presence and forgets them.
+func (p *PresenceState) TakeDirected() []jid.JID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]jid.JID, 0, len(p.directed))
+	for j := range p.directed {
+		list = append(list, j)
+	}
+	p.directed = nil
+	return list
+}

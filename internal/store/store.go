@@ -1,0 +1,94 @@
+// Package store holds the records and errors that internal services share with
+// the storage engines. It has no SQL and no interfaces: each service declares
+// the interface it needs.
+package store
+
+import (
+	"errors"
+	"time"
+
+	"github.com/muster-im/muster/jid"
+)
+
+// Errors that storage engines return, wrapped.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrConflict = errors.New("already exists")
+)
+
+// Account is a local user with the keys that authenticate him. No password is
+// stored.
+type Account struct {
+	JID     jid.JID // bare
+	Keys    []SCRAMKeys
+	Created time.Time
+}
+
+// SCRAMKeys authenticate one account by one hash (RFC 5802 §3).
+type SCRAMKeys struct {
+	Hash       string // "SHA-1", "SHA-256"
+	Salt       []byte
+	Iterations int
+	StoredKey  []byte
+	ServerKey  []byte
+}
+
+// Subscription is a roster item's state (RFC 6121 §2.1.2.5).
+type Subscription string
+
+// The subscription states.
+const (
+	SubNone Subscription = "none"
+	SubTo   Subscription = "to"
+	SubFrom Subscription = "from"
+	SubBoth Subscription = "both"
+)
+
+// RosterItem is one contact of one account, or a subscription request that
+// waits for an answer and is not shown (PendingIn with InRoster false).
+type RosterItem struct {
+	Contact      jid.JID // bare
+	Name         string
+	Groups       []string
+	Subscription Subscription
+	PendingOut   bool   // ask='subscribe'
+	PendingIn    bool   // the contact's request awaits our answer
+	Approved     bool   // pre-approved (RFC 6121 §3.4)
+	InRoster     bool   // false: known only for PendingIn or Approved state
+	Request      []byte // the pending subscribe stanza as XML, with its extensions
+	Version      int64  // the roster's version when the item last changed
+	Removed      bool   // a tombstone, kept for roster versioning
+}
+
+// OfflineMessage waits for its recipient.
+type OfflineMessage struct {
+	ID     int64   // set by the engine; rises in order of arrival
+	To     jid.JID // bare
+	Time   time.Time
+	Stanza []byte // XML, without delay element
+}
+
+// ArchiveRow is one archived room message. Rows of a room are ordered by Seq,
+// which is the order in which they were appended.
+type ArchiveRow struct {
+	Seq     int64  // set by the engine
+	ID      string // the StanzaID, unique per room
+	Room    jid.JID
+	Time    time.Time
+	From    jid.JID // occupant JID
+	RealJID jid.JID // bare
+	Subject bool    // a subject change
+	Stanza  []byte  // XML of the message as broadcast, without to
+}
+
+// ArchiveQuery selects rows of one room. The zero query is the oldest page.
+type ArchiveQuery struct {
+	Room       jid.JID
+	Start, End time.Time // inclusive; zero: open
+	With       jid.JID   // only rows from this real bare JID or occupant JID; zero: all
+	AfterID    string    // rows behind this one, exclusive; "" from the oldest
+	BeforeID   string    // rows before this one, exclusive; "" up to the newest
+	Newest     bool      // the last Limit rows of the selection, not the first
+	Subjects   bool      // only subject changes
+	Limit      int       // at most so many rows; 0 is an error
+}

@@ -1,0 +1,27 @@
+package stanza
+
+// Encoded is a stanza serialised once for any number of recipients: everything
+// but the value of its to attribute. It is immutable and may be shared by all
+// goroutines.
+type Encoded struct {
+	Stanza     Stanza // what was encoded; To is what Encode was given
+	head, tail []byte // `<message … to='` and `'>…</message>`
+}
+
+// Encode serialises st for delivery to one or many recipients.
+func Encode(st Stanza) *Encoded {
+	e := &Encoded{Stanza: st}
+	e.head, e.tail = appendParts(nil, st)
+	return e
+}
+
+// AppendTo appends the stanza addressed to to, which must be escaped for an
+// attribute already (see EscapeAttr).
+func (e *Encoded) AppendTo(dst []byte, to string) []byte {
+	dst = append(dst, e.head...)
+	dst = append(dst, to...)
+	return append(dst, e.tail...)
+}
+
+// Size is the number of bytes that AppendTo adds besides those of to.
+func (e *Encoded) Size() int { return len(e.head) + len(e.tail) }
