@@ -2,17 +2,36 @@
 // or refuse an event, a Notify only learns of it, a Decide answers a question.
 // Functions are added while a service is built and sealed before it starts, so
 // that running them takes no lock. Higher priority runs first, then order of
-// addition. A hook that is run with no function costs one comparison.
+// addition. A function that panics is caught: the run ends with a *Panic and
+// the caller decides what that costs. Nothing here allocates per event.
 package hook
 
 import (
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"slices"
 )
 
 // Handled is returned by a Filter function to swallow the event: nothing more
 // happens to it and its sender gets no answer from the service.
-var Handled = errors.New("handled") //nolint:errname,staticcheck // reads as a verdict: hook.Handled
+var Handled = errors.New("handled") //nolint:errname,revive,staticcheck // reads as a verdict: hook.Handled
+
+// Panic is the error of a run in which a function panicked.
+type Panic struct {
+	Name  string // of the function, as given to Add
+	Value any    // what it panicked with
+	Stack []byte
+}
+
+// Error names the function and the value.
+func (p *Panic) Error() string { return fmt.Sprintf("hook %s: panic: %v", p.Name, p.Value) }
+
+// An Observer learns which function runs, to time it. It may be nil.
+type Observer interface {
+	Enter(name string)
+	Leave(name string)
+}
 
 type entry[F any] struct {
 	name     string
@@ -43,34 +62,44 @@ func (l *list[F]) Seal() { l.sealed = true }
 // Len returns the number of functions.
 func (l *list[F]) Len() int { return len(l.entries) }
 
-// A Runner runs the named function of a hook, to time it and to catch its
-// panic; it returns what the function returned. A nil Runner just calls.
-type Runner func(name string, fn func() error) error
-
-func (run Runner) call(name string, fn func() error) error {
-	if run == nil {
-		return fn()
+// enter and leave wrap one call; leave must be deferred with the address of the
+// error result of the caller.
+func enter(o Observer, name string) {
+	if o != nil {
+		o.Enter(name)
 	}
-	return run(name, fn)
+}
+
+func leave(o Observer, name string, err *error) {
+	if o != nil {
+		o.Leave(name)
+	}
+	if v := recover(); v != nil {
+		*err = &Panic{Name: name, Value: v, Stack: debug.Stack()}
+	}
 }
 
 // Filter is a hook whose functions may change the event, refuse it with an
 // error (a *stanza.Error is what the sender sees) or swallow it with Handled.
-// The first function that returns an error ends the run.
 type Filter[E any] struct{ list[func(*E) error] }
 
 // Add adds fn under a name that logs and metrics show.
 func (h *Filter[E]) Add(name string, priority int, fn func(*E) error) { h.add(name, priority, fn) }
 
-// Run runs all functions in order until one returns an error.
-func (h *Filter[E]) Run(run Runner, ev *E) error {
+// Run runs the functions in order until one returns an error or panics.
+func (h *Filter[E]) Run(o Observer, ev *E) error {
 	for i := range h.entries {
-		e := &h.entries[i]
-		if err := run.call(e.name, func() error { return e.fn(ev) }); err != nil {
+		if err := callFilter(o, &h.entries[i], ev); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func callFilter[E any](o Observer, e *entry[func(*E) error], ev *E) (err error) {
+	enter(o, e.name)
+	defer leave(o, e.name, &err)
+	return e.fn(ev)
 }
 
 // Notify is a hook whose functions only learn of an event.
@@ -79,19 +108,23 @@ type Notify[E any] struct{ list[func(*E)] }
 // Add adds fn under a name that logs and metrics show.
 func (h *Notify[E]) Add(name string, priority int, fn func(*E)) { h.add(name, priority, fn) }
 
-// Run runs all functions in order. An error can only come from run itself (a
-// caught panic); the other functions run all the same and the first such error
-// is returned.
-func (h *Notify[E]) Run(run Runner, ev *E) error {
-	var first error
+// Run runs all functions in order. A function that panics does not keep the
+// others from running; the panics are joined in the result.
+func (h *Notify[E]) Run(o Observer, ev *E) error {
+	var errs []error
 	for i := range h.entries {
-		e := &h.entries[i]
-		err := run.call(e.name, func() error { e.fn(ev); return nil })
-		if first == nil {
-			first = err
+		if err := callNotify(o, &h.entries[i], ev); err != nil {
+			errs = append(errs, err)
 		}
 	}
-	return first
+	return errors.Join(errs...)
+}
+
+func callNotify[E any](o Observer, e *entry[func(*E)], ev *E) (err error) {
+	enter(o, e.name)
+	defer leave(o, e.name, &err)
+	e.fn(ev)
+	return nil
 }
 
 // Decide is a hook whose functions answer a question; the first that has an
@@ -103,13 +136,11 @@ func (h *Decide[E, R]) Add(name string, priority int, fn func(*E) (R, bool)) {
 	h.add(name, priority, fn)
 }
 
-// Run asks the functions in order and returns the first answer, or otherwise.
-func (h *Decide[E, R]) Run(run Runner, ev *E, otherwise R) (R, error) {
+// Run asks the functions in order and returns the first answer, or otherwise
+// if there is none. A panic ends the run.
+func (h *Decide[E, R]) Run(o Observer, ev *E, otherwise R) (R, error) {
 	for i := range h.entries {
-		e := &h.entries[i]
-		var answer R
-		var ok bool
-		err := run.call(e.name, func() error { answer, ok = e.fn(ev); return nil })
+		answer, ok, err := callDecide(o, &h.entries[i], ev)
 		if err != nil {
 			return otherwise, err
 		}
@@ -118,4 +149,11 @@ func (h *Decide[E, R]) Run(run Runner, ev *E, otherwise R) (R, error) {
 		}
 	}
 	return otherwise, nil
+}
+
+func callDecide[E, R any](o Observer, e *entry[func(*E) (R, bool)], ev *E) (answer R, ok bool, err error) {
+	enter(o, e.name)
+	defer leave(o, e.name, &err)
+	answer, ok = e.fn(ev)
+	return answer, ok, nil
 }

@@ -25,3 +25,11 @@ func (e *Encoded) AppendTo(dst []byte, to string) []byte {
 
 // Size is the number of bytes that AppendTo adds besides those of to.
 func (e *Encoded) Size() int { return len(e.head) + len(e.tail) }
+
+// Target takes the stanzas of one full JID. Deliver queues batch in order and
+// never waits; a target that is gone or too slow drops them, counts why and
+// ends itself. batch is not kept, its elements may be. It is safe for
+// concurrent use.
+type Target interface {
+	Deliver(batch []*Encoded)
+}

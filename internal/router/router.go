@@ -10,12 +10,8 @@ import (
 	"github.com/muster-im/muster/stanza"
 )
 
-// Target takes the stanzas of one full JID. Deliver queues batch in order and
-// never waits; a target that is gone or too slow drops them, counts why and
-// ends itself. batch is not kept.
-type Target interface {
-	Deliver(batch []*stanza.Encoded)
-}
+// Target takes the stanzas of one full JID.
+type Target = stanza.Target
 
 // Session is a bound client session as routing sees it.
 type Session interface {
