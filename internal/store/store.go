@@ -14,6 +14,8 @@ import (
 var (
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("already exists")
+	// ErrFull says that a limit of stored things is reached.
+	ErrFull = errors.New("full")
 )
 
 // Account is a local user with the keys that authenticate him. No password is
@@ -68,20 +70,21 @@ type OfflineMessage struct {
 	Stanza []byte // XML, without delay element
 }
 
-// ArchiveRow is one archived room message. Rows of a room are ordered by Seq,
-// which is the order in which they were appended.
+// ArchiveRow is one archived room message. Rows of a room are ordered by ID in
+// byte order; whoever makes the IDs lets them rise within a room.
 type ArchiveRow struct {
-	Seq     int64  // set by the engine
-	ID      string // the StanzaID, unique per room
-	Room    jid.JID
+	ID      string  // the StanzaID, unique in its room
+	Room    jid.JID // bare
 	Time    time.Time
-	From    jid.JID // occupant JID
+	From    jid.JID // occupant JID, or the room itself
 	RealJID jid.JID // bare
 	Subject bool    // a subject change
 	Stanza  []byte  // XML of the message as broadcast, without to
 }
 
-// ArchiveQuery selects rows of one room. The zero query is the oldest page.
+// ArchiveQuery selects rows of one room; a query without bounds is the oldest
+// page. Pages are in rising order of ID, those of Newest too. AfterID and
+// BeforeID need not exist.
 type ArchiveQuery struct {
 	Room       jid.JID
 	Start, End time.Time // inclusive; zero: open

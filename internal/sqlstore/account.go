@@ -1,0 +1,141 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/muster-im/muster/internal/store"
+	"github.com/muster-im/muster/jid"
+)
+
+// CreateAccount stores a new account, store.ErrConflict if there is one of
+// that name.
+func (db *DB) CreateAccount(ctx context.Context, a store.Account) error {
+	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
+		n, err := q.exec(ctx, `INSERT INTO accounts (domain, local, created) VALUES ($1, $2, $3)
+			ON CONFLICT (domain, local) DO NOTHING`, a.JID.Domain(), a.JID.Local(), micros(a.Created))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return store.ErrConflict
+		}
+		return insertKeys(ctx, q, a.JID, a.Keys)
+	})
+	if err != nil {
+		return fmt.Errorf("create account %s: %w", a.JID, clean(err))
+	}
+	return nil
+}
+
+func insertKeys(ctx context.Context, q querier, account jid.JID, keys []store.SCRAMKeys) error {
+	for _, k := range keys {
+		_, err := q.exec(ctx, `INSERT INTO account_keys (domain, local, hash, salt, iterations, stored_key, server_key)
+			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			account.Domain(), account.Local(), k.Hash, k.Salt, k.Iterations, k.StoredKey, k.ServerKey)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Account returns an account with its keys, store.ErrNotFound if there is none
+// of that name.
+func (db *DB) Account(ctx context.Context, account jid.JID) (store.Account, error) {
+	a := store.Account{JID: account.Bare()}
+	err := db.meta.view(ctx, func(ctx context.Context, q querier) error {
+		name := []any{account.Domain(), account.Local()}
+		var created int64
+		found, err := q.one(ctx, "SELECT created FROM accounts WHERE domain = $1 AND local = $2", name, &created)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return store.ErrNotFound
+		}
+		a.Created = stamp(created)
+		return q.each(ctx, `SELECT hash, salt, iterations, stored_key, server_key FROM account_keys
+			WHERE domain = $1 AND local = $2 ORDER BY hash`, name, func(rows *sql.Rows) error {
+			var k store.SCRAMKeys
+			err := rows.Scan(&k.Hash, &k.Salt, &k.Iterations, &k.StoredKey, &k.ServerKey)
+			a.Keys = append(a.Keys, k)
+			return err
+		})
+	})
+	if err != nil {
+		return store.Account{}, fmt.Errorf("load account %s: %w", account, clean(err))
+	}
+	return a, nil
+}
+
+// SetAccountKeys replaces all keys of an account, store.ErrNotFound if there
+// is no such account.
+func (db *DB) SetAccountKeys(ctx context.Context, account jid.JID, keys []store.SCRAMKeys) error {
+	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
+		// Changing nothing locks the account's row and says whether it is there.
+		n, err := q.exec(ctx, "UPDATE accounts SET created = created WHERE domain = $1 AND local = $2",
+			account.Domain(), account.Local())
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return store.ErrNotFound
+		}
+		if _, err := q.exec(ctx, "DELETE FROM account_keys WHERE domain = $1 AND local = $2",
+			account.Domain(), account.Local()); err != nil {
+			return err
+		}
+		return insertKeys(ctx, q, account, keys)
+	})
+	if err != nil {
+		return fmt.Errorf("set keys of account %s: %w", account, clean(err))
+	}
+	return nil
+}
+
+// DeleteAccount removes an account with its keys, its roster and the messages
+// that wait for it; store.ErrNotFound if there is no such account.
+func (db *DB) DeleteAccount(ctx context.Context, account jid.JID) error {
+	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
+		n, err := q.exec(ctx, "DELETE FROM accounts WHERE domain = $1 AND local = $2", account.Domain(), account.Local())
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return store.ErrNotFound
+		}
+		if err := deleteRoster(ctx, q, account); err != nil {
+			return err
+		}
+		_, err = q.exec(ctx, "DELETE FROM offline_messages WHERE recipient = $1", text(account.Bare()))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete account %s: %w", account, clean(err))
+	}
+	return nil
+}
+
+// Accounts returns at most limit accounts of domain, without their keys,
+// ordered by local part in byte order, behind the local part after ("" for the
+// first page).
+func (db *DB) Accounts(ctx context.Context, domain, after string, limit int) ([]store.Account, error) {
+	var page []store.Account
+	err := db.meta.each(ctx, `SELECT local, created FROM accounts WHERE domain = $1 AND local > $2
+		ORDER BY local LIMIT $3`, []any{domain, after, limit}, func(rows *sql.Rows) error {
+		var local string
+		var created int64
+		if err := rows.Scan(&local, &created); err != nil {
+			return err
+		}
+		j, err := jid.New(local, domain, "")
+		page = append(page, store.Account{JID: j, Created: stamp(created)})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list accounts of %s: %w", domain, clean(err))
+	}
+	return page, nil
+}

@@ -1,0 +1,274 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+
+	"github.com/muster-im/muster/internal/store"
+	"github.com/muster-im/muster/jid"
+)
+
+// AppendArchive stores rows, all or none of them. A row whose ID its room has
+// already, with another content, is store.ErrConflict on PostgreSQL and some
+// error on SQLite.
+func (db *DB) AppendArchive(ctx context.Context, rows []store.ArchiveRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	var err error
+	if db.archive.dialect == postgres {
+		err = db.archive.update(ctx, func(ctx context.Context, q querier) error { return appendPostgres(ctx, q, rows) })
+	} else {
+		err = db.appendSQLite(ctx, rows)
+	}
+	if err != nil {
+		return fmt.Errorf("append %d messages to archive: %w", len(rows), clean(err))
+	}
+	return nil
+}
+
+// appendPostgres stores rows with one statement, whatever their number. A
+// commit can succeed and its answer be lost, so rows that are there already are
+// no error if they are the same.
+func appendPostgres(ctx context.Context, q querier, rows []store.ArchiveRow) error {
+	ids, err := claimRoomIDs(ctx, q, rows)
+	if err != nil {
+		return err
+	}
+	n := len(rows)
+	rooms, names, times := make([]int64, n), make([]string, n), make([]int64, n)
+	nicks, real, subjects, stanzas := make([]string, n), make([]string, n), make([]bool, n), make([][]byte, n)
+	for i := range rows {
+		r := &rows[i]
+		rooms[i], names[i], times[i] = ids[r.Room], r.ID, micros(r.Time)
+		nicks[i], real[i], subjects[i], stanzas[i] = r.From.Resource(), text(r.RealJID), r.Subject, r.Stanza
+	}
+	stored, err := q.exec(ctx, `INSERT INTO archive (room, id, time, nick, real_jid, subject, stanza)
+		SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::boolean[], $7::bytea[])
+		ON CONFLICT (room, id) DO NOTHING`, rooms, names, times, nicks, real, subjects, stanzas)
+	if err != nil || stored == int64(n) {
+		return err
+	}
+	var same int
+	if _, err := q.one(ctx, `SELECT count(*) FROM archive AS a
+		JOIN unnest($1::bigint[], $2::text[], $3::bytea[]) AS b (room, id, stanza)
+		ON a.room = b.room AND a.id = b.id AND a.stanza = b.stanza`, []any{rooms, names, stanzas}, &same); err != nil {
+		return err
+	}
+	if same != n {
+		return store.ErrConflict
+	}
+	return nil
+}
+
+// claimRoomIDs returns the ids of the rooms of rows, and keeps their archives
+// from being dropped until the transaction ends.
+func claimRoomIDs(ctx context.Context, q querier, rows []store.ArchiveRow) (map[jid.JID]int64, error) {
+	ids := make(map[jid.JID]int64)
+	var names []string
+	for i := range rows {
+		if _, ok := ids[rows[i].Room]; !ok {
+			ids[rows[i].Room] = 0
+			names = append(names, text(rows[i].Room))
+		}
+	}
+	slices.Sort(names) // always the same order: two servers then cannot wait for each other
+	for {
+		found := 0
+		err := q.each(ctx, "SELECT id, room FROM archive_rooms WHERE room = ANY($1::text[]) ORDER BY room FOR KEY SHARE",
+			[]any{names}, func(rows *sql.Rows) error {
+				var id int64
+				var room jid.JID
+				err := rows.Scan(&id, address{&room})
+				ids[room] = id
+				found++
+				return err
+			})
+		if err != nil || found == len(names) {
+			return ids, err
+		}
+		if _, err := q.exec(ctx, `INSERT INTO archive_rooms (room) SELECT unnest($1::text[])
+			ON CONFLICT (room) DO NOTHING`, names); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Pages of the archive, by direction and by whether only subject changes are
+// wanted, which have an index of their own.
+const (
+	pageQuery = `SELECT id, time, nick, real_jid, subject, stanza FROM archive
+		WHERE room = (SELECT id FROM archive_rooms WHERE room = $1) AND id > $2 AND id < $3
+			AND time >= $4 AND time <= $5
+			AND ($6 = 0 OR ($6 = 1 AND nick = $7) OR ($6 = 2 AND real_jid = $7))`
+	pageSubjects = " AND subject"
+	pageOldest   = " ORDER BY id LIMIT $8"
+	pageNewest   = " ORDER BY id DESC LIMIT $8"
+)
+
+// Whom pageQuery's $6 compares with $7.
+const (
+	withAnybody = iota
+	withNick
+	withRealJID
+)
+
+// lastID sorts behind every ID.
+const lastID = "\U0010FFFF"
+
+// ArchivePage returns the rows that q selects, in rising order of ID.
+func (db *DB) ArchivePage(ctx context.Context, q store.ArchiveQuery) ([]store.ArchiveRow, error) {
+	if q.Limit <= 0 {
+		return nil, fmt.Errorf("query archive of %s: limit is %d", q.Room, q.Limit)
+	}
+	room := q.Room.Bare()
+	query, args := pageStatement(room, &q)
+	var page []store.ArchiveRow
+	err := db.archive.each(ctx, query, args, func(rows *sql.Rows) error {
+		r := store.ArchiveRow{Room: room, From: room}
+		var at int64
+		var nick string
+		err := rows.Scan(&r.ID, &at, &nick, address{&r.RealJID}, &r.Subject, &r.Stanza)
+		if err != nil {
+			return err
+		}
+		r.Time = stamp(at)
+		if nick != "" {
+			if r.From, err = jid.New(room.Local(), room.Domain(), nick); err != nil {
+				return err
+			}
+		}
+		page = append(page, r)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("query archive of %s: %w", q.Room, clean(err))
+	}
+	if q.Newest {
+		slices.Reverse(page)
+	}
+	return page, nil
+}
+
+// pageStatement is the statement for q with its arguments.
+func pageStatement(room jid.JID, q *store.ArchiveQuery) (query string, args []any) {
+	before, start, end := q.BeforeID, int64(math.MinInt64), int64(math.MaxInt64)
+	if before == "" {
+		before = lastID
+	}
+	if !q.Start.IsZero() {
+		start = micros(q.Start)
+	}
+	if !q.End.IsZero() {
+		end = micros(q.End)
+	}
+	kind, with := withAnybody, ""
+	switch {
+	case q.With.IsZero():
+	case q.With.Bare() == room:
+		kind, with = withNick, q.With.Resource()
+	default:
+		kind, with = withRealJID, text(q.With)
+	}
+	query = pageQuery
+	if q.Subjects {
+		query += pageSubjects
+	}
+	if q.Newest {
+		query += pageNewest
+	} else {
+		query += pageOldest
+	}
+	return query, []any{text(room), q.AfterID, before, start, end, kind, with, q.Limit}
+}
+
+// DeleteArchiveRows removes those of rows that are stored with the content they
+// have here.
+func (db *DB) DeleteArchiveRows(ctx context.Context, rows []store.ArchiveRow) error {
+	err := db.archive.update(ctx, func(ctx context.Context, q querier) error {
+		for i := range rows {
+			if _, err := q.exec(ctx, `DELETE FROM archive
+				WHERE room = (SELECT id FROM archive_rooms WHERE room = $1) AND id = $2 AND stanza = $3`,
+				text(rows[i].Room), rows[i].ID, rows[i].Stanza); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("delete %d messages from archive: %w", len(rows), clean(err))
+	}
+	return nil
+}
+
+// DeleteArchive removes all messages of a room. They are gone for every reader
+// at once and from the disk some time later.
+func (db *DB) DeleteArchive(ctx context.Context, room jid.JID) error {
+	room = room.Bare()
+	err := db.archive.update(ctx, func(ctx context.Context, q querier) error {
+		var id int64
+		found, err := q.one(ctx, "DELETE FROM archive_rooms WHERE room = $1 RETURNING id", []any{text(room)}, &id)
+		if err != nil || !found {
+			return err
+		}
+		if _, err := q.exec(ctx, "INSERT INTO archive_dropped (id) VALUES ($1)", id); err != nil {
+			return err
+		}
+		db.rooms.forget(room) // nobody else writes until we commit
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("delete archive of %s: %w", room, clean(err))
+	}
+	select {
+	case db.purge <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// purgeStep is how many rows of a dropped archive one transaction removes: few
+// enough that a commit of new messages hardly waits for it.
+const purgeStep = 200
+
+// purgeArchives removes dropped archives from the disk, when asked to.
+func (db *DB) purgeArchives(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-db.purge:
+		}
+		for more := true; more; {
+			var err error
+			if more, err = db.purgeArchive(ctx); err != nil && ctx.Err() == nil {
+				db.log.LogAttrs(ctx, slog.LevelError, "remove dropped archive", slog.Any("err", err))
+				more = false // tried again after the next deletion or start
+			}
+		}
+	}
+}
+
+// purgeArchive removes some rows of one dropped archive and reports whether
+// there may be more.
+func (db *DB) purgeArchive(ctx context.Context) (more bool, err error) {
+	err = db.archive.update(ctx, func(ctx context.Context, q querier) error {
+		var id int64
+		more, err = q.one(ctx, "SELECT id FROM archive_dropped ORDER BY id LIMIT 1", nil, &id)
+		if err != nil || !more {
+			return err
+		}
+		n, err := q.exec(ctx, `DELETE FROM archive WHERE room = $1 AND id IN
+			(SELECT id FROM archive WHERE room = $1 LIMIT $2)`, id, purgeStep)
+		if err != nil || n == purgeStep {
+			return err
+		}
+		_, err = q.exec(ctx, "DELETE FROM archive_dropped WHERE id = $1", id)
+		return err
+	})
+	return more, err
+}

@@ -1,0 +1,302 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/muster-im/muster/internal/store"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
+)
+
+// dialect is a kind of SQL, for the few queries that need to know.
+type dialect uint8
+
+const (
+	sqlite dialect = iota
+	postgres
+)
+
+func (d dialect) String() string {
+	if d == postgres {
+		return "postgres"
+	}
+	return "sqlite"
+}
+
+// database is one SQLite file or one pool of connections to PostgreSQL.
+type database struct {
+	// Set at construction.
+	dialect  dialect
+	name     string // the component: what its migrations are called
+	path     string // SQLite's file
+	writer   *sql.DB
+	reader   *sql.DB            // the same as writer for PostgreSQL
+	written  func()             // tells SQLite's checkpointer of a commit; may be nil
+	failures prometheus.Counter // may be nil
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	prepared map[statementKey]*sql.Stmt // SQLite's statements, prepared once
+}
+
+type statementKey struct {
+	pool *sql.DB
+	text string
+}
+
+// querier runs statements, either in a transaction or, without one, each for
+// itself on the readers.
+type querier struct {
+	d  *database
+	tx *sql.Tx // nil: no transaction
+	on *sql.DB // the pool that the statements run on
+}
+
+// statement returns text as a prepared statement, nil where the driver keeps
+// prepared statements itself: pgx does, or leaves it where a pooler would
+// break it (default_query_exec_mode).
+func (q querier) statement(ctx context.Context, text string) (*sql.Stmt, error) {
+	if q.d.dialect != sqlite {
+		return nil, nil
+	}
+	st, err := q.d.prepare(ctx, q.on, text)
+	if err != nil || q.tx == nil {
+		return st, err
+	}
+	return q.tx.StmtContext(ctx, st), nil
+}
+
+func (d *database) prepare(ctx context.Context, pool *sql.DB, text string) (*sql.Stmt, error) {
+	key := statementKey{pool, text}
+	d.mu.Lock()
+	st := d.prepared[key]
+	d.mu.Unlock()
+	if st != nil {
+		return st, nil
+	}
+	st, err := pool.PrepareContext(ctx, text) // not under mu: it may wait for a connection
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if other := d.prepared[key]; other != nil {
+		return other, st.Close()
+	}
+	d.prepared[key] = st
+	return st, nil
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (q querier) exec(ctx context.Context, text string, args ...any) (int64, error) {
+	st, err := q.statement(ctx, text)
+	if err != nil {
+		return 0, err
+	}
+	var res sql.Result
+	switch {
+	case st != nil:
+		res, err = st.ExecContext(ctx, args...)
+	case q.tx != nil:
+		res, err = q.tx.ExecContext(ctx, text, args...)
+	default:
+		res, err = q.on.ExecContext(ctx, text, args...)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// each runs a query and calls scan for each row.
+func (q querier) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
+	st, err := q.statement(ctx, text)
+	if err != nil {
+		return err
+	}
+	var rows *sql.Rows
+	switch {
+	case st != nil:
+		rows, err = st.QueryContext(ctx, args...)
+	case q.tx != nil:
+		rows, err = q.tx.QueryContext(ctx, text, args...)
+	default:
+		rows, err = q.on.QueryContext(ctx, text, args...)
+	}
+	if err != nil {
+		return err
+	}
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+	}
+	return errors.Join(rows.Err(), rows.Close())
+}
+
+// one runs a query for at most one row and reports whether there was one.
+func (q querier) one(ctx context.Context, text string, args []any, dest ...any) (bool, error) {
+	found := false
+	err := q.each(ctx, text, args, func(rows *sql.Rows) error {
+		found = true
+		return rows.Scan(dest...)
+	})
+	return found, err
+}
+
+// read returns a querier for single queries outside transactions.
+func (d *database) read() querier { return querier{d: d, on: d.reader} }
+
+func (d *database) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
+	return d.count(d.read().each(ctx, text, args, scan))
+}
+
+func (d *database) one(ctx context.Context, text string, args []any, dest ...any) (bool, error) {
+	found, err := d.read().one(ctx, text, args, dest...)
+	return found, d.count(err)
+}
+
+// view runs f on one unchanging state of the database.
+func (d *database) view(ctx context.Context, f func(context.Context, querier) error) error {
+	opts := &sql.TxOptions{ReadOnly: true}
+	if d.dialect == postgres {
+		opts.Isolation = sql.LevelRepeatableRead // SQLite knows nothing less
+	}
+	tx, err := d.reader.BeginTx(ctx, opts)
+	if err != nil {
+		return d.count(err)
+	}
+	err = f(ctx, querier{d: d, tx: tx, on: d.reader})
+	rollback(tx)
+	return d.count(err)
+}
+
+// update runs f in a transaction that writes, and commits it if f returns nil.
+func (d *database) update(ctx context.Context, f func(context.Context, querier) error) error {
+	err := d.transact(ctx, f)
+	if err == nil && d.written != nil {
+		d.written()
+	}
+	return d.count(err)
+}
+
+func (d *database) transact(ctx context.Context, f func(context.Context, querier) error) error {
+	conn, err := d.writer.Conn(ctx) // waits for its turn
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // gives the connection back
+	inner := ctx
+	if d.dialect == sqlite {
+		// The driver would start a goroutine for each statement to watch a
+		// context that can end. Statements that write are short: look at the
+		// context between them instead.
+		inner = context.WithoutCancel(ctx)
+	}
+	tx, err := conn.BeginTx(inner, nil)
+	if err != nil {
+		return err
+	}
+	err = f(inner, querier{d: d, tx: tx, on: d.writer})
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		rollback(tx)
+		return err
+	}
+	return tx.Commit()
+}
+
+// rollback gives up tx. Its error says nothing that matters: a transaction
+// that cannot be rolled back is one that is over.
+func rollback(tx *sql.Tx) { _ = tx.Rollback() }
+
+// count counts err if it is the database's fault and returns it.
+func (d *database) count(err error) error {
+	if err != nil && d.failures != nil && known(err) == nil {
+		d.failures.Inc()
+	}
+	return err
+}
+
+func (d *database) close() error {
+	d.mu.Lock()
+	var errs []error
+	for _, st := range d.prepared {
+		errs = append(errs, st.Close())
+	}
+	clear(d.prepared)
+	d.mu.Unlock()
+	if d.reader != d.writer {
+		errs = append(errs, d.reader.Close())
+	}
+	// The last connection of SQLite to close copies the write-ahead log into
+	// the file, so it has to be one that may write.
+	return errors.Join(append(errs, d.writer.Close())...)
+}
+
+// known returns the error that callers may test for which err is, or nil.
+func known(err error) error {
+	for _, k := range []error{
+		store.ErrNotFound, store.ErrConflict, store.ErrFull, muc.ErrNoRoom, muc.ErrStaleEpoch,
+		context.Canceled, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, k) {
+			return k
+		}
+	}
+	return nil
+}
+
+// clean hides a driver's error behind its text.
+func clean(err error) error {
+	if k := known(err); k != nil {
+		return k
+	}
+	return errors.New(err.Error())
+}
+
+// micros is how a time is stored; the zero time is 0.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// stamp is the inverse of micros.
+func stamp(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+// address scans a stored address.
+type address struct{ jid *jid.JID }
+
+// Scan implements sql.Scanner.
+func (a address) Scan(src any) error {
+	switch s := src.(type) {
+	case string:
+		return a.jid.UnmarshalText([]byte(s))
+	case []byte:
+		return a.jid.UnmarshalText(s)
+	}
+	return errors.New("address is not text")
+}
+
+// text is how an address is stored; the zero JID is ”.
+func text(j jid.JID) string {
+	if j.IsZero() {
+		return ""
+	}
+	return j.String()
+}

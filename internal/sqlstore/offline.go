@@ -1,0 +1,72 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/muster-im/muster/internal/store"
+	"github.com/muster-im/muster/jid"
+)
+
+// AddOffline stores a message, store.ErrFull if limit messages wait for its
+// recipient already. The message's ID is ignored.
+func (db *DB) AddOffline(ctx context.Context, m store.OfflineMessage, limit int) error {
+	to := text(m.To.Bare())
+	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
+		if q.d.dialect == postgres {
+			// One at a time per recipient: then IDs rise in order of commit, and
+			// DeleteOffline cannot remove a message that Offline did not show.
+			if _, err := q.exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", to); err != nil {
+				return err
+			}
+		}
+		var waiting int
+		if _, err := q.one(ctx, `SELECT count(*) FROM (SELECT 1 FROM offline_messages
+			WHERE recipient = $1 LIMIT $2) AS waiting`, []any{to, limit}, &waiting); err != nil {
+			return err
+		}
+		if waiting >= limit {
+			return store.ErrFull
+		}
+		_, err := q.exec(ctx, "INSERT INTO offline_messages (recipient, time, stanza) VALUES ($1, $2, $3)",
+			to, micros(m.Time), m.Stanza)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store message for %s: %w", m.To, clean(err))
+	}
+	return nil
+}
+
+// Offline returns the limit oldest messages that wait for a recipient, oldest
+// first.
+func (db *DB) Offline(ctx context.Context, to jid.JID, limit int) ([]store.OfflineMessage, error) {
+	var messages []store.OfflineMessage
+	err := db.meta.each(ctx, `SELECT id, time, stanza FROM offline_messages WHERE recipient = $1
+		ORDER BY id LIMIT $2`, []any{text(to.Bare()), limit}, func(rows *sql.Rows) error {
+		m := store.OfflineMessage{To: to.Bare()}
+		var at int64
+		err := rows.Scan(&m.ID, &at, &m.Stanza)
+		m.Time = stamp(at)
+		messages = append(messages, m)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load messages for %s: %w", to, clean(err))
+	}
+	return messages, nil
+}
+
+// DeleteOffline removes the messages that wait for a recipient up to the ID
+// upTo.
+func (db *DB) DeleteOffline(ctx context.Context, to jid.JID, upTo int64) error {
+	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
+		_, err := q.exec(ctx, "DELETE FROM offline_messages WHERE recipient = $1 AND id <= $2", text(to.Bare()), upTo)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete messages for %s: %w", to, clean(err))
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/muster-im/muster/internal/store"
+	"github.com/muster-im/muster/jid"
+)
+
+// tombstones is how many removed items of a roster are remembered, for clients
+// that come back with an old version (RFC 6121 §2.6).
+const tombstones = 256
+
+const rosterColumns = `contact, name, groups, subscription, pending_out, pending_in,
+	approved, in_roster, request, version, removed`
+
+// Roster returns a roster's items, ordered by contact, and its version. A
+// roster that was never written to has version 0.
+func (db *DB) Roster(ctx context.Context, owner jid.JID) (items []store.RosterItem, version int64, err error) {
+	o := text(owner.Bare())
+	err = db.meta.view(ctx, func(ctx context.Context, q querier) error {
+		if _, err := q.one(ctx, "SELECT version FROM rosters WHERE owner = $1", []any{o}, &version); err != nil {
+			return err
+		}
+		items, err = rosterItems(ctx, q,
+			"SELECT "+rosterColumns+" FROM roster_items WHERE owner = $1 AND NOT removed ORDER BY contact", o)
+		return err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("load roster of %s: %w", owner, clean(err))
+	}
+	return items, version, nil
+}
+
+// RosterItem returns one item, store.ErrNotFound if there is none or it was
+// removed.
+func (db *DB) RosterItem(ctx context.Context, owner, contact jid.JID) (store.RosterItem, error) {
+	items, err := rosterItems(ctx, db.meta.read(),
+		"SELECT "+rosterColumns+" FROM roster_items WHERE owner = $1 AND contact = $2 AND NOT removed",
+		text(owner.Bare()), text(contact.Bare()))
+	if err == nil && len(items) == 0 {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return store.RosterItem{}, fmt.Errorf("load %s in roster of %s: %w", contact, owner, clean(db.meta.count(err)))
+	}
+	return items[0], nil
+}
+
+// PutRosterItem stores an item, as a tombstone if item.Removed, and returns the
+// roster's new version, which becomes the item's.
+func (db *DB) PutRosterItem(ctx context.Context, owner jid.JID, item store.RosterItem) (version int64, err error) {
+	groups, err := json.Marshal(item.Groups)
+	if err != nil {
+		return 0, fmt.Errorf("encode groups of %s: %w", item.Contact, err)
+	}
+	o := text(owner.Bare())
+	err = db.meta.update(ctx, func(ctx context.Context, q querier) error {
+		// The first version is the time, so that a roster that was deleted and
+		// made anew never repeats a version that a client remembers.
+		if _, err := q.one(ctx, `INSERT INTO rosters (owner, version, floor) VALUES ($1, $2, $2)
+			ON CONFLICT (owner) DO UPDATE SET version = rosters.version + 1 RETURNING version`,
+			[]any{o, time.Now().UnixMicro()}, &version); err != nil {
+			return err
+		}
+		_, err := q.exec(ctx, `INSERT INTO roster_items (owner, `+rosterColumns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+			ON CONFLICT (owner, contact) DO UPDATE SET name = excluded.name, groups = excluded.groups,
+				subscription = excluded.subscription, pending_out = excluded.pending_out,
+				pending_in = excluded.pending_in, approved = excluded.approved, in_roster = excluded.in_roster,
+				request = excluded.request, version = excluded.version, removed = excluded.removed`,
+			o, text(item.Contact.Bare()), item.Name, string(groups), string(item.Subscription), item.PendingOut,
+			item.PendingIn, item.Approved, item.InRoster, item.Request, version, item.Removed)
+		if err != nil || !item.Removed {
+			return err
+		}
+		return pruneTombstones(ctx, q, o)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("store %s in roster of %s: %w", item.Contact, owner, clean(err))
+	}
+	return version, nil
+}
+
+// pruneTombstones forgets all but the newest tombstones of a roster.
+func pruneTombstones(ctx context.Context, q querier, owner string) error {
+	var floor int64
+	found, err := q.one(ctx, `SELECT version FROM roster_items WHERE owner = $1 AND removed
+		ORDER BY version DESC LIMIT 1 OFFSET $2`, []any{owner, tombstones}, &floor)
+	if err != nil || !found {
+		return err
+	}
+	if _, err := q.exec(ctx, "DELETE FROM roster_items WHERE owner = $1 AND removed AND version <= $2",
+		owner, floor); err != nil {
+		return err
+	}
+	_, err = q.exec(ctx, "UPDATE rosters SET floor = $2 WHERE owner = $1", owner, floor)
+	return err
+}
+
+// RosterChanges returns the items that changed after the version since, oldest
+// change first and with tombstones, and the roster's version. It returns
+// store.ErrNotFound if since is unknown or too old: the client then needs the
+// whole roster.
+func (db *DB) RosterChanges(ctx context.Context, owner jid.JID, since int64) (items []store.RosterItem, version int64, err error) {
+	o := text(owner.Bare())
+	err = db.meta.view(ctx, func(ctx context.Context, q querier) error {
+		var floor int64
+		if _, err := q.one(ctx, "SELECT version, floor FROM rosters WHERE owner = $1", []any{o}, &version, &floor); err != nil {
+			return err
+		}
+		if since < floor || since > version {
+			return store.ErrNotFound
+		}
+		items, err = rosterItems(ctx, q,
+			"SELECT "+rosterColumns+" FROM roster_items WHERE owner = $1 AND version > $2 ORDER BY version", o, since)
+		return err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("load changes of roster of %s: %w", owner, clean(err))
+	}
+	return items, version, nil
+}
+
+// DeleteRoster removes a roster with all that is known about it.
+func (db *DB) DeleteRoster(ctx context.Context, owner jid.JID) error {
+	err := db.meta.update(ctx, func(ctx context.Context, q querier) error { return deleteRoster(ctx, q, owner) })
+	if err != nil {
+		return fmt.Errorf("delete roster of %s: %w", owner, clean(err))
+	}
+	return nil
+}
+
+func deleteRoster(ctx context.Context, q querier, owner jid.JID) error {
+	_, err := q.exec(ctx, "DELETE FROM rosters WHERE owner = $1", text(owner.Bare()))
+	return err
+}
+
+func rosterItems(ctx context.Context, q querier, query string, args ...any) ([]store.RosterItem, error) {
+	var items []store.RosterItem
+	err := q.each(ctx, query, args, func(rows *sql.Rows) error {
+		var it store.RosterItem
+		var groups []byte
+		if err := rows.Scan(address{&it.Contact}, &it.Name, &groups, &it.Subscription, &it.PendingOut, &it.PendingIn,
+			&it.Approved, &it.InRoster, &it.Request, &it.Version, &it.Removed); err != nil {
+			return err
+		}
+		if err := json.Unmarshal(groups, &it.Groups); err != nil {
+			return fmt.Errorf("groups of %s: %w", it.Contact, err)
+		}
+		items = append(items, it)
+		return nil
+	})
+	return items, err
+}
