@@ -256,10 +256,14 @@ func (db *DB) purgeArchives(ctx context.Context) {
 // purgeArchive removes some rows of one dropped archive and reports whether
 // there may be more.
 func (db *DB) purgeArchive(ctx context.Context) (more bool, err error) {
+	var id int64
+	more, err = db.archive.one(ctx, "SELECT id FROM archive_dropped ORDER BY id LIMIT 1", nil, &id)
+	if err != nil || !more {
+		return false, err
+	}
 	err = db.archive.update(ctx, func(ctx context.Context, q querier) error {
-		var id int64
-		more, err = q.one(ctx, "SELECT id FROM archive_dropped ORDER BY id LIMIT 1", nil, &id)
-		if err != nil || !more {
+		// Another server may do the same: changing nothing locks the entry.
+		if n, err := q.exec(ctx, "UPDATE archive_dropped SET id = id WHERE id = $1", id); err != nil || n == 0 {
 			return err
 		}
 		n, err := q.exec(ctx, `DELETE FROM archive WHERE room = $1 AND id IN

@@ -169,11 +169,15 @@ func (a *appender) append(ctx context.Context, conn any, rows []store.ArchiveRow
 	if err == nil {
 		return nil, false
 	}
-	if rollbackErr := run(quiet, a.rollback, nil); rollbackErr != nil {
-		// SQLite has rolled back by itself, or worse.
-		return errors.Join(err, a.close()), true
+	if run(quiet, a.rollback, nil) == nil {
+		return err, false
 	}
-	return err, false
+	// SQLite rolls back by itself when the disk is full, for one. If it has,
+	// the connection can begin anew.
+	if run(quiet, a.begin, nil) == nil && run(quiet, a.rollback, nil) == nil {
+		return err, false
+	}
+	return errors.Join(err, a.close()), true
 }
 
 func (a *appender) insertRows(ctx context.Context, rows []store.ArchiveRow, ids []int64) error {

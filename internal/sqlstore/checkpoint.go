@@ -16,17 +16,17 @@ import (
 // commit would make messages wait for tens of milliseconds.
 const (
 	checkpointTick  = 250 * time.Millisecond // how often a log that grew is looked at
-	checkpointTicks = 8                      // checkpoint at least so many ticks apart while others write
+	checkpointTicks = 4                      // checkpoint at least so many ticks apart while others write
 	walSoft         = 4 << 20                // and only from this size of the file on
-	walHard         = 32 << 20               // hold up the writer for the rest from this much content on
-	walKeep         = 8 << 20                // what stays of the file of an empty log
+	walHard         = 8 << 20                // hold up the writer for the rest from this much content on
+	walKeep         = 16 << 20               // what stays of the file of an empty log: to overwrite is cheaper than to append
 	pageSize        = 4096                   // SQLite's default
 )
 
 // checkpointer copies a SQLite file's write-ahead log into the file: when
 // nothing was written for a tick, or when the log has grown. It does so beside
 // the writer; only if that never gets to the end, because there is always more,
-// it takes the writer's turn for what is left. Its timer runs only after
+// it takes the writer's turn for the little that is left. Its timer runs only after
 // writes.
 type checkpointer struct {
 	// Set at construction.

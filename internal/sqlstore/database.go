@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +45,7 @@ type database struct {
 	// Guarded by mu.
 	mu       sync.Mutex
 	prepared map[statementKey]*sql.Stmt // SQLite's statements, prepared once
+	wanted   map[statementKey]struct{}  // to be prepared before the next transaction
 }
 
 type statementKey struct {
@@ -58,49 +61,62 @@ type querier struct {
 	on *sql.DB // the pool that the statements run on
 }
 
-// statement returns text as a prepared statement, nil where the driver keeps
-// prepared statements itself: pgx does, or leaves it where a pooler would
-// break it (default_query_exec_mode).
-func (q querier) statement(ctx context.Context, text string) (*sql.Stmt, error) {
+// statement returns text as a prepared statement, nil if it is not prepared
+// yet or the driver sees to that itself: pgx does, or leaves it where a pooler
+// would break it (default_query_exec_mode).
+func (q querier) statement(ctx context.Context, text string) *sql.Stmt {
 	if q.d.dialect != sqlite {
-		return nil, nil
+		return nil
 	}
-	st, err := q.d.prepare(ctx, q.on, text)
-	if err != nil || q.tx == nil {
-		return st, err
+	key := statementKey{q.on, text}
+	q.d.mu.Lock()
+	st := q.d.prepared[key]
+	if st == nil {
+		// A pool prepares on any connection, and a transaction may hold the last
+		// one: this time it goes without.
+		q.d.wanted[key] = struct{}{}
 	}
-	return q.tx.StmtContext(ctx, st), nil
+	q.d.mu.Unlock()
+	if st != nil && q.tx != nil {
+		st = q.tx.StmtContext(ctx, st)
+	}
+	return st
 }
 
-func (d *database) prepare(ctx context.Context, pool *sql.DB, text string) (*sql.Stmt, error) {
-	key := statementKey{pool, text}
+// prepareWanted prepares the statements that were asked for.
+func (d *database) prepareWanted(ctx context.Context) error {
 	d.mu.Lock()
-	st := d.prepared[key]
+	wanted := slices.Collect(maps.Keys(d.wanted))
+	clear(d.wanted)
 	d.mu.Unlock()
-	if st != nil {
-		return st, nil
+	for _, key := range wanted {
+		st, err := key.pool.PrepareContext(ctx, key.text)
+		if err != nil {
+			return err
+		}
+		if err := d.keep(key, st); err != nil {
+			return err
+		}
 	}
-	st, err := pool.PrepareContext(ctx, text) // not under mu: it may wait for a connection
-	if err != nil {
-		return nil, err
-	}
+	return nil
+}
+
+// keep makes st the statement for key, unless there is one already.
+func (d *database) keep(key statementKey, st *sql.Stmt) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if other := d.prepared[key]; other != nil {
-		return other, st.Close()
+	if d.prepared[key] != nil {
+		return st.Close()
 	}
 	d.prepared[key] = st
-	return st, nil
+	return nil
 }
 
 // exec runs a statement and returns how many rows it changed.
 func (q querier) exec(ctx context.Context, text string, args ...any) (int64, error) {
-	st, err := q.statement(ctx, text)
-	if err != nil {
-		return 0, err
-	}
 	var res sql.Result
-	switch {
+	var err error
+	switch st := q.statement(ctx, text); {
 	case st != nil:
 		res, err = st.ExecContext(ctx, args...)
 	case q.tx != nil:
@@ -116,12 +132,9 @@ func (q querier) exec(ctx context.Context, text string, args ...any) (int64, err
 
 // each runs a query and calls scan for each row.
 func (q querier) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
-	st, err := q.statement(ctx, text)
-	if err != nil {
-		return err
-	}
 	var rows *sql.Rows
-	switch {
+	var err error
+	switch st := q.statement(ctx, text); {
 	case st != nil:
 		rows, err = st.QueryContext(ctx, args...)
 	case q.tx != nil:
@@ -154,12 +167,20 @@ func (q querier) one(ctx context.Context, text string, args []any, dest ...any) 
 func (d *database) read() querier { return querier{d: d, on: d.reader} }
 
 func (d *database) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
-	return d.count(d.read().each(ctx, text, args, scan))
+	err := d.prepareWanted(ctx)
+	if err == nil {
+		err = d.read().each(ctx, text, args, scan)
+	}
+	return d.count(err)
 }
 
 func (d *database) one(ctx context.Context, text string, args []any, dest ...any) (bool, error) {
-	found, err := d.read().one(ctx, text, args, dest...)
-	return found, d.count(err)
+	found := false
+	err := d.each(ctx, text, args, func(rows *sql.Rows) error {
+		found = true
+		return rows.Scan(dest...)
+	})
+	return found, err
 }
 
 // view runs f on one unchanging state of the database.
@@ -167,6 +188,9 @@ func (d *database) view(ctx context.Context, f func(context.Context, querier) er
 	opts := &sql.TxOptions{ReadOnly: true}
 	if d.dialect == postgres {
 		opts.Isolation = sql.LevelRepeatableRead // SQLite knows nothing less
+	}
+	if err := d.prepareWanted(ctx); err != nil {
+		return d.count(err)
 	}
 	tx, err := d.reader.BeginTx(ctx, opts)
 	if err != nil {
@@ -187,6 +211,9 @@ func (d *database) update(ctx context.Context, f func(context.Context, querier) 
 }
 
 func (d *database) transact(ctx context.Context, f func(context.Context, querier) error) error {
+	if err := d.prepareWanted(ctx); err != nil {
+		return err
+	}
 	conn, err := d.writer.Conn(ctx) // waits for its turn
 	if err != nil {
 		return err

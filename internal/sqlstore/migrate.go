@@ -79,16 +79,15 @@ func (d *database) migrate(ctx context.Context, steps []migration) error {
 func (d *database) migrateOnce(ctx context.Context, steps []migration) (done bool, err error) {
 	version := 0
 	err = d.transact(ctx, func(ctx context.Context, q querier) error {
-		if d.dialect == postgres {
-			if _, err := q.tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
-				return err
-			}
+		if err := lockMigrations(ctx, q); err != nil {
+			return err
 		}
 		if version, err = d.schemaVersion(ctx, q); err != nil {
 			return err
 		}
 		if version > len(steps) {
-			return fmt.Errorf("its schema is version %d, this program knows versions up to %d: start the newer program that wrote it, or restore a backup from before", version, len(steps))
+			return fmt.Errorf("its schema is version %d, this program knows versions up to %d:"+
+				" start the newer program that wrote it, or restore a backup from before", version, len(steps))
 		}
 		if version == len(steps) {
 			return nil
@@ -102,6 +101,16 @@ func (d *database) migrateOnce(ctx context.Context, steps []migration) (done boo
 		return err
 	})
 	return version == len(steps), err
+}
+
+// lockMigrations lets other servers wait until the transaction ends. SQLite's
+// files have one server.
+func lockMigrations(ctx context.Context, q querier) error {
+	if q.d.dialect != postgres {
+		return nil
+	}
+	_, err := q.exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock))
+	return err
 }
 
 // schemaVersion returns the version of d's schema, 0 for an empty database.

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -19,7 +18,9 @@ func (db *DB) openPostgres(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("storage url: %w", err)
 	}
-	cfg.RuntimeParams["application_name"] = "muster"
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = "muster"
+	}
 	if o.Durability == DurabilityProcess {
 		cfg.RuntimeParams["synchronous_commit"] = "off"
 	}
@@ -45,13 +46,16 @@ func postgresPool(name string, cfg *pgx.ConnConfig, conns int) *database {
 	return &database{dialect: postgres, name: name, writer: pool, reader: pool}
 }
 
+// createSchema makes a schema unless it exists, which PostgreSQL by itself does
+// for one of several servers at a time only.
 func createSchema(ctx context.Context, cfg *pgx.ConnConfig, schema string) error {
-	pool := stdlib.OpenDB(*cfg)
-	defer pool.Close() //nolint:errcheck // nothing was left open
-	return createSchemaOn(ctx, pool, schema)
-}
-
-func createSchemaOn(ctx context.Context, pool *sql.DB, schema string) error {
-	_, err := pool.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{schema}.Sanitize())
-	return err
+	d := postgresPool("schema", cfg, 1)
+	defer d.close() //nolint:errcheck // nothing was left open
+	return d.transact(ctx, func(ctx context.Context, q querier) error {
+		if err := lockMigrations(ctx, q); err != nil {
+			return err
+		}
+		_, err := q.exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{schema}.Sanitize())
+		return err
+	})
 }

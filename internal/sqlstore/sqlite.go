@@ -96,7 +96,10 @@ func openFile(name, path, durability string) (*database, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	d := &database{dialect: sqlite, name: name, path: path, prepared: make(map[statementKey]*sql.Stmt)}
+	d := &database{
+		dialect: sqlite, name: name, path: path,
+		prepared: make(map[statementKey]*sql.Stmt), wanted: make(map[statementKey]struct{}),
+	}
 	if d.writer, err = sql.Open("sqlite", sqliteDSN(path, durability, false)); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,159 @@
+package sqlstore
+
+import (
+	"context"
+	"path"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/muster-im/muster/internal/store"
+)
+
+// unmigrated opens an engine without any schema.
+func unmigrated(t *testing.T, driver string) *DB {
+	t.Helper()
+	db := &DB{}
+	var err error
+	if driver == Postgres {
+		err = db.openPostgres(t.Context(), postgresOptions(t))
+	} else {
+		err = db.openSQLite(Options{Driver: SQLite, Dir: t.TempDir()})
+	}
+	t.Cleanup(func() { must(t, db.closeFiles()) })
+	must(t, err)
+	return db
+}
+
+// A database of schema 1 with something in it must be brought to the newest
+// schema with that in it.
+func TestMigrateFromSchema1(t *testing.T) {
+	t.Parallel()
+	for _, driver := range []string{SQLite, Postgres} {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			db := unmigrated(t, driver)
+			for _, d := range []*database{db.meta, db.archive} {
+				steps, err := readMigrations(migrations, path.Join("migrations", d.dialect.String(), d.name))
+				must(t, err)
+				must(t, d.migrate(t.Context(), steps[:1]))
+			}
+			// As a server of schema 1 would have written it.
+			execOn(t, db.meta, "INSERT INTO accounts (domain, local, created) VALUES ('example.org', 'romeo', 7)")
+			execOn(t, db.archive, "INSERT INTO archive_rooms (room) VALUES ('coven@chat.example.org')")
+			execOn(t, db.archive, `INSERT INTO archive (room, id, time, nick, real_jid, subject, stanza)
+				SELECT id, 'A', 7, 'Moon', 'romeo@example.org', FALSE, 'x' FROM archive_rooms`)
+
+			must(t, db.migrate(t.Context()))
+			must(t, db.migrate(t.Context()))
+
+			a, err := db.Account(t.Context(), romeo)
+			if err != nil || a.Created != stamp(7) {
+				t.Errorf("account: %+v, %v", a, err)
+			}
+			page, err := db.ArchivePage(t.Context(), store.ArchiveQuery{Room: coven, Limit: 5})
+			if err != nil || len(page) != 1 || page[0].ID != "A" || page[0].From.Resource() != "Moon" {
+				t.Errorf("archive: %+v, %v", page, err)
+			}
+		})
+	}
+}
+
+func execOn(t *testing.T, d *database, query string) {
+	t.Helper()
+	if d.dialect == sqlite {
+		query = strings.ReplaceAll(query, "'x'", "x'78'") // a BLOB, strictly
+	}
+	must(t, d.update(t.Context(), func(ctx context.Context, q querier) error {
+		_, err := q.exec(ctx, query)
+		return err
+	}))
+}
+
+func TestMigrationsAreWholeAndOrdered(t *testing.T) {
+	t.Parallel()
+	for _, driver := range []string{SQLite, Postgres} {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			d := unmigrated(t, driver).meta
+			steps := []migration{
+				{"0001_a.sql", "CREATE TABLE a (x BIGINT NOT NULL); INSERT INTO a VALUES (1);"},
+				{"0002_b.sql", "UPDATE a SET x = 2; CREATE TABLE b (y BIGINT); INSERT INTO nowhere VALUES (1);"},
+			}
+			err := d.migrate(t.Context(), steps)
+			if err == nil || !strings.Contains(err.Error(), "0002_b.sql") {
+				t.Fatalf("got %v, want an error that names the file", err)
+			}
+			var x int64
+			if _, err := d.one(t.Context(), "SELECT x FROM a", nil, &x); err != nil || x != 1 {
+				t.Errorf("x is %d (%v): the failed step left something behind", x, err)
+			}
+			steps[1].sql = "UPDATE a SET x = 3"
+			must(t, d.migrate(t.Context(), steps))
+			if _, err := d.one(t.Context(), "SELECT x FROM a", nil, &x); err != nil || x != 3 {
+				t.Errorf("x is %d (%v), want 3", x, err)
+			}
+			err = d.migrate(t.Context(), steps[:1])
+			if err == nil || !strings.Contains(err.Error(), "schema is version 2, this program knows versions up to 1") {
+				t.Errorf("newer schema: %v", err)
+			}
+		})
+	}
+}
+
+func TestServersMigrateAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	o := postgresOptions(t)
+	errs := make(chan error)
+	for range 4 {
+		go func() {
+			db, err := Open(context.Background(), o)
+			if err == nil {
+				err = db.Close()
+			}
+			errs <- err
+		}()
+	}
+	for range 4 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestNewerSchemaRefused(t *testing.T) {
+	t.Parallel()
+	o := Options{Driver: SQLite, Dir: t.TempDir()}
+	db := opener(t, o)()
+	execOn(t, db.archive, "UPDATE schema_versions SET version = 1000")
+	must(t, db.Close())
+	if _, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "schema is version 1000") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestMigrationFiles(t *testing.T) {
+	t.Parallel()
+	file := &fstest.MapFile{Data: []byte("SELECT 1")}
+	for name, files := range map[string]fstest.MapFS{
+		"gap":       {"m/0001_a.sql": file, "m/0003_b.sql": file},
+		"no number": {"m/first.sql": file},
+		"twice":     {"m/0001_a.sql": file, "m/0001_b.sql": file},
+		"from zero": {"m/0000_a.sql": file},
+	} {
+		if _, err := readMigrations(files, "m"); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	for _, name := range []string{"meta", "archive"} {
+		var versions [2]int
+		for i, d := range []dialect{sqlite, postgres} {
+			steps, err := readMigrations(migrations, path.Join("migrations", d.String(), name))
+			must(t, err)
+			versions[i] = len(steps)
+		}
+		if versions[0] != versions[1] || versions[0] == 0 {
+			t.Errorf("%s: SQLite and PostgreSQL have versions %v", name, versions)
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package sqlstore
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
+)
+
+func TestRoom(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		db, ctx := open(), t.Context()
+		if _, err := db.Room(ctx, coven); !errors.Is(err, muc.ErrNoRoom) {
+			t.Errorf("no room: %v", err)
+		}
+		author := jid.MustParse("coven@chat.example.org/🌙 Moon's 'child'")
+		want := muc.RoomRecord{
+			JID: coven, Created: noon,
+			Settings:  map[string][]string{"muc#roomconfig_roomname": {"Hexenküche 🧙"}, "empty": {}, "two": {"a", "b\n\"c\""}},
+			Subject:   muc.Subject{Text: "Fire burn, and cauldron bubble 🔥", Author: author, Time: noon},
+			SubjectID: "01J",
+			Affiliations: []muc.AffiliationRecord{
+				{JID: jid.MustParse("evil.example"), Affiliation: muc.Outcast, Reason: "no 🐍 here"},
+				{JID: juliet, Affiliation: muc.Member, Nick: "🌹"},
+				{JID: romeo, Affiliation: muc.Owner, Data: map[string]string{"hat": "🎩"}},
+			},
+		}
+		must(t, db.ApplyRoomChange(ctx, coven, 3, muc.RoomChange{
+			Created: noon, Settings: want.Settings, Subject: &want.Subject, SubjectID: want.SubjectID,
+			Affiliations: []muc.AffiliationRecord{want.Affiliations[2], want.Affiliations[0], want.Affiliations[1]},
+		}))
+		must(t, db.Close())
+		db = open()
+		got, err := db.Room(ctx, coven)
+		if err != nil || !reflect.DeepEqual(*got, want) {
+			t.Fatalf("got %+v, %v\nwant %+v", got, err, want)
+		}
+		// What a change does not name stays.
+		must(t, db.ApplyRoomChange(ctx, coven, 3, muc.RoomChange{Affiliations: []muc.AffiliationRecord{
+			{JID: romeo, Affiliation: muc.Admin, Reason: "moved"},
+			{JID: juliet},
+		}}))
+		want.Affiliations = []muc.AffiliationRecord{
+			want.Affiliations[0],
+			{JID: romeo, Affiliation: muc.Admin, Reason: "moved", Data: map[string]string{"hat": "🎩"}},
+		}
+		if got, err = db.Room(ctx, coven); err != nil || !reflect.DeepEqual(*got, want) {
+			t.Errorf("got %+v, %v\nwant %+v", got, err, want)
+		}
+		must(t, db.DeleteRoom(ctx, coven, 3))
+		must(t, db.DeleteRoom(ctx, coven, 3))
+		if _, err := db.Room(ctx, coven); !errors.Is(err, muc.ErrNoRoom) {
+			t.Errorf("deleted room: %v", err)
+		}
+		must(t, db.ApplyRoomChange(ctx, coven, 1, muc.RoomChange{}))
+		if got, err = db.Room(ctx, coven); err != nil || len(got.Affiliations) != 0 || len(got.Settings) != 0 {
+			t.Errorf("room made anew has something of the old one: %+v, %v", got, err)
+		}
+	})
+}
+
+func TestAffiliationData(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		db, ctx := open(), t.Context()
+		type data = map[string]string
+		for _, step := range []struct{ change, want data }{
+			{data{"a": "1", "b": "2"}, data{"a": "1", "b": "2"}},
+			{nil, data{"a": "1", "b": "2"}},
+			{data{"b": "3"}, data{"a": "1", "b": "3"}},
+			{data{"a": ""}, data{"b": "3"}},
+			{data{"b": ""}, nil},
+		} {
+			must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Affiliations: []muc.AffiliationRecord{
+				{JID: romeo, Affiliation: muc.Member, Data: step.change},
+			}}))
+			room, err := db.Room(ctx, coven)
+			must(t, err)
+			if got := room.Affiliations[0].Data; !reflect.DeepEqual(got, step.want) {
+				t.Errorf("change %v: got %v, want %v", step.change, got, step.want)
+			}
+		}
+	})
+}
+
+func TestStaleEpoch(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		db, ctx := open(), t.Context()
+		name := func(s string) muc.RoomChange {
+			return muc.RoomChange{Settings: map[string][]string{"name": {s}}}
+		}
+		must(t, db.ApplyRoomChange(ctx, coven, 5, name("first")))
+		must(t, db.ApplyRoomChange(ctx, coven, 7, name("second")))
+		if err := db.ApplyRoomChange(ctx, coven, 6, name("stale")); !errors.Is(err, muc.ErrStaleEpoch) {
+			t.Errorf("change of a former owner: %v", err)
+		}
+		if err := db.DeleteRoom(ctx, coven, 6); !errors.Is(err, muc.ErrStaleEpoch) {
+			t.Errorf("deletion by a former owner: %v", err)
+		}
+		room, err := db.Room(ctx, coven)
+		if err != nil || room.Settings["name"][0] != "second" {
+			t.Errorf("got %+v, %v", room, err)
+		}
+		must(t, db.DeleteRoom(ctx, coven, 7))
+	})
+}
+
+func TestRoomPages(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		db, ctx := open(), t.Context()
+		var want []muc.RoomDescriptor
+		for i, local := range []string{"a", "a.b", "aa", "zz", "é", "部屋"} {
+			d := muc.RoomDescriptor{JID: newJID(t, local, "chat.example.org"), Name: "room 🏠 " + local, Public: i%2 == 0}
+			must(t, db.ApplyRoomChange(ctx, d.JID, 0, muc.RoomChange{Descriptor: &d}))
+			want = append(want, d)
+		}
+		must(t, db.ApplyRoomChange(ctx, jid.MustParse("b@other.example"), 0, muc.RoomChange{}))
+		var got []muc.RoomDescriptor
+		for after := ""; ; after = got[len(got)-1].JID.Local() {
+			page, err := db.Rooms(ctx, "chat.example.org", after, 4)
+			must(t, err)
+			if len(page) == 0 {
+				break
+			}
+			got = append(got, page...)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v\nwant %+v", got, want)
+		}
+	})
+}
+
+func TestRoomChangeIsWhole(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		db, ctx := open(), t.Context()
+		must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Settings: map[string][]string{"name": {"before"}}}))
+		breakAffiliations(t, db)
+		err := db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{
+			Settings:     map[string][]string{"name": {"after"}},
+			Affiliations: []muc.AffiliationRecord{{JID: romeo, Affiliation: muc.Owner}},
+		})
+		if err == nil {
+			t.Fatal("no error")
+		}
+		var settings string
+		if _, err := db.meta.one(ctx, "SELECT settings FROM rooms", nil, &settings); err != nil || settings != `{"name":["before"]}` {
+			t.Errorf("settings are %s, %v", settings, err)
+		}
+	})
+}
+
+func breakAffiliations(t *testing.T, db *DB) {
+	t.Helper()
+	execOn(t, db.meta, "DROP TABLE affiliations")
+}
+
+func TestManyAffiliations(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		n := 100_000
+		if testing.Short() {
+			n = 1000
+		}
+		db, ctx := open(), t.Context()
+		list := make([]muc.AffiliationRecord, n)
+		for i := range list {
+			list[i] = muc.AffiliationRecord{JID: newJID(t, fmt.Sprintf("user%06d", i), "example.org"), Affiliation: muc.Member}
+		}
+		must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Affiliations: list}))
+		changed := muc.AffiliationRecord{JID: list[n/2].JID, Affiliation: muc.Admin}
+		must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Affiliations: []muc.AffiliationRecord{changed}}))
+		list[n/2] = changed
+		room, err := db.Room(ctx, coven)
+		must(t, err)
+		if !reflect.DeepEqual(room.Affiliations, list) {
+			t.Errorf("got %d affiliations that differ from the %d stored", len(room.Affiliations), n)
+		}
+	})
+}
+
+func BenchmarkManyAffiliations(b *testing.B) {
+	db, err := Open(b.Context(), Options{Driver: SQLite, Dir: b.TempDir(), Durability: DurabilityProcess})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // nothing depends on it
+	list := make([]muc.AffiliationRecord, 100_000)
+	for i := range list {
+		j, err := jid.New(fmt.Sprintf("user%06d", i), "example.org", "")
+		if err != nil {
+			b.Fatal(err)
+		}
+		list[i] = muc.AffiliationRecord{JID: j, Affiliation: muc.Member}
+	}
+	if err := db.ApplyRoomChange(b.Context(), coven, 0, muc.RoomChange{Affiliations: list}); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("load", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := db.Room(b.Context(), coven); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("change one", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := db.ApplyRoomChange(b.Context(), coven, 0, muc.RoomChange{Affiliations: list[500:501]}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
