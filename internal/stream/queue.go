@@ -1,0 +1,254 @@
+package stream
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/muster-im/muster/stanza"
+)
+
+// ErrSlowConsumer ends a stream whose peer takes less than it is sent.
+var ErrSlowConsumer = errors.New("peer reads too slowly")
+
+// errClosed is what sends get on a stream that has been closed.
+var errClosed = errors.New("stream is closed")
+
+// maxPooled bounds the buffers that are kept for reuse.
+const maxPooled = 64 << 10
+
+// buffers are shared by the queues of all streams.
+var buffers = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // scratch memory, not state
+
+// writeQueue is what waits to be written. Putting something in never waits: a
+// goroutine exists while there is something to write, and takes all that has
+// come together at once. The queue is bounded in bytes, counting what is in
+// flight.
+type writeQueue struct {
+	max     int
+	timeout time.Duration
+	wg      *sync.WaitGroup
+	metrics *Metrics
+	onError func(error) // called once, without the mutex
+
+	mu sync.Mutex
+	// Guarded by mu.
+	conn    net.Conn
+	raw     syscall.RawConn // of conn, nil unless it is plain TCP
+	buf     *[]byte         // what waits; nil: nothing
+	flying  int             // bytes that are being written
+	running bool            // flush runs
+	ending  bool            // nothing more is taken; close after what waits
+	err     error           // broken
+	idle    chan struct{}   // closed when everything is written; nil unless somebody waits
+}
+
+// deliver appends stanzas addressed to to, escaped already.
+func (q *writeQueue) deliver(batch []*stanza.Encoded, to string) error {
+	n := 0
+	for _, e := range batch {
+		n += e.Size() + len(to)
+	}
+	q.mu.Lock()
+	buf, err := q.room(n)
+	if err == nil {
+		for _, e := range batch {
+			*buf = e.AppendTo(*buf, to)
+		}
+	}
+	return q.put(err)
+}
+
+// append appends what add appends, about n bytes.
+func (q *writeQueue) append(n int, add func([]byte) []byte) error {
+	q.mu.Lock()
+	buf, err := q.room(n)
+	if err == nil {
+		*buf = add(*buf)
+	}
+	return q.put(err)
+}
+
+// room returns the buffer to append n bytes to. The mutex is held.
+func (q *writeQueue) room(n int) (*[]byte, error) {
+	switch {
+	case q.err != nil:
+		return nil, q.err
+	case q.ending:
+		return nil, errClosed
+	}
+	if q.buf == nil {
+		q.buf = buffers.Get().(*[]byte) //nolint:errcheck,forcetypeassert // only []byte are in it
+	}
+	if len(*q.buf)+q.flying+n > q.max {
+		q.metrics.slowConsumers.Inc()
+		q.breakLocked(ErrSlowConsumer)
+		return nil, q.err
+	}
+	return q.buf, nil
+}
+
+// put starts the flush if need be and unlocks the mutex.
+func (q *writeQueue) put(err error) error {
+	broken := err != nil && errors.Is(err, ErrSlowConsumer) && q.onError != nil
+	var tell func(error)
+	if broken {
+		tell, q.onError = q.onError, nil
+	}
+	if err == nil && !q.running {
+		q.running = true
+		q.wg.Go(q.flush)
+	}
+	q.mu.Unlock()
+	if tell != nil {
+		tell(err)
+	}
+	return err
+}
+
+// breakLocked makes the queue useless: the stream is over.
+func (q *writeQueue) breakLocked(err error) {
+	if q.err == nil {
+		q.err = err
+	}
+	q.dropLocked()
+}
+
+func (q *writeQueue) dropLocked() {
+	if q.buf != nil {
+		giveBack(q.buf)
+		q.buf = nil
+	}
+}
+
+func giveBack(buf *[]byte) {
+	if cap(*buf) > maxPooled {
+		return
+	}
+	*buf = (*buf)[:0]
+	buffers.Put(buf)
+}
+
+// flush writes until nothing waits.
+func (q *writeQueue) flush() {
+	for {
+		q.mu.Lock()
+		buf := q.buf
+		if buf == nil || q.err != nil {
+			q.finishLocked()
+			return
+		}
+		q.buf, q.flying = nil, len(*buf)
+		conn, raw := q.conn, q.raw
+		q.mu.Unlock()
+
+		err := write(conn, raw, *buf, q.timeout)
+		q.metrics.written.Add(float64(len(*buf)))
+		giveBack(buf)
+		if err != nil {
+			q.fail(err)
+		}
+		q.mu.Lock()
+		q.flying = 0
+		q.mu.Unlock()
+	}
+}
+
+// finishLocked ends flush and unlocks the mutex.
+func (q *writeQueue) finishLocked() {
+	q.running = false
+	q.dropLocked()
+	idle := q.idle
+	q.idle = nil
+	conn, ending, err := q.conn, q.ending, q.err
+	q.mu.Unlock()
+	if idle != nil {
+		close(idle)
+	}
+	if ending && err == nil {
+		closeWrite(conn)
+	}
+}
+
+// fail breaks the queue and says so once.
+func (q *writeQueue) fail(err error) {
+	q.mu.Lock()
+	q.breakLocked(err)
+	tell := q.onError
+	q.onError = nil
+	q.mu.Unlock()
+	if tell != nil {
+		tell(err)
+	}
+}
+
+// end takes nothing more and closes the connection's sending side once
+// everything is written.
+func (q *writeQueue) end() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ending = true
+	if !q.running {
+		q.running = true
+		q.wg.Go(q.flush)
+	}
+}
+
+// drain returns a channel that closes when everything is written or never will
+// be.
+func (q *writeQueue) drain() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.idle == nil {
+		q.idle = make(chan struct{})
+	}
+	idle := q.idle
+	if !q.running {
+		close(idle)
+		q.idle = nil
+	}
+	return idle
+}
+
+// swap replaces the connection, with nothing waiting.
+func (q *writeQueue) swap(conn net.Conn, raw syscall.RawConn) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.conn, q.raw = conn, raw
+}
+
+// write writes all of data. On plain TCP it tries without a deadline first,
+// which costs a timer and is needed only when the peer's window is full.
+func write(conn net.Conn, raw syscall.RawConn, data []byte, timeout time.Duration) error {
+	if raw != nil {
+		n := 0
+		var werr error
+		err := raw.Write(func(fd uintptr) bool {
+			n, werr = syscall.Write(int(fd), data)
+			return true
+		})
+		switch {
+		case err != nil:
+			return err
+		case werr == nil && n == len(data):
+			return nil
+		case werr != nil && !errors.Is(werr, syscall.EAGAIN) && !errors.Is(werr, syscall.EINTR):
+			return werr
+		}
+		data = data[max(n, 0):]
+	}
+	if err := conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
+	_, err := conn.Write(data)
+	return err
+}
+
+// closeWrite tells the peer that nothing more comes.
+func closeWrite(conn net.Conn) {
+	if c, ok := conn.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite() // the connection is closed soon in any case
+	}
+}

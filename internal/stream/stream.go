@@ -1,0 +1,400 @@
+// Package stream is one XML stream over one connection, server or client side
+// (RFC 6120 §4): header, first-level elements, TLS, restart, write queue,
+// stream errors. One goroutine, its owner's, reads; any goroutine sends, and
+// sending never waits. A goroutine of the stream's own exists only while there
+// is something to write.
+package stream
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/muster-im/muster/internal/xmlstream"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// Options configure a Stream; zero fields are defaults.
+type Options struct {
+	Metrics      *Metrics
+	MaxStanza    int           // bytes of one first-level element; default 256 KiB
+	QueueBytes   int           // bytes that may wait to be written; default 2 MiB
+	WriteTimeout time.Duration // for one batch; default 30 s
+	CloseTimeout time.Duration // for the peer to close after we have; default 2 s
+	Content      string        // content namespace of our header; default jabber:client
+}
+
+const (
+	readSize          = 8 << 10
+	defaultQueue      = 2 << 20
+	defaultWriteLimit = 30 * time.Second
+	defaultCloseLimit = 2 * time.Second
+)
+
+// Stream is one XML stream.
+type Stream struct {
+	// Set at construction.
+	opts    Options
+	base    net.Conn // beneath TLS
+	metrics *Metrics
+	wg      sync.WaitGroup
+	queue   writeQueue
+
+	// Owned by the reader.
+	conn   net.Conn // base, or TLS on it
+	raw    syscall.RawConn
+	framer *xmlstream.Framer
+	scope  *stanza.Scope
+	in     []byte  // read and not yet framed
+	inBuf  *[]byte // what in is part of; nil while nothing is left
+	tls    bool
+
+	mu sync.Mutex
+	// Guarded by mu.
+	opened   bool   // our header has been sent
+	answer   Header // what our header says if an error comes first
+	closing  bool
+	linger   *time.Timer
+	shutOnce sync.Once
+}
+
+// New returns a stream over conn, which it owns from now on.
+func New(conn net.Conn, o Options) *Stream {
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	if o.QueueBytes == 0 {
+		o.QueueBytes = defaultQueue
+	}
+	if o.WriteTimeout == 0 {
+		o.WriteTimeout = defaultWriteLimit
+	}
+	if o.CloseTimeout == 0 {
+		o.CloseTimeout = defaultCloseLimit
+	}
+	s := &Stream{
+		opts: o, base: conn, conn: conn, metrics: o.Metrics,
+		framer: xmlstream.NewFramer(xmlstream.Limits{MaxBytes: o.MaxStanza}),
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			s.raw = raw
+		}
+	}
+	s.queue = writeQueue{
+		max: o.QueueBytes, timeout: o.WriteTimeout, wg: &s.wg, metrics: o.Metrics,
+		conn: conn, raw: s.raw, onError: func(error) { s.cut() },
+	}
+	return s
+}
+
+// RemoteAddr returns the peer's network address.
+func (s *Stream) RemoteAddr() net.Addr { return s.base.RemoteAddr() }
+
+// SetReadDeadline makes reading fail with os.ErrDeadlineExceeded from t on;
+// zero is never.
+func (s *Stream) SetReadDeadline(t time.Time) error { return s.conn.SetReadDeadline(t) }
+
+// SetLimits changes the size of the largest element that is accepted.
+func (s *Stream) SetLimits(maxStanza int) {
+	s.opts.MaxStanza = maxStanza
+	s.framer.SetLimits(xmlstream.Limits{MaxBytes: maxStanza})
+}
+
+// ReadHeader reads the peer's header. What the peer does wrong is a *Error;
+// the header then holds what could be read.
+func (s *Stream) ReadHeader() (Header, error) {
+	frame, err := s.next()
+	if err != nil {
+		return Header{}, err
+	}
+	if frame.Kind != xmlstream.FrameHeader {
+		return Header{}, &Error{Condition: BadFormat, Text: "The stream has no header."}
+	}
+	h, scope, err := parseHeader(frame)
+	s.scope = scope
+	s.mu.Lock()
+	s.answer = Header{From: h.To, To: h.From, Version: "1.0"}
+	s.mu.Unlock()
+	return h, err
+}
+
+// Next reads the next first-level element; io.EOF after the peer has closed the
+// stream. What the peer does wrong, and a stream error that it sends, is a
+// *Error.
+func (s *Stream) Next() (*stanza.Element, error) {
+	frame, err := s.next()
+	if err != nil {
+		return nil, err
+	}
+	if frame.Kind == xmlstream.FrameClose {
+		return nil, io.EOF
+	}
+	e, err := stanza.ParseElement(frame, s.scope)
+	if err != nil {
+		return nil, fromXML(err)
+	}
+	if e.Is(stanza.NSStream, "error") {
+		return nil, parseError(e)
+	}
+	return e, nil
+}
+
+// next returns the next frame, reading as much as it takes.
+func (s *Stream) next() (xmlstream.Frame, error) {
+	for {
+		if len(s.in) > 0 {
+			frame, n, err := s.framer.Next(s.in)
+			s.in = s.in[n:]
+			if err != nil {
+				return frame, fromXML(err)
+			}
+			if frame.Kind != xmlstream.FrameNone {
+				return frame, nil
+			}
+		}
+		if err := s.fill(); err != nil {
+			s.afterClose()
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF // the stream was not closed
+			}
+			return xmlstream.Frame{}, err
+		}
+	}
+}
+
+// fill reads something into in. While it waits on plain TCP it holds no
+// buffer: most connections are idle most of the time.
+func (s *Stream) fill() error {
+	s.releaseInput()
+	var n int
+	var err error
+	if s.raw != nil {
+		n, err = s.readRaw()
+	} else {
+		s.inBuf = takeInput()
+		n, err = s.conn.Read(*s.inBuf)
+	}
+	if err != nil {
+		s.releaseInput()
+		return err
+	}
+	s.metrics.read.Add(float64(n))
+	s.in = (*s.inBuf)[:n]
+	return nil
+}
+
+func (s *Stream) readRaw() (n int, err error) {
+	rerr := s.raw.Read(func(fd uintptr) bool {
+		s.inBuf = takeInput()
+		for {
+			n, err = syscall.Read(int(fd), *s.inBuf)
+			if !errors.Is(err, syscall.EINTR) {
+				break
+			}
+		}
+		if errors.Is(err, syscall.EAGAIN) {
+			s.releaseInput()
+			return false
+		}
+		return true
+	})
+	switch {
+	case rerr != nil:
+		return 0, rerr
+	case err != nil:
+		return 0, fmt.Errorf("read: %w", err)
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// inputs are the read buffers of all streams.
+var inputs = sync.Pool{New: func() any { b := make([]byte, readSize); return &b }} //nolint:gochecknoglobals // scratch memory, not state
+
+func takeInput() *[]byte { return inputs.Get().(*[]byte) } //nolint:errcheck,forcetypeassert // only []byte are in it
+
+func (s *Stream) releaseInput() {
+	if s.inBuf != nil {
+		inputs.Put(s.inBuf)
+		s.inBuf, s.in = nil, nil
+	}
+}
+
+// SendHeader sends our header.
+func (s *Stream) SendHeader(h Header) error {
+	h.Content = s.opts.Content
+	s.mu.Lock()
+	s.opened = true
+	s.mu.Unlock()
+	return s.queue.append(512, h.appendXML)
+}
+
+// Send queues an element. It never waits.
+func (s *Stream) Send(e *stanza.Element) error {
+	return s.queue.append(256, func(dst []byte) []byte {
+		return e.AppendXML(dst, stanza.NSClient)
+	})
+}
+
+// SendStanza queues a stanza. It never waits.
+func (s *Stream) SendStanza(st *stanza.Stanza) error {
+	return s.queue.append(512, st.AppendXML)
+}
+
+// SendRaw queues bytes as they are.
+func (s *Stream) SendRaw(data []byte) error {
+	return s.queue.append(len(data), func(dst []byte) []byte { return append(dst, data...) })
+}
+
+// Deliver queues stanzas for to, which is escaped for an attribute. It never
+// waits, and does not keep batch.
+func (s *Stream) Deliver(batch []*stanza.Encoded, to string) error { return s.queue.deliver(batch, to) }
+
+// Flush waits until everything queued has been written, or cannot be.
+func (s *Stream) Flush() { <-s.queue.drain() }
+
+// StartTLS begins TLS as a server, after <proceed/> has been sent if proceed is
+// set (RFC 6120 §5.4). Nothing but TLS may have been received behind
+// <starttls/>: what came before the handshake is not protected by it.
+func (s *Stream) StartTLS(cfg *tls.Config, proceed bool, deadline time.Time) error {
+	if len(s.in) > 0 || s.framer.Partial() {
+		return &Error{Condition: PolicyViolation, Text: "Data was sent behind <starttls/> before the handshake."}
+	}
+	if proceed {
+		if err := s.Send(stanza.NewElement(stanza.NSTLS, "proceed")); err != nil {
+			return err
+		}
+		s.Flush()
+	}
+	return s.handshake(tls.Server(s.base, cfg), deadline)
+}
+
+// ClientTLS begins TLS as a client.
+func (s *Stream) ClientTLS(cfg *tls.Config, deadline time.Time) error {
+	if len(s.in) > 0 {
+		return &Error{Condition: PolicyViolation, Text: "The server sent data before the handshake."}
+	}
+	s.Flush()
+	return s.handshake(tls.Client(s.base, cfg), deadline)
+}
+
+func (s *Stream) handshake(conn *tls.Conn, deadline time.Time) error {
+	if err := s.base.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if err := conn.Handshake(); err != nil {
+		return fmt.Errorf("TLS handshake: %w", err)
+	}
+	if err := s.base.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	s.conn, s.raw, s.tls = conn, nil, true
+	s.queue.swap(conn, nil)
+	s.Restart()
+	return nil
+}
+
+// Restart makes the next thing read a header, after TLS and SASL.
+func (s *Stream) Restart() {
+	s.framer.Reset()
+	s.scope = nil
+	s.mu.Lock()
+	s.opened = false
+	s.mu.Unlock()
+}
+
+// TLS returns the state of TLS, nil on a plain connection.
+func (s *Stream) TLS() *tls.ConnectionState {
+	if c, ok := s.conn.(*tls.Conn); ok && s.tls {
+		state := c.ConnectionState()
+		return &state
+	}
+	return nil
+}
+
+// Fail sends a stream error and closes the stream (RFC 6120 §4.9). The first
+// call of Fail and Close counts.
+func (s *Stream) Fail(e *Error) { s.shut(e) }
+
+// Close closes the stream in good order.
+func (s *Stream) Close() { s.shut(nil) }
+
+func (s *Stream) shut(e *Error) {
+	s.shutOnce.Do(func() {
+		s.mu.Lock()
+		opened, answer := s.opened, s.answer
+		s.opened, s.closing = true, true
+		s.linger = time.AfterFunc(s.opts.CloseTimeout, s.cut)
+		s.mu.Unlock()
+		_ = s.queue.append(512, func(dst []byte) []byte { // a broken queue has told its owner
+			if !opened { // an error still needs a header before it (RFC 6120 §4.9.1.2)
+				if answer.Version == "" {
+					answer.Version = "1.0"
+				}
+				answer.ID, answer.Content = "error", s.opts.Content
+				dst = answer.appendXML(dst)
+			}
+			if e != nil {
+				s.metrics.errors.WithLabelValues(string(e.Condition)).Inc()
+				dst = appendStreamError(dst, e)
+			}
+			return append(dst, "</stream:stream>"...)
+		})
+		s.queue.end()
+	})
+}
+
+// appendStreamError writes the error with the prefix that the header declared.
+func appendStreamError(dst []byte, e *Error) []byte {
+	dst = append(dst, "<stream:error>"...)
+	for c := range e.element().Elements() {
+		dst = c.AppendXML(dst, stanza.NSClient)
+	}
+	return append(dst, "</stream:error>"...)
+}
+
+// afterClose ends the connection once reading has ended: if we had closed the
+// stream, nothing more is to be waited for.
+func (s *Stream) afterClose() {
+	s.mu.Lock()
+	closing := s.closing
+	s.mu.Unlock()
+	if closing {
+		s.cut()
+	}
+}
+
+// cut closes the connection at once.
+func (s *Stream) cut() {
+	_ = s.base.Close() // there is nobody left to tell
+}
+
+// Release closes the stream if that has not happened, lets what is queued go
+// out for at most Options.CloseTimeout, frees everything, and returns when no
+// goroutine of the stream runs any more. The reader calls it last.
+func (s *Stream) Release() {
+	s.Close()
+	s.releaseInput()
+	timer := time.NewTimer(s.opts.CloseTimeout)
+	defer timer.Stop()
+	select {
+	case <-s.queue.drain():
+	case <-timer.C:
+	}
+	s.cut()
+	s.wg.Wait()
+	s.mu.Lock()
+	s.linger.Stop()
+	s.mu.Unlock()
+}
+
+// StanzaTo escapes an address for Deliver.
+func StanzaTo(j jid.JID) string { return stanza.EscapeAttr(j.String()) }
