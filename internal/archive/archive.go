@@ -1,5 +1,5 @@
 // Package archive writes room messages to their archive, many at a time, and
-// reads them back (XEP-0313 has the name for it; this is what is behind).
+// reads them back. It is what history and XEP-0313 queries rest on.
 //
 // A room asks for a message to be stored and sends it out when told that it is:
 // what was reflected is kept. There is no timer that collects messages: what

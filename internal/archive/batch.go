@@ -98,7 +98,7 @@ func (a *Archive) storeBatch(b *batch) {
 	watchdog := time.AfterFunc(a.timeout, func() { a.expire(b) })
 	defer watchdog.Stop()
 
-	err, ok := a.call(ctx, b, b.rows)
+	ok, err := a.call(ctx, b, b.rows)
 	if !ok {
 		return
 	}
@@ -108,7 +108,7 @@ func (a *Archive) storeBatch(b *batch) {
 	}
 	a.log.LogAttrs(ctx, slog.LevelWarn, "store messages one by one", slog.Int("rows", len(b.rows)), slog.Any("err", err))
 	for i := range b.rows {
-		err, ok := a.call(ctx, b, b.rows[i:i+1])
+		ok, err := a.call(ctx, b, b.rows[i:i+1])
 		if !ok {
 			return
 		}
@@ -118,13 +118,13 @@ func (a *Archive) storeBatch(b *batch) {
 
 // call lets the store append rows of b. It returns ok if the caller is still
 // the one to answer.
-func (a *Archive) call(ctx context.Context, b *batch, rows []store.ArchiveRow) (err error, ok bool) { //nolint:revive // both go together
+func (a *Archive) call(ctx context.Context, b *batch, rows []store.ArchiveRow) (ok bool, err error) {
 	a.mu.Lock()
 	late := b.late
 	b.storing = !late
 	a.mu.Unlock()
 	if late || ctx.Err() != nil {
-		return ErrTimeout, a.returned(b)
+		return a.returned(b), ErrTimeout
 	}
 	start := time.Now()
 	err = a.store.AppendArchive(ctx, rows)
@@ -140,7 +140,7 @@ func (a *Archive) call(ctx context.Context, b *batch, rows []store.ArchiveRow) (
 		a.wg.Go(func() { a.takeBack(rows) })
 		err = ErrTimeout
 	}
-	return err, ok
+	return ok, err
 }
 
 // returned notes that the store has given the caller back and reports whether

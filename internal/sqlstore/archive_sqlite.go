@@ -47,7 +47,7 @@ func (db *DB) appendKnown(ctx context.Context, rows []store.ArchiveRow) (missing
 			return nil
 		}
 		var broken bool
-		if err, broken = db.appender.append(ctx, c, rows, ids); broken {
+		if broken, err = db.appender.append(ctx, c, rows, ids); broken {
 			return driver.ErrBadConn // the pool opens a new one
 		}
 		return nil
@@ -148,16 +148,16 @@ type appender struct {
 
 // append stores rows in one transaction. The connection is broken if it is not
 // known to be out of the transaction afterwards.
-func (a *appender) append(ctx context.Context, conn any, rows []store.ArchiveRow, ids []int64) (err error, broken bool) { //nolint:revive // both go together
+func (a *appender) append(ctx context.Context, conn any, rows []store.ArchiveRow, ids []int64) (broken bool, err error) {
 	if a.conn != conn {
 		if err := a.prepare(conn); err != nil {
-			return err, true
+			return true, err
 		}
 	}
 	// A context that can end would cost a goroutine per statement.
 	quiet := context.WithoutCancel(ctx)
 	if err := run(quiet, a.begin, nil); err != nil {
-		return err, false
+		return false, err
 	}
 	err = a.insertRows(quiet, rows, ids)
 	if err == nil {
@@ -167,17 +167,17 @@ func (a *appender) append(ctx context.Context, conn any, rows []store.ArchiveRow
 		err = run(quiet, a.commit, nil)
 	}
 	if err == nil {
-		return nil, false
+		return false, nil
 	}
 	if run(quiet, a.rollback, nil) == nil {
-		return err, false
+		return false, err
 	}
 	// SQLite rolls back by itself when the disk is full, for one. If it has,
 	// the connection can begin anew.
 	if run(quiet, a.begin, nil) == nil && run(quiet, a.rollback, nil) == nil {
-		return err, false
+		return false, err
 	}
-	return errors.Join(err, a.close()), true
+	return true, errors.Join(err, a.close())
 }
 
 func (a *appender) insertRows(ctx context.Context, rows []store.ArchiveRow, ids []int64) error {

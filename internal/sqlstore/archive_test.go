@@ -286,12 +286,12 @@ func TestPostgresReconnects(t *testing.T) {
 		cfg.Host, cfg.Port, cfg.User, cfg.Password, cfg.Database, o.Schema)
 	db, ctx := opener(t, o)(), t.Context()
 	must(t, db.AppendArchive(ctx, archiveRows(coven, 0, 1)))
-	must(t, db.ApplyRoomChange(ctx, coven, 0, muchange()))
+	must(t, db.ApplyRoomChange(ctx, coven, 0, wordChange()))
 	execPostgres(t, dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", o.Schema)
 	failures := 0
 	for _, f := range []func() error{
 		func() error { return db.AppendArchive(ctx, archiveRows(coven, 1, 2)) },
-		func() error { return db.ApplyRoomChange(ctx, coven, 0, muchange()) },
+		func() error { return db.ApplyRoomChange(ctx, coven, 0, wordChange()) },
 		func() error { _, err := db.Room(ctx, coven); return err },
 	} {
 		for err := f(); err != nil; err = f() {

@@ -15,19 +15,21 @@ import (
 // How SQLite's write-ahead log is kept short. A checkpoint in somebody's
 // commit would make messages wait for tens of milliseconds.
 const (
-	checkpointTick  = 250 * time.Millisecond // how often a log that grew is looked at
-	checkpointTicks = 4                      // checkpoint at least so many ticks apart while others write
-	walSoft         = 4 << 20                // and only from this size of the file on
-	walHard         = 8 << 20                // hold up the writer for the rest from this much content on
-	walKeep         = 16 << 20               // what stays of the file of an empty log: to overwrite is cheaper than to append
-	pageSize        = 4096                   // SQLite's default
+	checkpointTick   = 250 * time.Millisecond // how often a log that grew is looked at
+	checkpointTicks  = 4                      // checkpoint at least so many ticks apart while others write
+	walSoft          = 4 << 20                // and only from this size of the file on
+	walHard          = 8 << 20                // hold up the writer for the rest from this much content on
+	walStep          = 1 << 20                // but copy beside the writer until so little is left
+	checkpointRounds = 8                      // or until this often
+	walKeep          = 16 << 20               // what stays of the file of an empty log: to overwrite is cheaper than to append
+	pageSize         = 4096                   // SQLite's default
 )
 
 // checkpointer copies a SQLite file's write-ahead log into the file: when
 // nothing was written for a tick, or when the log has grown. It does so beside
 // the writer; only if that never gets to the end, because there is always more,
-// it takes the writer's turn for the little that is left. Its timer runs only after
-// writes.
+// it takes the writer's turn for the little that is left. Its timer runs only
+// after writes.
 type checkpointer struct {
 	// Set at construction.
 	d       *database
@@ -99,11 +101,19 @@ func (c *checkpointer) watch(ctx context.Context) {
 func (c *checkpointer) checkpoint(ctx context.Context) (done bool, err error) {
 	start := time.Now()
 	defer func() { c.seconds.Observe(time.Since(start).Seconds()) }()
-	size, done, err := passiveCheckpoint(ctx, c.d.reader)
-	if err != nil || done || size < walHard {
-		return done, err
+	var size, before int64
+	for range checkpointRounds {
+		if size, done, err = passiveCheckpoint(ctx, c.d.reader); err != nil || size < walHard {
+			return done, err
+		}
+		if size-before < walStep {
+			break
+		}
+		before = size
 	}
-	_, done, err = passiveCheckpoint(ctx, c.d.writer) // nobody writes while we have this connection
+	// A log that is copied whole is written from its start again; while others
+	// write it never is. Nobody writes while we have this connection.
+	_, done, err = passiveCheckpoint(ctx, c.d.writer)
 	return done, err
 }
 

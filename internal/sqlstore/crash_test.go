@@ -29,7 +29,7 @@ func writeUntilKilled(dir string) int {
 		if _, putErr := db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: juliet, Name: fmt.Sprint(i), Subscription: store.SubNone}); putErr == nil {
 			fmt.Println("contact", i)
 		}
-		if roomErr := db.ApplyRoomChange(ctx, coven, 0, muchange(fmt.Sprint(i))); roomErr == nil {
+		if roomErr := db.ApplyRoomChange(ctx, coven, 0, wordChange(fmt.Sprint(i))); roomErr == nil {
 			fmt.Println("room", i)
 		}
 	}
@@ -37,8 +37,8 @@ func writeUntilKilled(dir string) int {
 	return 1
 }
 
-// muchange is a change of two parts of a room, which have to stay together.
-func muchange(words ...string) muc.RoomChange {
+// wordChange is a change of two parts of a room, which have to stay together.
+func wordChange(words ...string) muc.RoomChange {
 	word := strings.Join(words, " ")
 	return muc.RoomChange{
 		Settings: map[string][]string{"word": {word}},

@@ -320,7 +320,7 @@ func (a address) Scan(src any) error {
 	return errors.New("address is not text")
 }
 
-// text is how an address is stored; the zero JID is ”.
+// text is how an address is stored; the zero JID is "".
 func text(j jid.JID) string {
 	if j.IsZero() {
 		return ""

@@ -10,7 +10,14 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
+	"github.com/muster-im/muster/internal/archive"
 	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
+)
+
+var (
+	_ muc.Store     = (*DB)(nil)
+	_ archive.Store = (*DB)(nil)
 )
 
 func TestMain(m *testing.M) {

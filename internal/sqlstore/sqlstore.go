@@ -127,14 +127,14 @@ func (db *DB) Close() error {
 func (db *DB) end() error {
 	db.stop()
 	db.wg.Wait()
-	if err := db.closeFiles(); err != nil {
+	if err := errors.Join(db.closeAppender(), db.closeFiles()); err != nil {
 		return fmt.Errorf("close store: %w", clean(err))
 	}
 	return nil
 }
 
 func (db *DB) closeFiles() error {
-	errs := []error{db.closeAppender()}
+	var errs []error
 	for _, d := range []*database{db.meta, db.archive} {
 		if d != nil {
 			errs = append(errs, d.close())
@@ -148,7 +148,7 @@ func (db *DB) closeFiles() error {
 
 // closeAppender frees the appender's statements once nobody uses them.
 func (db *DB) closeAppender() error {
-	if db.archive == nil || db.archive.dialect != sqlite {
+	if db.archive.dialect != sqlite {
 		return nil
 	}
 	conn, err := db.archive.writer.Conn(context.Background())
