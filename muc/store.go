@@ -29,7 +29,7 @@ type Store interface {
 	// after ("" for the first page).
 	Rooms(ctx context.Context, service, after string, limit int) ([]RoomDescriptor, error)
 	// ApplyRoomChange creates the room if it is not stored, and applies all of
-	// change or nothing.
+	// change or nothing. Without change.Created it creates nothing: ErrNoRoom.
 	ApplyRoomChange(ctx context.Context, room jid.JID, epoch int64, change RoomChange) error
 	// DeleteRoom removes the room with its affiliations; a room that is not
 	// stored is no error.
@@ -52,9 +52,11 @@ type RoomRecord struct {
 type AffiliationRecord struct {
 	JID         jid.JID // bare, or a domain
 	Affiliation Affiliation
-	Nick        string            // reserved nickname, "" if none
-	Reason      string            // given with the last change
-	Data        map[string]string // of extensions, by key; kept by every change that does not name it
+	Nick        string // reserved nickname, "" if none
+	Reason      string // given with the last change
+	// Data is of extensions. A change replaces the keys it names, "" removing
+	// one, and keeps the others.
+	Data map[string]string
 }
 
 // RoomDescriptor is what a listing shows of a room without loading it.
@@ -66,7 +68,7 @@ type RoomDescriptor struct {
 
 // RoomChange is what one event changes in a stored room; nil parts stay.
 type RoomChange struct {
-	Created      time.Time           // for a room that is not stored yet
+	Created      time.Time           // of the room; zero: it must be stored already
 	Descriptor   *RoomDescriptor     // name and publicity as listed
 	Settings     map[string][]string // replaces all settings
 	Subject      *Subject

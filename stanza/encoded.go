@@ -23,6 +23,12 @@ func (e *Encoded) AppendTo(dst []byte, to string) []byte {
 	return append(dst, e.tail...)
 }
 
+// AppendWithoutTo appends the stanza without a to attribute.
+func (e *Encoded) AppendWithoutTo(dst []byte) []byte {
+	dst = append(dst, e.head[:len(e.head)-len(" to='")]...)
+	return append(dst, e.tail[1:]...)
+}
+
 // Size is the number of bytes that AppendTo adds besides those of to.
 func (e *Encoded) Size() int { return len(e.head) + len(e.tail) }
 

@@ -1,11 +1,13 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
@@ -102,7 +104,7 @@ func (db *DB) Rooms(ctx context.Context, service, after string, limit int) ([]mu
 // remembered.
 func (db *DB) ApplyRoomChange(ctx context.Context, room jid.JID, epoch int64, change muc.RoomChange) error {
 	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
-		id, err := claimRoom(ctx, q, room, epoch, micros(change.Created))
+		id, err := claimRoom(ctx, q, room, epoch, change.Created)
 		if err != nil {
 			return err
 		}
@@ -123,13 +125,20 @@ func (db *DB) ApplyRoomChange(ctx context.Context, room jid.JID, epoch int64, ch
 }
 
 // claimRoom makes sure that the room has a row, writes epoch to it unless a
-// higher one stands there, and returns the row's id.
-func claimRoom(ctx context.Context, q querier, room jid.JID, epoch, created int64) (id int64, err error) {
+// higher one stands there, and returns the row's id. A change without a time of
+// creation does not bring back a room that is gone.
+func claimRoom(ctx context.Context, q querier, room jid.JID, epoch int64, created time.Time) (id int64, err error) {
+	if created.IsZero() {
+		found, err := q.one(ctx, "SELECT id FROM rooms WHERE service = $1 AND local = $2", []any{room.Domain(), room.Local()}, &id)
+		if err != nil || !found {
+			return 0, cmp.Or(err, muc.ErrNoRoom)
+		}
+	}
 	found, err := q.one(ctx, `INSERT INTO rooms (service, local, epoch, created, name, public, settings,
 			subject, subject_author, subject_time, subject_id)
 		VALUES ($1, $2, $3, $4, '', FALSE, '{}', '', '', 0, '')
 		ON CONFLICT (service, local) DO UPDATE SET epoch = excluded.epoch WHERE rooms.epoch <= excluded.epoch
-		RETURNING id`, []any{room.Domain(), room.Local(), epoch, created}, &id)
+		RETURNING id`, []any{room.Domain(), room.Local(), epoch, micros(created)}, &id)
 	if err == nil && !found {
 		err = muc.ErrStaleEpoch
 	}

@@ -1,0 +1,123 @@
+package roomfeatures
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
+	"github.com/muster-im/muster/stanza"
+)
+
+// history sends those who enter what was said last (XEP-0045 §7.2.13,
+// §7.2.14). A stored room's history comes back from the archive.
+type history struct{ size int }
+
+// recent is a room's history, oldest first.
+type recent struct{ messages []past }
+
+// past is a message as it was broadcast. What is sent of it is made when
+// somebody first needs it.
+type past struct {
+	message muc.ArchivedMessage
+	enc     *stanza.Encoded
+}
+
+func (f history) Register(h *muc.Hooks) {
+	slot := muc.NewSlot[recent](h)
+	size := muc.NewIntField(h, muc.FieldSpec{
+		Var: "muc#roomconfig_historylength", Section: muc.SectionOther, Order: 10, Label: "Messages shown to those who enter",
+		Max: max(f.size, 1),
+	}, f.size)
+	remember := func(r *muc.Room, m *muc.ArchivedMessage) {
+		limit := min(size.Get(r), f.size)
+		if limit > 0 && !m.Subject { // the subject line of now is sent by itself
+			slot.In(r).add(past{message: *m}, limit)
+		}
+	}
+	h.RoomLoaded.Add("history", 0, func(ev *muc.LoadEvent) {
+		for i := range ev.Recent {
+			remember(ev.Room, &ev.Recent[i])
+		}
+	})
+	h.MessagePosted.Add("history", 0, func(ev *muc.PostedEvent) {
+		if ev.Historic {
+			remember(ev.Room, &ev.Message)
+		}
+	})
+	h.MessageWithdrawn.Add("history", 0, func(ev *muc.PostedEvent) { slot.In(ev.Room).withdraw(ev.Message.ID) })
+	h.SessionJoined.Add("history", 0, func(ev *muc.JoinedEvent) {
+		messages := slot.In(ev.Room).messages
+		messages = wanted(messages, ev.Stanza.Child(stanza.NSMUC, "x").Child(stanza.NSMUC, "history"), ev.Session.RealJID())
+		list := make([]*stanza.Encoded, 0, len(messages))
+		for i := range messages {
+			if enc := messages[i].encoded(); enc != nil {
+				list = append(list, enc)
+			}
+		}
+		ev.Room.SendEncoded(ev.Session, list)
+	})
+}
+
+// add appends a message and drops the oldest beyond limit.
+func (h *recent) add(p past, limit int) {
+	if extra := len(h.messages) + 1 - limit; extra > 0 {
+		h.messages = slices.Delete(h.messages, 0, extra)
+	}
+	h.messages = append(h.messages, p)
+}
+
+func (h *recent) withdraw(id string) {
+	h.messages = slices.DeleteFunc(h.messages, func(p past) bool { return p.message.ID == id })
+}
+
+// encoded returns the message with its time; nil if it is not readable.
+func (p *past) encoded() *stanza.Encoded {
+	if p.enc == nil {
+		st, err := stanza.Parse(p.message.Stanza)
+		if err != nil {
+			return nil
+		}
+		p.enc = stanza.Encode(st.With(stanza.Delay(p.message.Room, p.message.Time)))
+	}
+	return p.enc
+}
+
+// wanted returns the newest messages within the limits of a <history/> request;
+// a limit that is no number or time is passed over.
+func wanted(messages []past, request *stanza.Element, to jid.JID) []past {
+	if n, ok := number(request, "maxstanzas"); ok && n < len(messages) {
+		messages = messages[len(messages)-n:]
+	}
+	since := time.Time{}
+	if n, ok := number(request, "seconds"); ok {
+		since = time.Now().Add(-time.Duration(n) * time.Second)
+	}
+	if t, err := stanza.ParseTime(request.Attr("since")); err == nil && t.After(since) {
+		since = t
+	}
+	for len(messages) > 0 && messages[0].message.Time.Before(since) {
+		messages = messages[1:]
+	}
+	if limit, ok := number(request, "maxchars"); ok { // characters of the whole stanza
+		first := len(messages)
+		for first > 0 {
+			limit -= len(messages[first-1].message.Stanza) + len(to.String())
+			if limit < 0 {
+				break
+			}
+			first--
+		}
+		messages = messages[first:]
+	}
+	return messages
+}
+
+func number(e *stanza.Element, attr string) (int, bool) {
+	n, err := strconv.Atoi(e.Attr(attr))
+	if err != nil || n < 0 {
+		return 0, false
+	}
+	return min(n, 1<<30), true
+}

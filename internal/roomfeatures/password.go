@@ -1,0 +1,44 @@
+package roomfeatures
+
+import (
+	"crypto/subtle"
+
+	"github.com/muster-im/muster/muc"
+	"github.com/muster-im/muster/stanza"
+)
+
+// password asks everybody who enters for the room's password (XEP-0045
+// §7.2.5). It is checked last, so that nobody who may not enter anyway learns
+// whether he knows it.
+type password struct{}
+
+func (password) Register(h *muc.Hooks) {
+	secret := muc.NewTextField(h, muc.FieldSpec{
+		Var: "muc#roomconfig_roomsecret", Section: muc.SectionAccess, Order: 30, Label: "Password", Private: true, Max: 1023,
+	}, "")
+	on := muc.NewBoolField(h, muc.FieldSpec{
+		Var: "muc#roomconfig_passwordprotectedroom", Section: muc.SectionAccess, Order: 20, Label: "A password is needed to enter",
+	}, false)
+	h.BeforeConfigure.Add("password", 0, func(ev *muc.ConfigureEvent) error {
+		switch { // a client that sends only one of the two means both
+		case ev.Submitted(secret.Key()) && !ev.Submitted(on.Key()):
+			on.Set(ev.Room, secret.Get(ev.Room) != "")
+		case on.Get(ev.Room) && secret.Get(ev.Room) == "":
+			return stanza.NewError(stanza.Modify, stanza.NotAcceptable, secret.Key()+": a protected room needs a password.")
+		}
+		return nil
+	})
+	h.BeforeJoin.Add("password", muc.PriorityPassword, func(ev *muc.JoinEvent) error {
+		if ev.New || !on.Get(ev.Room) {
+			return nil
+		}
+		given := ev.Join().ChildText(stanza.NSMUC, "password")
+		if subtle.ConstantTimeCompare([]byte(given), []byte(secret.Get(ev.Room))) == 1 {
+			return nil
+		}
+		return stanza.NewError(stanza.Auth, stanza.NotAuthorized, "The room's password is needed to enter.")
+	})
+	h.Disco.Add("password", 0, func(ev *muc.DiscoEvent) {
+		ev.Feature(either(on.Get(ev.Room), "muc_passwordprotected", "muc_unsecured"))
+	})
+}

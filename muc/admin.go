@@ -1,0 +1,235 @@
+package muc
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// adminCommand is an IQ with a muc#admin query: lists are read, affiliations
+// and roles changed (XEP-0045 §8, §9, §10). Several items are changed
+// together or not at all.
+type adminCommand struct {
+	request
+	roles  []roleChange
+	answer *stanza.Element
+}
+
+type roleChange struct {
+	occupant *Occupant
+	role     Role
+	reason   string
+}
+
+func (c *adminCommand) decide(r *Room) error {
+	if r.locked && r.Affiliation(c.st.From) < Owner {
+		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The room is locked until its owner has configured it.")
+	}
+	query := c.st.Payload()
+	var items []*stanza.Element
+	for e := range query.Elements() {
+		if e.Is(stanza.NSMUCAdmin, "item") {
+			items = append(items, e)
+		}
+	}
+	if len(items) == 0 {
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, "The query has no item.")
+	}
+	if c.st.Type == stanza.TypeGet {
+		return c.decideList(r, items)
+	}
+	c.roles = nil
+	for i, item := range items {
+		if err := c.decideItem(r, item); err != nil {
+			return itemError(err, i, len(items))
+		}
+	}
+	return r.checkOwnerRemains()
+}
+
+// itemError names the item of several that is refused.
+func itemError(err error, i, n int) error {
+	se := stanza.AsError(err)
+	if n == 1 || se == nil {
+		return err
+	}
+	named := *se
+	named.Text = fmt.Sprintf("Item %d: %s", i+1, se.Text)
+	return &named
+}
+
+func (c *adminCommand) decideItem(r *Room, item *stanza.Element) error {
+	reason := item.ChildText(stanza.NSMUCAdmin, "reason")
+	affiliation, hasAffiliation := item.LookupAttr("affiliation")
+	role, hasRole := item.LookupAttr("role")
+	switch {
+	case hasAffiliation && hasRole:
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, "An item has either an affiliation or a role.")
+	case hasAffiliation:
+		return c.decideAffiliation(r, item, affiliation, reason)
+	case hasRole:
+		return c.decideRole(r, item, role, reason)
+	}
+	return stanza.NewError(stanza.Modify, stanza.BadRequest, "An item needs an affiliation or a role.")
+}
+
+func (c *adminCommand) decideAffiliation(r *Room, item *stanza.Element, word, reason string) error {
+	a, err := ParseAffiliation(word)
+	if err != nil {
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, err.Error())
+	}
+	opts := AffiliationOptions{Reason: reason}
+	var j jid.JID
+	switch address := item.Attr("jid"); {
+	case address != "":
+		if j, err = jid.Parse(address); err != nil {
+			return stanza.NewError(stanza.Modify, stanza.JIDMalformed, "The item's address is malformed.")
+		}
+		opts.Nick = item.Attr("nick")
+	case item.Attr("nick") != "":
+		o := r.Occupant(item.Attr("nick"))
+		if o == nil {
+			return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Nobody in the room has this nickname.")
+		}
+		j = o.bare
+	default:
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, "An item needs an address or a nickname.")
+	}
+	if opts.Nick != "" {
+		if _, err := jid.NickKey(opts.Nick); err != nil {
+			return stanza.NewError(stanza.Modify, stanza.JIDMalformed, "This nickname cannot be used.")
+		}
+		if err := r.checkNick(j, opts.Nick); err != nil {
+			return err
+		}
+	}
+	if a == Outcast && j.Bare() == c.st.From.Bare() { // XEP-0045 §9.1
+		return stanza.NewError(stanza.Cancel, stanza.Conflict, "You cannot ban yourself.")
+	}
+	return r.SetAffiliation(By(c.st.From), j, a, opts)
+}
+
+func (c *adminCommand) decideRole(r *Room, item *stanza.Element, word, reason string) error {
+	role, err := ParseRole(word)
+	if err != nil {
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, err.Error())
+	}
+	var o *Occupant
+	if nick := item.Attr("nick"); nick != "" {
+		o = r.Occupant(nick)
+	} else if j, err := jid.Parse(item.Attr("jid")); err == nil {
+		if s := r.sessions[j]; s != nil {
+			o = s.occupant
+		}
+	} else {
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, "An item with a role needs a nickname.")
+	}
+	if o == nil {
+		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Nobody in the room has this nickname.")
+	}
+	c.roles = append(c.roles, roleChange{o, role, reason})
+	return r.checkRole(By(c.st.From), o, role, reason)
+}
+
+func (c *adminCommand) apply(r *Room) {
+	for _, change := range c.roles {
+		r.applyRole(By(c.st.From), change.occupant, change.role, change.reason)
+	}
+	r.reply(c.st.Result(c.answer))
+}
+
+// decideList answers a request for a list of affiliations or roles.
+func (c *adminCommand) decideList(r *Room, items []*stanza.Element) error {
+	if len(items) > 1 {
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, "Ask for one list at a time.")
+	}
+	c.answer = stanza.NewElement(stanza.NSMUCAdmin, "query")
+	word, ofRoles := items[0].LookupAttr("role")
+	if ofRoles {
+		role, err := ParseRole(word)
+		if err != nil {
+			return stanza.NewError(stanza.Modify, stanza.BadRequest, err.Error())
+		}
+		if err := r.mayList(c.st.From, true, None); err != nil {
+			return err
+		}
+		r.listRole(c.answer, c.st.From, role)
+		return nil
+	}
+	a, err := ParseAffiliation(items[0].Attr("affiliation"))
+	if err != nil {
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, err.Error())
+	}
+	if err := r.mayList(c.st.From, false, a); err != nil {
+		return err
+	}
+	r.listAffiliation(c.answer, a)
+	return nil
+}
+
+// mayList applies the rules for reading lists: role lists are for moderators,
+// affiliation lists for admins and owners, and the member list of a
+// members-only room for every member (XEP-0045 §9.5); features may widen them.
+func (r *Room) mayList(who jid.JID, ofRoles bool, a Affiliation) error {
+	q := &ListQuestion{Room: r, RealJID: who, Role: r.roleOf(who), Affiliation: r.Affiliation(who), OfRoles: ofRoles}
+	allowed := q.Affiliation >= Admin || ofRoles && q.Role == Moderator
+	if !allowed && a != Outcast {
+		var err error
+		if allowed, err = r.svc.hooks.MayList.Run(&r.watch, q, false); err != nil {
+			return err
+		}
+	}
+	if !allowed {
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not read this list.")
+	}
+	return nil
+}
+
+func (r *Room) listRole(answer *stanza.Element, who jid.JID, role Role) {
+	full := r.NonAnonymous() || r.roleOf(who) == Moderator || r.Affiliation(who) >= Admin
+	for _, o := range sortedOccupants(r.occupants) {
+		if o.role != role {
+			continue
+		}
+		item := stanza.NewElement(stanza.NSMUCAdmin, "item", "affiliation", r.Affiliation(o.bare).String(),
+			"role", role.String(), "nick", o.nick)
+		if full {
+			item.SetAttr("jid", o.address().String())
+		}
+		answer.Add(item)
+	}
+}
+
+func sortedOccupants(m map[string]*Occupant) []*Occupant {
+	return slices.SortedFunc(maps.Values(m), func(a, b *Occupant) int { return cmp.Compare(a.key, b.key) })
+}
+
+func (r *Room) listAffiliation(answer *stanza.Element, a Affiliation) {
+	if a == None {
+		for _, o := range sortedOccupants(r.occupants) {
+			if r.Affiliation(o.bare) == None {
+				answer.Add(stanza.NewElement(stanza.NSMUCAdmin, "item", "affiliation", a.String(), "jid", o.bare.String(),
+					"nick", o.nick, "role", o.role.String()))
+			}
+		}
+		return
+	}
+	byAddress := func(x, y AffiliationRecord) int { return cmp.Compare(x.JID.String(), y.JID.String()) }
+	for _, rec := range slices.SortedFunc(maps.Values(r.affiliations), byAddress) {
+		if rec.Affiliation != a {
+			continue
+		}
+		item := stanza.NewElement(stanza.NSMUCAdmin, "item", "affiliation", a.String(), "jid", rec.JID.String())
+		if rec.Nick != "" {
+			item.SetAttr("nick", rec.Nick)
+		}
+		if rec.Reason != "" {
+			item.AddTextElement("reason", rec.Reason)
+		}
+		answer.Add(item)
+	}
+}

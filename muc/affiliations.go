@@ -1,0 +1,192 @@
+package muc
+
+import (
+	"slices"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// AffiliationOptions go with a change of affiliation; zero fields change
+// nothing.
+type AffiliationOptions struct {
+	Reason string
+	Nick   string // reserves a nickname
+}
+
+// SetAffiliation stages a change of somebody's affiliation. The rules apply to
+// the actor (XEP-0045 §5.2.1, §9): owners may change everything but leave the
+// room without an owner, admins may change those below themselves. It returns
+// a *stanza.Error if it is refused. Other data of the entry stay.
+func (r *Room) SetAffiliation(actor Actor, j jid.JID, a Affiliation, o AffiliationOptions) error {
+	j = j.Bare()
+	if j.Local() == "" && a == Owner {
+		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "A domain cannot own a room.")
+	}
+	rec := r.affiliationStaged(j)
+	from := rec.Affiliation
+	if !actor.system {
+		if err := r.mayChange(actor, j, from, a); err != nil {
+			return err
+		}
+	}
+	if from == a && o.Reason == "" && o.Nick == "" {
+		return nil
+	}
+	ev := &AffiliationEvent{Event: Event{Room: r, req: &request{}}, Actor: actor, JID: j, From: from, To: a, Reason: o.Reason}
+	if err := r.svc.hooks.BeforeSetAffiliation.Run(&r.watch, ev); err != nil {
+		return err
+	}
+	rec.Affiliation = a
+	if o.Reason != "" || from != a {
+		rec.Reason = o.Reason
+	}
+	if o.Nick != "" {
+		rec.Nick = o.Nick
+	}
+	r.staged.affiliations = append(r.staged.affiliations, affiliationChange{record: rec, from: from, actor: actor})
+	return nil
+}
+
+// mayChange applies the rules of rank.
+func (r *Room) mayChange(actor Actor, j jid.JID, from, to Affiliation) error {
+	rank := r.Affiliation(actor.jid)
+	switch {
+	case r.svc.opts.IsAdmin != nil && r.svc.opts.IsAdmin(j):
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Administrators of the service are owners of every room.")
+	case rank == Owner:
+		return nil
+	case rank < Admin:
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only admins and owners may change affiliations.")
+	case from >= Admin || to >= Admin:
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Only owners may change admins and owners.")
+	}
+	return nil
+}
+
+// checkOwnerRemains refuses staged changes that would leave the room without
+// an owner (XEP-0045 §10.6 and §9): conflict.
+func (r *Room) checkOwnerRemains() error {
+	touched := make(map[jid.JID]Affiliation, len(r.staged.affiliations))
+	lost := false
+	for _, c := range r.staged.affiliations {
+		touched[c.record.JID] = c.record.Affiliation
+		lost = lost || c.from == Owner
+	}
+	if !lost {
+		return nil
+	}
+	for _, a := range touched {
+		if a == Owner {
+			return nil
+		}
+	}
+	for j, rec := range r.affiliations {
+		if _, ok := touched[j]; !ok && rec.Affiliation == Owner {
+			return nil
+		}
+	}
+	return stanza.NewError(stanza.Cancel, stanza.Conflict, "A room must keep an owner.")
+}
+
+// SetRole changes the role of somebody present, at once; RoleNone kicks him.
+// The rules apply to the actor (XEP-0045 §5.1, §8, §9.6): moderators change
+// visitors and participants, admins and owners make and unmake moderators, and
+// nobody changes somebody of higher affiliation. It returns a *stanza.Error if
+// it is refused.
+func (r *Room) SetRole(actor Actor, o *Occupant, role Role, reason string) error {
+	if err := r.checkRole(actor, o, role, reason); err != nil {
+		return err
+	}
+	r.applyRole(actor, o, role, reason)
+	return nil
+}
+
+func (r *Room) checkRole(actor Actor, o *Occupant, role Role, reason string) error {
+	if !actor.system {
+		if err := r.maySetRole(actor, o, role); err != nil {
+			return err
+		}
+	}
+	ev := &RoleEvent{Event: Event{Room: r, req: &request{}}, Actor: actor, Occupant: o, From: o.role, To: role, Reason: reason}
+	return r.svc.hooks.BeforeSetRole.Run(&r.watch, ev)
+}
+
+func (r *Room) maySetRole(actor Actor, o *Occupant, role Role) error {
+	rank, target := r.Affiliation(actor.jid), r.Affiliation(o.bare)
+	switch {
+	case r.roleOf(actor.jid) != Moderator:
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only moderators who are in the room may change roles.")
+	case target > rank:
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "This occupant's affiliation is higher than yours.")
+	case (role == Moderator || o.role == Moderator) && rank < Admin:
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Only admins and owners may make or change moderators.")
+	case target >= Admin && role != Moderator && o.bare != actor.jid.Bare():
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Admins and owners are moderators: change the affiliation first.")
+	case target >= Admin && role != Moderator && role != RoleNone:
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Admins and owners are moderators: change the affiliation first.")
+	}
+	return nil
+}
+
+func (r *Room) applyRole(actor Actor, o *Occupant, role Role, reason string) {
+	if o.gone {
+		return
+	}
+	from := o.role
+	if role == RoleNone {
+		r.RemoveOccupant(o, statusKicked, actor, reason)
+	} else {
+		o.role = role
+		o.forget()
+		more := r.refreshSight(o)
+		r.announce(o, &showing{actor: actor, reason: reason})
+		if more {
+			r.resendOccupants(o)
+		}
+	}
+	r.notify(r.svc.hooks.RoleSet.Run(&r.watch, &RoleEvent{
+		Event: Event{Room: r}, Actor: actor, Occupant: o, From: from, To: role, Reason: reason,
+	}))
+}
+
+// affiliationList is the computed field that shows and replaces all entries of
+// one affiliation. Who is left out of a submission becomes a member.
+func affiliationList(a Affiliation) Computed {
+	return Computed{
+		Get: func(r *Room) []string {
+			var list []string
+			for _, rec := range r.affiliations {
+				if rec.Affiliation == a {
+					list = append(list, rec.JID.String())
+				}
+			}
+			slices.Sort(list)
+			return list
+		},
+		Set: func(r *Room, actor Actor, values []string) error {
+			wanted := make(map[jid.JID]bool, len(values))
+			for _, v := range values {
+				j, err := jid.Parse(v)
+				if err != nil {
+					return stanza.NewError(stanza.Modify, stanza.JIDMalformed, "The address "+v+" is malformed.")
+				}
+				wanted[j.Bare()] = true
+				if r.affiliationStaged(j.Bare()).Affiliation == a {
+					continue
+				}
+				if err := r.SetAffiliation(actor, j, a, AffiliationOptions{}); err != nil {
+					return err
+				}
+			}
+			for j, rec := range r.affiliations {
+				if rec.Affiliation == a && !wanted[j] && r.affiliationStaged(j).Affiliation == a {
+					if err := r.SetAffiliation(actor, j, Member, AffiliationOptions{}); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		},
+	}
+}

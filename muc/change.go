@@ -1,0 +1,247 @@
+package muc
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// change is what one event changes in a room: staged while it is decided,
+// stored, and then applied as a whole.
+type change struct {
+	values       map[int]any
+	affiliations []affiliationChange
+	subject      *Subject
+	subjectID    string
+	destroy      *DestroyEvent
+	unlock       bool
+}
+
+// affiliationChange is one new entry with who wants it.
+type affiliationChange struct {
+	record AffiliationRecord
+	from   Affiliation
+	actor  Actor
+}
+
+func (c *change) empty() bool {
+	return len(c.values) == 0 && len(c.affiliations) == 0 && c.subject == nil && c.destroy == nil && !c.unlock
+}
+
+// persistentAfter reports whether the room is to be stored once ch has taken
+// effect.
+func (r *Room) persistentAfter(ch *change) bool {
+	if r.locked && !ch.unlock || !r.exists {
+		return false
+	}
+	if v, ok := ch.values[r.svc.core.persistent.core.index]; ok {
+		return v == true
+	}
+	return r.values[r.svc.core.persistent.core.index] == true
+}
+
+// roomChange is what has to be stored of ch: everything if the room is not
+// stored yet.
+func (r *Room) roomChange(ch *change) RoomChange {
+	c := RoomChange{Created: r.created, Subject: ch.subject, SubjectID: ch.subjectID}
+	if !r.stored || len(ch.values) > 0 {
+		values := slices.Clone(r.values)
+		for i, v := range ch.values {
+			values[i] = v
+		}
+		c.Settings = r.formatSettings(values)
+		c.Descriptor = r.svc.descriptor(r.jid, values)
+	}
+	if !r.stored {
+		if c.Subject == nil && !r.subject.Time.IsZero() {
+			c.Subject, c.SubjectID = &r.subject, r.subjectID
+		}
+		c.Affiliations = slices.Collect(maps.Values(r.affiliations))
+	}
+	for _, a := range ch.affiliations {
+		c.Affiliations = slices.DeleteFunc(c.Affiliations, func(old AffiliationRecord) bool { return old.JID == a.record.JID })
+		c.Affiliations = append(c.Affiliations, a.record)
+	}
+	return c
+}
+
+func (r *Room) formatSettings(values []any) map[string][]string {
+	settings := maps.Clone(r.unknown)
+	if settings == nil {
+		settings = make(map[string][]string, len(values))
+	}
+	for i, f := range r.svc.hooks.fields {
+		if f.computed == nil {
+			settings[f.spec.Var] = f.format(values[i])
+		}
+	}
+	return settings
+}
+
+// applyChange makes ch the room's state and tells whom it concerns.
+func (r *Room) applyChange(ch *change) {
+	if ch.destroy != nil {
+		r.applyDestroy(ch.destroy)
+		return
+	}
+	if ch.unlock {
+		r.locked = false
+	}
+	if ch.subject != nil {
+		r.subject, r.subjectID = *ch.subject, ch.subjectID
+	}
+	for i := range ch.affiliations {
+		r.setRecord(ch.affiliations[i].record)
+	}
+	for i := range ch.affiliations {
+		r.affiliationChanged(&ch.affiliations[i])
+	}
+	if r.exists && len(ch.values) > 0 {
+		r.applyValues(ch.values, ch.unlock)
+	}
+	if r.exists && len(r.occupants) == 0 {
+		r.emptied()
+	}
+}
+
+// applyValues makes new settings valid. The first configuration of a room is
+// announced to nobody but by what follows from it: only the owner is inside.
+func (r *Room) applyValues(values map[int]any, first bool) {
+	if r.shared {
+		r.values, r.shared = slices.Clone(r.values), false
+	}
+	for i, v := range values {
+		r.values[i] = v
+	}
+	for _, o := range r.occupants {
+		o.forget()
+		r.refreshSight(o)
+	}
+	if !first {
+		r.announceConfig(values)
+	}
+	r.svc.relist(r)
+	r.notify(r.svc.hooks.Configured.Run(&r.watch, &ConfiguredEvent{Room: r, Changed: func(key string) bool {
+		for i := range values {
+			if r.svc.hooks.fields[i].spec.Var == key {
+				return true
+			}
+		}
+		return false
+	}}))
+}
+
+// announceConfig sends the status codes of changed settings, each once
+// (XEP-0045 §10.2.1).
+func (r *Room) announceConfig(values map[int]any) {
+	codes := make(map[int]bool)
+	for i := range values {
+		code := StatusConfigChanged
+		if announce := r.svc.hooks.fields[i].spec.Announce; announce != nil {
+			code = announce(r)
+		}
+		codes[code] = true
+	}
+	x := stanza.NewElement(stanza.NSMUCUser, "x")
+	for _, code := range slices.Sorted(maps.Keys(codes)) {
+		x.Add(statusElement(code))
+	}
+	r.say(stanza.Stanza{Kind: stanza.Message, Type: stanza.TypeGroupchat, From: r.jid}.With(x), nil)
+}
+
+// setRecord stores an entry in memory; None removes it with all it says.
+func (r *Room) setRecord(rec AffiliationRecord) {
+	if rec.Affiliation == None {
+		delete(r.affiliations, rec.JID)
+		return
+	}
+	r.affiliations[rec.JID] = rec
+}
+
+// affiliationChanged brings the occupants concerned in line with a new entry:
+// a ban or a lost membership puts out, a rise or a fall changes the role
+// (XEP-0045 §9).
+func (r *Room) affiliationChanged(a *affiliationChange) {
+	concerned := r.occupantsOf(a.record.JID)
+	for _, o := range concerned {
+		r.adjust(o, a)
+	}
+	if len(concerned) == 0 && a.from != a.record.Affiliation {
+		r.tellOfAbsent(a)
+	}
+	r.notify(r.svc.hooks.AffiliationSet.Run(&r.watch, &AffiliationEvent{
+		Event: Event{Room: r}, Actor: a.actor, JID: a.record.JID, From: a.from, To: a.record.Affiliation, Reason: a.record.Reason,
+	}))
+}
+
+func (r *Room) adjust(o *Occupant, a *affiliationChange) {
+	now := r.Affiliation(o.bare)
+	role := r.DefaultRole(o.bare, now)
+	switch {
+	case now == Outcast:
+		r.RemoveOccupant(o, statusBanned, a.actor, a.record.Reason)
+		return
+	case role == RoleNone:
+		r.RemoveOccupant(o, statusAffiliationLost, a.actor, a.record.Reason)
+		return
+	case role > o.role, a.from >= Admin && now < Admin:
+		o.role = role
+	}
+	o.forget()
+	more := r.refreshSight(o)
+	r.announce(o, &showing{actor: a.actor, reason: a.record.Reason})
+	if more {
+		r.resendOccupants(o)
+	}
+}
+
+// resendOccupants shows o everybody else again, because what he may see of them
+// has changed.
+func (r *Room) resendOccupants(o *Occupant) {
+	for _, s := range o.sessions {
+		r.sendOccupants(s)
+	}
+}
+
+// tellOfAbsent tells those who may see addresses that somebody's affiliation
+// has changed who is not inside (XEP-0045 §9.3 and others).
+func (r *Room) tellOfAbsent(a *affiliationChange) {
+	item := stanza.NewElement(stanza.NSMUCUser, "item", "affiliation", a.record.Affiliation.String(),
+		"role", RoleNone.String(), "jid", a.record.JID.String())
+	if a.record.Reason != "" {
+		item.AddTextElement("reason", a.record.Reason)
+	}
+	x := stanza.NewElement(stanza.NSMUCUser, "x").Add(item)
+	st := stanza.Stanza{Kind: stanza.Message, From: r.jid}.With(x)
+	for _, s := range r.audience {
+		if s.show {
+			r.sayTo(s, st)
+		}
+	}
+}
+
+// affiliationStaged returns the entry for j as it will be after the event at
+// hand.
+func (r *Room) affiliationStaged(j jid.JID) AffiliationRecord {
+	for i := len(r.staged.affiliations) - 1; i >= 0; i-- {
+		if rec := r.staged.affiliations[i].record; rec.JID == j {
+			return rec
+		}
+	}
+	rec, ok := r.affiliations[j]
+	if !ok {
+		rec = AffiliationRecord{JID: j}
+	}
+	return rec
+}
+
+// SetSubject stages a subject line. It is stored; sending it is the caller's
+// matter.
+func (r *Room) SetSubject(s Subject, id string) {
+	r.staged.subject, r.staged.subjectID = &s, id
+}
+
+func (s *Service) now() time.Time { return time.Now() }

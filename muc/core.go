@@ -1,0 +1,93 @@
+package muc
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/muster-im/muster/stanza"
+)
+
+// coreFields are the settings that this package itself acts on. All others
+// belong to features.
+type coreFields struct {
+	name, description, language *Field[string]
+	persistent, public          *Field[bool]
+	whois                       *Field[string]
+	maxUsers                    *Field[int]
+	multiSession                *Field[bool]
+}
+
+// Variables of the configuration form that this package owns (XEP-0045
+// §15.5.3, and those of MongooseIM where the XEP has none).
+const (
+	FieldName         = "muc#roomconfig_roomname"
+	FieldDescription  = "muc#roomconfig_roomdesc"
+	FieldLanguage     = "muc#roomconfig_lang"
+	FieldPersistent   = "muc#roomconfig_persistentroom"
+	FieldPublic       = "muc#roomconfig_publicroom"
+	FieldWhois        = "muc#roomconfig_whois"
+	FieldMaxUsers     = "muc#roomconfig_maxusers"
+	FieldMultiSession = "muc#roomconfig_allowmultisessions"
+)
+
+func addCoreFields(h *Hooks, o *Options) coreFields {
+	f := coreFields{
+		name:        NewTextField(h, FieldSpec{Var: FieldName, Section: SectionRoom, Order: 10, Label: "Name", Max: o.MaxName}, ""),
+		description: NewTextField(h, FieldSpec{Var: FieldDescription, Section: SectionRoom, Order: 20, Label: "Description", Max: o.MaxDesc}, ""),
+		language:    NewTextField(h, FieldSpec{Var: FieldLanguage, Section: SectionRoom, Order: 30, Label: "Language of the conversation (like en or de)", Max: 35}, ""),
+		persistent:  NewBoolField(h, FieldSpec{Var: FieldPersistent, Section: SectionRoom, Order: 40, Label: "Keep the room when everybody has left"}, false),
+		public:      NewBoolField(h, FieldSpec{Var: FieldPublic, Section: SectionRoom, Order: 50, Label: "List the room publicly"}, true),
+		whois: NewChoiceField(h, FieldSpec{
+			Var: FieldWhois, Section: SectionPermissions, Order: 10, Label: "Who may see real addresses",
+			Choices: []stanza.Option{{Label: "Moderators", Value: "moderators"}, {Label: "Everybody", Value: "anyone"}},
+			Announce: func(r *Room) int {
+				if r.NonAnonymous() {
+					return StatusNonAnonymous
+				}
+				return StatusSemiAnonymous
+			},
+		}, "moderators"),
+		multiSession: NewBoolField(h, FieldSpec{
+			Var: FieldMultiSession, Section: SectionAccess, Order: 50, Label: "One person may enter under one nickname with several clients",
+		}, true),
+	}
+	f.maxUsers = addMaxUsers(h, o)
+	for _, address := range []struct {
+		variable, label string
+		affiliation     Affiliation
+	}{
+		{"muc#roomconfig_roomowners", "Owners", Owner},
+		{"muc#roomconfig_roomadmins", "Admins", Admin},
+	} {
+		AddComputed(h, FieldSpec{Var: address.variable, Section: SectionPermissions, Order: 90, Label: address.label},
+			stanza.FieldJIDMulti, affiliationList(address.affiliation))
+	}
+	return f
+}
+
+// addMaxUsers adds the limit of occupants: a number up to the service's, or
+// "none" for the service's.
+func addMaxUsers(h *Hooks, o *Options) *Field[int] {
+	spec := FieldSpec{Var: FieldMaxUsers, Section: SectionAccess, Order: 40, Label: "Most occupants"}
+	for _, n := range []int{5, 10, 20, 30, 50, 100, 200, 500, 1000, 2000, 5000} {
+		if n < o.MaxUsers {
+			spec.Choices = append(spec.Choices, stanza.Option{Label: strconv.Itoa(n), Value: strconv.Itoa(n)})
+		}
+	}
+	most := strconv.Itoa(o.MaxUsers)
+	spec.Choices = append(spec.Choices, stanza.Option{Label: most, Value: most})
+	parse := func(values []string) (int, error) {
+		if len(values) == 1 && values[0] == "none" {
+			return o.MaxUsers, nil
+		}
+		if len(values) != 1 {
+			return 0, fmt.Errorf("want one number, got %d values", len(values))
+		}
+		n, err := strconv.Atoi(values[0])
+		if err != nil || n < 1 {
+			return 0, fmt.Errorf("want a positive number or none, got %q", values[0])
+		}
+		return min(n, o.MaxUsers), nil
+	}
+	return addField(h, spec, stanza.FieldListSingle, o.MaxUsers, parse, func(n int) []string { return []string{strconv.Itoa(n)} })
+}

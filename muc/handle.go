@@ -1,0 +1,166 @@
+package muc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// Errors of handles.
+var (
+	// ErrBusy says that the room's mailbox is full.
+	ErrBusy = errors.New("room is too busy")
+	// ErrRoomExists says that a room is there already.
+	ErrRoomExists = errors.New("room exists already")
+)
+
+// Handle is a room from outside. It is valid while the room sleeps, and safe
+// for concurrent use. Its methods wait for the room and must not be called from
+// inside one (in a hook): use ev.Room there.
+type Handle struct {
+	svc *Service
+	jid jid.JID
+}
+
+// Room returns a handle of a room that exists, ErrNoRoom if it does not. A
+// sleeping room is woken to find out.
+func (s *Service) Room(ctx context.Context, room jid.JID) (*Handle, error) {
+	h := &Handle{s, room.Bare()}
+	return h, h.Do(ctx, func(*Room) error { return nil })
+}
+
+// CreateRoom creates a room, unlocked and without an owner but what
+// Options.Affiliations say; configure stages what is to be different from the
+// defaults, and may be nil. It is stored before CreateRoom returns, if it is
+// persistent; a room that is neither persistent nor entered ends at once.
+func (s *Service) CreateRoom(ctx context.Context, room jid.JID, configure func(*Room) error) (*Handle, error) {
+	if room.Local() == "" || room.DomainOnly() != s.domain {
+		return nil, fmt.Errorf("%s is no room of %s", room, s.domain)
+	}
+	h := &Handle{s, room.Bare()}
+	return h, h.call(ctx, &createCommand{configure: configure})
+}
+
+// JID returns the room's address.
+func (h *Handle) JID() jid.JID { return h.jid }
+
+// Do runs fn inside the room. What fn stages through the room's setters is
+// committed and applied before Do returns; if fn returns an error, nothing is.
+func (h *Handle) Do(ctx context.Context, fn func(*Room) error) error {
+	return h.call(ctx, &callCommand{fn: fn})
+}
+
+// SetAffiliation changes somebody's affiliation; see Room.SetAffiliation.
+func (h *Handle) SetAffiliation(ctx context.Context, actor Actor, j jid.JID, a Affiliation, o AffiliationOptions) error {
+	return h.Do(ctx, func(r *Room) error {
+		if err := r.SetAffiliation(actor, j, a, o); err != nil {
+			return err
+		}
+		return r.checkOwnerRemains()
+	})
+}
+
+// Destroy ends the room and tells everybody in it.
+func (h *Handle) Destroy(ctx context.Context, reason string, alternative jid.JID) error {
+	return h.Do(ctx, func(r *Room) error {
+		r.staged.destroy = &DestroyEvent{Event: Event{Room: r}, Actor: System, Reason: reason, Alternative: alternative}
+		return nil
+	})
+}
+
+// Post says something as the room itself; see Room.Post.
+func (h *Handle) Post(ctx context.Context, st stanza.Stanza) error {
+	return h.Do(ctx, func(r *Room) error { return r.Post(st) })
+}
+
+// call posts a command and waits for its end.
+func (h *Handle) call(ctx context.Context, c command) error {
+	result := make(chan error, 1)
+	c.base().done = func(err error) { result <- err }
+	if _, err := h.svc.post(h.jid, c, false); err != nil {
+		return fmt.Errorf("room %s: %w", h.jid, ErrBusy)
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("room %s: %w", h.jid, ctx.Err())
+	}
+}
+
+// callCommand is a function from outside.
+type callCommand struct {
+	request
+	fn func(*Room) error
+}
+
+func (c *callCommand) decide(r *Room) error {
+	if !r.exists {
+		return ErrNoRoom
+	}
+	return c.fn(r)
+}
+
+func (c *callCommand) stranger() {}
+
+func (c *callCommand) apply(*Room) {}
+
+// createCommand creates a room for code.
+type createCommand struct {
+	request
+	configure func(*Room) error
+}
+
+func (c *createCommand) decide(r *Room) error {
+	if r.exists {
+		return ErrRoomExists
+	}
+	r.begin(r.svc.now())
+	for _, rec := range r.svc.opts.Affiliations {
+		r.affiliations[rec.JID] = rec
+	}
+	if text := r.svc.opts.Subject.Text; text != "" {
+		r.subject = Subject{Text: text, Author: r.svc.opts.subjectAuthor(r.jid), Time: r.created}
+	}
+	r.locked = true
+	if c.configure != nil {
+		if err := c.configure(r); err != nil {
+			r.staged = change{}
+			r.end()
+			return err
+		}
+	}
+	r.staged.unlock = true
+	return nil
+}
+
+func (c *createCommand) stranger() {}
+
+func (c *createCommand) apply(r *Room) {
+	r.notify(r.svc.hooks.RoomCreated.Run(&r.watch, &RoomEvent{r}))
+}
+
+// Info is a room as it stands.
+type Info struct {
+	JID        jid.JID
+	Name       string
+	Subject    Subject
+	Persistent bool
+	Public     bool
+	Occupants  int
+	Created    time.Time
+}
+
+// Info returns the room as it stands.
+func (h *Handle) Info(ctx context.Context) (Info, error) {
+	var info Info
+	err := h.Do(ctx, func(r *Room) error {
+		info = Info{r.jid, r.Name(), r.Subject(), r.Persistent(), r.Public(), len(r.occupants), r.created}
+		return nil
+	})
+	return info, err
+}

@@ -1,0 +1,311 @@
+package muc
+
+import (
+	"github.com/muster-im/muster/hook"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// Priorities at which the checks of this package and of the built-in features
+// run, so that an extension can place itself between them. The order of entry
+// checks is: banned, members only, room full, nickname taken, then extensions
+// (0), and the password last.
+const (
+	PriorityBanned      = 100
+	PriorityMembersOnly = 80
+	PriorityCapacity    = 60
+	PriorityNick        = 40
+	PriorityPassword    = -100
+)
+
+// Extension adds functions to the hooks of a room service, and fields to its
+// form, before it starts.
+type Extension interface {
+	Register(h *Hooks)
+}
+
+// Hooks are the extension points of a room service. Functions run inside the
+// room, in order, and must not block; ev.Room is the view from inside, valid
+// during the call. A Before hook runs while a stanza is being decided: nothing
+// has changed yet, and a *stanza.Error refuses it. Setters called there take
+// effect together with the event, in one commit.
+type Hooks struct {
+	// BeforeCreate runs when somebody enters a room that does not exist, before
+	// BeforeJoin. Refusing leaves no trace of the room.
+	BeforeCreate hook.Filter[JoinEvent]
+	// RoomCreated runs once the creator is in.
+	RoomCreated hook.Notify[RoomEvent]
+	// RoomLoaded runs when a stored room wakes, before anything else happens in
+	// it.
+	RoomLoaded hook.Notify[LoadEvent]
+	// BeforeJoin runs after the nickname is prepared and before any presence is
+	// sent. ev.Role and ev.Nick may be changed (a changed nick is announced by
+	// status 210). It also runs for a second session of an occupant, but not
+	// when a session that is inside enters again.
+	BeforeJoin hook.Filter[JoinEvent]
+	// Joined runs after a new occupant has received self-presence.
+	Joined hook.Notify[JoinedEvent]
+	// SessionJoined runs after each session that enters, or enters again, has
+	// received its self-presence: the moment for history and the subject.
+	SessionJoined hook.Notify[JoinedEvent]
+	// BeforeNickChange may refuse a new nickname or change ev.Nick.
+	BeforeNickChange hook.Filter[NickEvent]
+	// BeforePresence may change or refuse an occupant's presence update.
+	BeforePresence hook.Filter[PresenceEvent]
+	// BuildPresence adds elements to the presence that a room shows of an
+	// occupant, with ev.Add.
+	BuildPresence hook.Notify[BuildPresenceEvent]
+	// Left runs after an occupant's last session has gone, however it went. A
+	// nickname change is no leaving.
+	Left hook.Notify[LeftEvent]
+
+	// BeforeMessage may change or refuse a groupchat message; ev.Stanza may be
+	// replaced. Subject changes come here too, with ev.SubjectChange.
+	BeforeMessage hook.Filter[MessageEvent]
+	// Historic decides whether a message belongs into history and archive. If
+	// nobody answers, a message with a body or a subject does.
+	Historic hook.Decide[MessageEvent, bool]
+	// Archived decides whether the room keeps its historic messages in the
+	// archive. If nobody answers it does not.
+	Archived hook.Decide[RoomEvent, bool]
+	// MessagePosted runs when a message has its place in the room's order. If
+	// it is archived it is still to be committed.
+	MessagePosted hook.Notify[PostedEvent]
+	// MessageWithdrawn runs when the archive has failed to commit a posted
+	// message, which nobody will get.
+	MessageWithdrawn hook.Notify[PostedEvent]
+	// BeforePrivateMessage may change or refuse a private message.
+	BeforePrivateMessage hook.Filter[PrivateMessageEvent]
+
+	// DefaultRole decides the role of a newcomer. If nobody answers, owners and
+	// admins are moderators, everybody else is a participant.
+	DefaultRole hook.Decide[RoleQuestion, Role]
+	// MayList decides whether somebody may read an affiliation or role list to
+	// which his own rank does not entitle him.
+	MayList hook.Decide[ListQuestion, bool]
+	// BeforeSetAffiliation may refuse a change of affiliation that the rules
+	// allow.
+	BeforeSetAffiliation hook.Filter[AffiliationEvent]
+	// AffiliationSet runs after a change of affiliation.
+	AffiliationSet hook.Notify[AffiliationEvent]
+	// BeforeSetRole may refuse a change of role that the rules allow.
+	BeforeSetRole hook.Filter[RoleEvent]
+	// RoleSet runs after a change of role that was asked for; not after one
+	// that follows from an affiliation.
+	RoleSet hook.Notify[RoleEvent]
+
+	// BeforeConfigure sees a submitted form whose values are valid one by one,
+	// and may refuse their combination; ev.Room's setters adjust it.
+	BeforeConfigure hook.Filter[ConfigureEvent]
+	// Configured runs after settings have changed, from a form or from code.
+	Configured hook.Notify[ConfiguredEvent]
+	// BeforeDestroy may refuse that an owner destroys the room.
+	BeforeDestroy hook.Filter[DestroyEvent]
+	// Destroyed runs after everybody has left a destroyed room.
+	Destroyed hook.Notify[DestroyEvent]
+
+	// Disco adds features and form fields to what the room says of itself.
+	Disco hook.Notify[DiscoEvent]
+
+	fields []*fieldCore
+	slots  int
+}
+
+// seal refuses further functions.
+func (h *Hooks) seal() {
+	for _, s := range []interface{ Seal() }{
+		&h.BeforeCreate, &h.RoomCreated, &h.RoomLoaded, &h.BeforeJoin, &h.Joined, &h.SessionJoined,
+		&h.BeforeNickChange, &h.BeforePresence, &h.BuildPresence, &h.Left,
+		&h.BeforeMessage, &h.Historic, &h.Archived, &h.MessagePosted, &h.MessageWithdrawn, &h.BeforePrivateMessage,
+		&h.DefaultRole, &h.MayList, &h.BeforeSetAffiliation, &h.AffiliationSet, &h.BeforeSetRole, &h.RoleSet,
+		&h.BeforeConfigure, &h.Configured, &h.BeforeDestroy, &h.Destroyed, &h.Disco,
+	} {
+		s.Seal()
+	}
+}
+
+// RoomEvent is about the room alone.
+type RoomEvent struct{ Room *Room }
+
+// LoadEvent is a stored room that wakes.
+type LoadEvent struct {
+	Room *Room
+	// Recent are the newest archived messages, oldest first, at most as many as
+	// Options.Recent asks for.
+	Recent []ArchivedMessage
+}
+
+// JoinEvent is a session that asks to enter.
+type JoinEvent struct {
+	Event
+	Stanza      *stanza.Stanza // the presence that asks
+	RealJID     jid.JID        // full
+	Nick        string         // prepared; may be changed
+	Affiliation Affiliation
+	Role        Role      // may be changed
+	Occupant    *Occupant // whose nickname this is already; nil if nobody's
+	New         bool      // the room is created by this presence
+}
+
+// Join returns the <x xmlns='http://jabber.org/protocol/muc'/> of the request.
+func (ev *JoinEvent) Join() *stanza.Element { return ev.Stanza.Child(stanza.NSMUC, "x") }
+
+// JoinedEvent is a session that has entered.
+type JoinedEvent struct {
+	Room    *Room
+	Session *Session
+	Stanza  *stanza.Stanza // the presence that asked
+	Again   bool           // it was inside before and asked for everything again
+}
+
+// NickEvent is an occupant who asks for another nickname.
+type NickEvent struct {
+	Event
+	Stanza   *stanza.Stanza
+	Occupant *Occupant
+	Nick     string // the new one, prepared; may be changed
+}
+
+// PresenceEvent is a presence update of an occupant's session.
+type PresenceEvent struct {
+	Event
+	Stanza  *stanza.Stanza // may be replaced
+	Session *Session
+}
+
+// BuildPresenceEvent is a presence that is about to be shown of an occupant.
+type BuildPresenceEvent struct {
+	Room     *Room
+	Occupant *Occupant
+	extra    []*stanza.Element
+}
+
+// Add adds an element to the presence.
+func (ev *BuildPresenceEvent) Add(e *stanza.Element) { ev.extra = append(ev.extra, e) }
+
+// LeftEvent is an occupant who has gone.
+type LeftEvent struct {
+	Room     *Room
+	Occupant *Occupant
+	Code     int // status code of a removal (301, 307, 321, 322, 332, 333); 0: left by himself
+}
+
+// MessageEvent is a groupchat message.
+type MessageEvent struct {
+	Event
+	Stanza        *stanza.Stanza // may be replaced
+	Sender        *Occupant      // nil: the room itself
+	SubjectChange bool           // it has a subject and neither body nor thread
+}
+
+// PostedEvent is a groupchat message with its place in the room's order.
+type PostedEvent struct {
+	Room    *Room
+	Message ArchivedMessage
+	// Historic says that the message belongs into history.
+	Historic bool
+	// SubjectChange says that it changes the subject.
+	SubjectChange bool
+}
+
+// PrivateMessageEvent is a message between two occupants.
+type PrivateMessageEvent struct {
+	Event
+	Stanza            *stanza.Stanza // may be replaced
+	Sender, Recipient *Occupant
+}
+
+// RoleQuestion asks for the role of a newcomer.
+type RoleQuestion struct {
+	Room        *Room
+	RealJID     jid.JID
+	Affiliation Affiliation
+}
+
+// ListQuestion asks whether somebody may read a list.
+type ListQuestion struct {
+	Room        *Room
+	RealJID     jid.JID
+	Role        Role // RoleNone: not inside
+	Affiliation Affiliation
+	OfRoles     bool // a list of roles, not of affiliations
+}
+
+// AffiliationEvent is a change of affiliation.
+type AffiliationEvent struct {
+	Event
+	Actor    Actor
+	JID      jid.JID // bare, or a domain
+	From, To Affiliation
+	Reason   string
+}
+
+// RoleEvent is a change of role that somebody asks for.
+type RoleEvent struct {
+	Event
+	Actor    Actor
+	Occupant *Occupant
+	From, To Role
+	Reason   string
+}
+
+// ConfigureEvent is a submitted configuration.
+type ConfigureEvent struct {
+	Event
+	Actor Actor
+	// First says that it unlocks a room that has just been created.
+	First bool
+	// Submitted reports whether the form contained a variable.
+	Submitted func(variable string) bool
+}
+
+// ConfiguredEvent is a change of settings that took effect.
+type ConfiguredEvent struct {
+	Room    *Room
+	Changed func(key string) bool
+}
+
+// DestroyEvent is the end of a room.
+type DestroyEvent struct {
+	Event
+	Actor       Actor
+	Alternative jid.JID // may be changed
+	Reason      string  // may be changed
+	Password    string  // of the alternative; may be changed
+}
+
+// DiscoEvent collects what a room says of itself.
+type DiscoEvent struct {
+	Room     *Room
+	features []string
+	fields   []stanza.Field
+}
+
+// Feature adds a feature.
+func (ev *DiscoEvent) Feature(feature string) { ev.features = append(ev.features, feature) }
+
+// Field adds a field to the muc#roominfo form.
+func (ev *DiscoEvent) Field(variable string, values ...string) {
+	ev.fields = append(ev.fields, stanza.Field{Var: variable, Values: values})
+}
+
+// Slot is a place for a feature's own state in each room. It lives as long as
+// the room is in memory and is not stored.
+type Slot[T any] struct{ index int }
+
+// NewSlot reserves a place in every room of the service that h belongs to.
+func NewSlot[T any](h *Hooks) *Slot[T] {
+	h.slots++
+	return &Slot[T]{h.slots - 1}
+}
+
+// In returns the state in r, made zero at the first call.
+func (s *Slot[T]) In(r *Room) *T {
+	if r.slots == nil {
+		r.slots = make([]any, r.svc.hooks.slots)
+	}
+	if r.slots[s.index] == nil {
+		r.slots[s.index] = new(T)
+	}
+	return r.slots[s.index].(*T) //nolint:errcheck,forcetypeassert // only this slot writes here
+}

@@ -1,0 +1,162 @@
+package muc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// load looks a room up in the store and lets the room object begin its work.
+func (s *Service) load(r *Room) {
+	ctx, cancel := context.WithTimeout(s.ioCtx, commitTimeout)
+	defer cancel()
+	n := &loaded{}
+	n.record, n.err = s.opts.Store.Room(ctx, r.jid)
+	if errors.Is(n.err, ErrNoRoom) {
+		n.err = nil
+	}
+	if n.err == nil && n.record != nil && s.opts.Archive != nil {
+		n.recent, n.err = s.opts.Archive.Latest(ctx, r.jid, s.opts.Recent)
+		if n.err == nil {
+			n.err = s.catchUp(ctx, n.record)
+		}
+	}
+	r.tell(n)
+}
+
+// catchUp brings a record's subject up to the archive: a subject change is
+// archived first and written into the record afterwards.
+func (s *Service) catchUp(ctx context.Context, rec *RoomRecord) error {
+	changes, err := s.opts.Archive.SubjectsSince(ctx, rec.JID, rec.SubjectID)
+	if err != nil || len(changes) == 0 {
+		return err
+	}
+	last := changes[len(changes)-1]
+	if !last.Time.After(rec.Subject.Time) && rec.SubjectID == "" {
+		return nil // the record's subject was set later, without the archive
+	}
+	st, err := stanza.Parse(last.Stanza)
+	if err != nil {
+		return fmt.Errorf("archived subject %s: %w", last.ID, err)
+	}
+	rec.Subject = Subject{Text: st.ChildText(stanza.NSClient, "subject"), Author: last.From, Time: last.Time}
+	rec.SubjectID = last.ID
+	return nil
+}
+
+// loaded is the end of a look-up.
+type loaded struct {
+	record *RoomRecord // nil: the room is not stored
+	recent []ArchivedMessage
+	err    error
+}
+
+func (n *loaded) take(r *Room) {
+	r.resume()
+	switch {
+	case n.err != nil:
+		r.log.LogAttrs(context.Background(), slog.LevelError, "load room", slog.Any("err", n.err))
+		r.unloadable()
+	case n.record != nil:
+		r.restore(n.record)
+		if len(n.recent) > 0 {
+			r.ids.resume(n.recent[len(n.recent)-1].ID)
+		}
+		r.notify(r.svc.hooks.RoomLoaded.Run(&r.watch, &LoadEvent{Room: r, Recent: n.recent}))
+	}
+}
+
+// unloadable answers everything that waits; the next stanza tries again.
+func (r *Room) unloadable() {
+	for _, c := range r.mailbox.shut() {
+		r.refuse(c.base(), stanza.NewError(stanza.Wait, stanza.InternalServerError, "The room could not be loaded."))
+	}
+	r.waiting = true
+	r.flush()
+	r.svc.forget(r)
+}
+
+// restore makes the room what its record says. A setting that no feature of
+// today accepts is kept as it is, and the default used.
+func (r *Room) restore(rec *RoomRecord) {
+	r.begin(rec.Created)
+	r.stored, r.created = true, rec.Created
+	r.values, r.shared = slices.Clone(r.svc.defaults), false
+	rest := maps.Clone(rec.Settings)
+	for i, f := range r.svc.hooks.fields {
+		given, ok := rest[f.spec.Var]
+		if !ok || f.computed != nil {
+			continue
+		}
+		v, err := f.parse(given)
+		if err != nil {
+			r.log.LogAttrs(context.Background(), slog.LevelWarn, "stored setting not usable",
+				slog.String("setting", f.spec.Var), slog.Any("err", err))
+			continue
+		}
+		r.values[i] = v
+		delete(rest, f.spec.Var)
+	}
+	r.unknown = rest
+	for _, a := range rec.Affiliations {
+		r.affiliations[a.JID] = a
+	}
+	r.subject, r.subjectID = rec.Subject, rec.SubjectID
+	r.emptyAt = r.svc.now()
+	r.svc.mayIdle(r)
+}
+
+// storeSubject writes an archived subject change into the room's record, which
+// may happen late: the archive has it.
+func (s *Service) storeSubject(r *Room, subject Subject, id string) {
+	s.io.run(func() {
+		ctx, cancel := context.WithTimeout(s.ioCtx, commitTimeout)
+		defer cancel()
+		err := s.opts.Store.ApplyRoomChange(ctx, r.jid, s.opts.Epoch, RoomChange{Subject: &subject, SubjectID: id})
+		if err != nil {
+			r.log.LogAttrs(ctx, slog.LevelWarn, "store subject", slog.Any("err", err))
+		}
+	})
+}
+
+// descriptor is what listings show of a room with these settings.
+func (s *Service) descriptor(room jid.JID, values []any) *RoomDescriptor {
+	return &RoomDescriptor{
+		JID:    room,
+		Name:   values[s.core.name.core.index].(string),  //nolint:errcheck,forcetypeassert // see Field.Get
+		Public: values[s.core.public.core.index] == true, // likewise
+	}
+}
+
+// relist brings the list of live rooms that are not stored up to date.
+func (s *Service) relist(r *Room) {
+	d := s.descriptor(r.jid, r.values)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d.Public && !r.stored && r.exists {
+		s.listed[r.jid] = *d
+	} else {
+		delete(s.listed, r.jid)
+	}
+}
+
+func (s *Service) roomStarted(r *Room) {
+	s.metrics.rooms.Inc()
+	s.relist(r)
+}
+
+func (s *Service) roomEnded(r *Room) {
+	s.metrics.rooms.Dec()
+	s.mu.Lock()
+	delete(s.listed, r.jid)
+	s.mu.Unlock()
+}
+
+func (s *Service) occupantEntered() { s.metrics.occupants.Inc() }
+func (s *Service) occupantLeft()    { s.metrics.occupants.Dec() }

@@ -1,0 +1,256 @@
+package muc
+
+import (
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// messageCommand is a groupchat message to the room (XEP-0045 §7.4).
+type messageCommand struct {
+	request
+	ev       MessageEvent
+	historic bool
+	archived bool
+}
+
+func (c *messageCommand) decide(r *Room) error {
+	s := r.sessions[c.st.From]
+	if s == nil {
+		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You are not in the room.")
+	}
+	if r.locked {
+		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Configure the room first.")
+	}
+	c.ev = MessageEvent{
+		Event: Event{Room: r, req: &c.request}, Stanza: &c.st, Sender: s.occupant, SubjectChange: isSubjectChange(&c.st),
+	}
+	if err := r.svc.hooks.BeforeMessage.Run(&r.watch, &c.ev); err != nil {
+		return err
+	}
+	var err error
+	c.historic, c.archived, err = r.judge(&c.ev)
+	if err != nil {
+		return err
+	}
+	if c.ev.SubjectChange {
+		r.stageSubject(&c.ev, c.archived)
+	}
+	return nil
+}
+
+func (c *messageCommand) apply(r *Room) {
+	r.svc.metrics.messages.Inc()
+	r.publish(&c.request, &c.ev, c.historic, c.archived)
+}
+
+// isSubjectChange reports whether a message has a subject and neither body nor
+// thread (XEP-0045 §8.1).
+func isSubjectChange(st *stanza.Stanza) bool {
+	return st.Child(stanza.NSClient, "subject") != nil &&
+		st.Child(stanza.NSClient, "body") == nil && st.Child(stanza.NSClient, "thread") == nil
+}
+
+// judge decides whether a message belongs into history, and into the archive.
+func (r *Room) judge(ev *MessageEvent) (historic, archived bool, err error) {
+	otherwise := ev.SubjectChange || ev.Stanza.Child(stanza.NSClient, "body") != nil
+	historic, err = r.svc.hooks.Historic.Run(&r.watch, ev, otherwise)
+	if err != nil || !historic {
+		return false, false, err
+	}
+	return true, r.archives(), nil
+}
+
+// archives reports whether the room keeps its historic messages.
+func (r *Room) archives() bool {
+	if r.svc.opts.Archive == nil {
+		return false
+	}
+	yes, err := r.svc.hooks.Archived.Run(&r.watch, &RoomEvent{r}, false)
+	r.notify(err)
+	return yes
+}
+
+// stageSubject makes a subject change part of the event. In an archived room
+// the archive's commit is what counts: the room's record follows it (see
+// subjectArchived), so that the room need not wait.
+func (r *Room) stageSubject(ev *MessageEvent, archived bool) {
+	if archived {
+		return
+	}
+	r.SetSubject(r.newSubject(ev), "")
+}
+
+func (r *Room) newSubject(ev *MessageEvent) Subject {
+	s := Subject{Text: ev.Stanza.ChildText(stanza.NSClient, "subject"), Author: r.jid, Time: r.svc.now()}
+	if ev.Sender != nil {
+		s.Author = ev.Sender.jid
+	}
+	return s
+}
+
+// publish gives a message its place in the room's order: it goes to everybody
+// and, if archived, waits for its commit in the outbox.
+func (r *Room) publish(q *request, ev *MessageEvent, historic, archive bool) {
+	now := r.svc.now()
+	m := ArchivedMessage{Room: r.jid, ID: r.ids.next(now), Time: now, From: r.jid, Subject: ev.SubjectChange}
+	if ev.Sender != nil {
+		m.From, m.RealJID = ev.Sender.jid, ev.Sender.bare
+	}
+	out := r.sanitized(ev.Stanza)
+	out.From, out.Type = m.From, stanza.TypeGroupchat
+	if archive {
+		out = out.With(stanza.NewElement(stanza.NSStanzaID, "stanza-id", "by", r.jid.String(), "id", m.ID))
+	}
+	enc := stanza.Encode(out)
+	if historic {
+		m.Stanza = enc.AppendWithoutTo(nil)
+	}
+	before := r.subject
+	if ev.SubjectChange && archive {
+		r.subject, r.subjectID = r.newSubject(ev), m.ID
+	}
+	posted := PostedEvent{Room: r, Message: m, Historic: historic, SubjectChange: ev.SubjectChange}
+	r.notify(r.svc.hooks.MessagePosted.Run(&r.watch, &posted))
+	it := outItem{enc: [2]*stanza.Encoded{enc, enc}, to: r.audience}
+	if it.to == nil {
+		it.to = []*Session{}
+	}
+	if archive {
+		it.ticket = &ticket{room: r, req: q, message: m, event: posted, before: before}
+	}
+	r.outbox = append(r.outbox, it)
+	if archive {
+		r.sendToArchive(it.ticket)
+	}
+}
+
+func (r *Room) sendToArchive(t *ticket) {
+	err := r.svc.opts.Archive.Append(t.message, func(err error) { r.tell(&archived{t, err}) })
+	if err != nil { // not queued: as if the commit had failed, in its turn
+		r.tell(&archived{t, err})
+	}
+}
+
+// sanitized is a client's message without what only the room may say, and
+// without its address.
+func (r *Room) sanitized(st *stanza.Stanza) stanza.Stanza {
+	out := st.Without(func(e *stanza.Element) bool {
+		switch e.Name.Space {
+		case stanza.NSMUC, stanza.NSMUCUser, stanza.NSMUCAdmin, stanza.NSMUCOwner, stanza.NSOccupantID:
+			return true
+		case stanza.NSStanzaID:
+			return e.Name.Local == "stanza-id" && r.claimsRoom(e.Attr("by"))
+		case stanza.NSDelay:
+			return r.claimsRoom(e.Attr("from"))
+		}
+		return false
+	})
+	out.To = jid.JID{}
+	return out
+}
+
+// subjectArchived writes an archived subject change into the room's record,
+// without waiting: until then the archive knows better (see Service.load).
+func (r *Room) subjectArchived(t *ticket) {
+	if !r.exists || !r.stored || r.subjectID != t.message.ID {
+		return
+	}
+	subject := r.subject
+	r.svc.storeSubject(r, subject, t.message.ID)
+}
+
+// Post says something as the room itself, through hooks and archive like
+// everybody's messages; BeforeMessage may refuse it.
+func (r *Room) Post(st stanza.Stanza) error {
+	ev := MessageEvent{Event: Event{Room: r, req: &request{}}, Stanza: &st, SubjectChange: isSubjectChange(&st)}
+	if err := r.svc.hooks.BeforeMessage.Run(&r.watch, &ev); err != nil {
+		return err
+	}
+	historic, archive, err := r.judge(&ev)
+	if err != nil {
+		return err
+	}
+	r.publish(nil, &ev, historic, archive)
+	return nil
+}
+
+// SendTo sends something to one session, with the room as sender unless
+// st.From says otherwise.
+func (r *Room) SendTo(s *Session, st stanza.Stanza) {
+	if st.From.IsZero() {
+		st.From = r.jid
+	}
+	r.sayTo(s, st)
+}
+
+// SendEncoded sends what is encoded already to one session.
+func (r *Room) SendEncoded(s *Session, list []*stanza.Encoded) {
+	if len(list) > 0 {
+		r.outbox = append(r.outbox, outItem{only: s, many: list})
+	}
+}
+
+// privateCommand is a message to an occupant (XEP-0045 §7.5).
+type privateCommand struct {
+	request
+	recipient *Occupant
+	out       stanza.Stanza
+}
+
+func (c *privateCommand) decide(r *Room) error {
+	s := r.sessions[c.st.From]
+	if s == nil {
+		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You are not in the room.")
+	}
+	if c.st.Type == stanza.TypeGroupchat {
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, "Send groupchat messages to the room, not to an occupant.")
+	}
+	c.recipient = r.Occupant(c.st.To.Resource())
+	if c.recipient == nil {
+		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Nobody in the room has this nickname.")
+	}
+	ev := &PrivateMessageEvent{Event: Event{Room: r, req: &c.request}, Stanza: &c.st, Sender: s.occupant, Recipient: c.recipient}
+	if err := r.svc.hooks.BeforePrivateMessage.Run(&r.watch, ev); err != nil {
+		return err
+	}
+	c.out = r.sanitized(ev.Stanza).With(stanza.NewElement(stanza.NSMUCUser, "x"))
+	c.out.From = s.occupant.jid
+	return nil
+}
+
+func (c *privateCommand) apply(r *Room) {
+	enc := stanza.Encode(c.out)
+	for _, s := range c.recipient.sessions {
+		r.outbox = append(r.outbox, outItem{only: s, many: []*stanza.Encoded{enc}})
+	}
+}
+
+// bounceCommand is an error that comes back from an occupant's client: some
+// conditions mean that nobody is there any more (XEP-0045 §17.2).
+type bounceCommand struct {
+	request
+	ghost *Session
+}
+
+func (c *bounceCommand) decide(r *Room) error {
+	s := r.sessions[c.st.From]
+	if s == nil {
+		return nil
+	}
+	e := c.st.ParseError()
+	if e == nil {
+		return nil
+	}
+	switch e.Condition {
+	case stanza.Gone, stanza.ItemNotFound, stanza.RecipientUnavailable, stanza.Redirect,
+		stanza.RemoteServerNotFound, stanza.RemoteServerTimeout, stanza.JIDMalformed:
+		c.ghost = s
+	}
+	return nil
+}
+
+func (c *bounceCommand) apply(r *Room) {
+	if c.ghost != nil {
+		r.dropGhost(c.ghost, &c.st)
+	}
+}

@@ -1,0 +1,48 @@
+package muc
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/muster-im/muster/stanza"
+)
+
+// metrics of one room service.
+type metrics struct {
+	rooms, occupants prometheus.Gauge
+	messages         prometheus.Counter
+	delivered        prometheus.Counter
+	panics           prometheus.Counter
+	slowHooks        prometheus.Counter
+	failedCommits    prometheus.Counter
+	unarchived       prometheus.Counter
+	refusals         *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer, domain string) *metrics {
+	labels := prometheus.Labels{"service": domain}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels})
+	}
+	m := &metrics{
+		rooms:         gauge("muster_muc_live_rooms", "Rooms in memory."),
+		occupants:     gauge("muster_muc_occupants", "Occupants of all rooms."),
+		messages:      counter("muster_muc_messages_total", "Groupchat messages accepted."),
+		delivered:     counter("muster_muc_deliveries_total", "Stanzas handed to occupants' sessions."),
+		panics:        counter("muster_muc_panics_total", "Panics caught in rooms and hooks."),
+		slowHooks:     counter("muster_muc_slow_hooks_total", "Hook functions that took too long."),
+		failedCommits: counter("muster_muc_failed_commits_total", "Changes of rooms that could not be stored."),
+		unarchived:    counter("muster_muc_unarchived_total", "Messages refused because the archive failed."),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "muster_muc_refusals_total", Help: "Stanzas answered with an error, by condition.", ConstLabels: labels,
+		}, []string{"condition"}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.rooms, m.occupants, m.messages, m.delivered, m.panics, m.slowHooks, m.failedCommits, m.unarchived, m.refusals)
+	}
+	return m
+}
+
+func (m *metrics) refused(c stanza.Condition) { m.refusals.WithLabelValues(string(c)).Inc() }

@@ -1,0 +1,153 @@
+package muc
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// Occupant is somebody in a room under one nickname, with one or more sessions
+// of the same account. It belongs to its room and is to be used where the room
+// is: in hooks.
+type Occupant struct {
+	// Owned by the room's drain.
+	nick     string
+	key      string // of nick, for comparison
+	jid      jid.JID
+	bare     jid.JID
+	role     Role
+	sessions []*Session // the first is the primary one, whose presence is shown
+	gone     bool
+	shown    [2]*stanza.Encoded // presence as others see it, by whether addresses show; nil: to be made
+}
+
+// Nick returns the nickname.
+func (o *Occupant) Nick() string { return o.nick }
+
+// JID returns the occupant JID, room@service/nick.
+func (o *Occupant) JID() jid.JID { return o.jid }
+
+// RealJID returns the bare address of the account.
+func (o *Occupant) RealJID() jid.JID { return o.bare }
+
+// Role returns the role.
+func (o *Occupant) Role() Role { return o.role }
+
+// Sessions iterates over the sessions, the primary one first.
+func (o *Occupant) Sessions() iter.Seq[*Session] { return slices.Values(slices.Clone(o.sessions)) }
+
+// Session is one client of an occupant.
+type Session struct {
+	// Set at construction.
+	addr   jid.JID // full real JID
+	target stanza.Target
+
+	// Owned by the room's drain.
+	occupant *Occupant
+	presence []stanza.Node // what the client's presence holds
+	show     bool          // the session may see real addresses
+	pending  []*stanza.Encoded
+}
+
+// RealJID returns the session's full address.
+func (s *Session) RealJID() jid.JID { return s.addr }
+
+// Occupant returns whose session it is.
+func (s *Session) Occupant() *Occupant { return s.occupant }
+
+// forget drops the cached presence, because something in it has changed.
+func (o *Occupant) forget() { o.shown = [2]*stanza.Encoded{} }
+
+// Occupants iterates over everybody in the room, in no particular order.
+func (r *Room) Occupants() iter.Seq[*Occupant] {
+	return func(yield func(*Occupant) bool) {
+		for _, o := range r.occupants {
+			if !yield(o) {
+				return
+			}
+		}
+	}
+}
+
+// NumOccupants returns how many people are in the room.
+func (r *Room) NumOccupants() int { return len(r.occupants) }
+
+// Occupant returns who has that nickname, nil if nobody.
+func (r *Room) Occupant(nick string) *Occupant {
+	key, err := jid.NickKey(nick)
+	if err != nil {
+		return nil
+	}
+	return r.occupants[key]
+}
+
+// Session returns the session with that full address, nil if it is not inside.
+func (r *Room) Session(full jid.JID) *Session { return r.sessions[full] }
+
+// occupantsOf iterates over the occupants whose affiliation an entry for j
+// governs.
+func (r *Room) occupantsOf(j jid.JID) []*Occupant {
+	var found []*Occupant
+	for _, o := range r.occupants {
+		if o.bare == j || j.Local() == "" && o.bare.Domain() == j.Domain() {
+			found = append(found, o)
+		}
+	}
+	return found
+}
+
+// seesAddresses reports whether o may see real addresses: everybody in a
+// non-anonymous room, moderators in a semi-anonymous one (XEP-0045 §4.2).
+func (r *Room) seesAddresses(o *Occupant) bool {
+	return o.role == Moderator || r.NonAnonymous()
+}
+
+// refreshSight recomputes what o's sessions may see, and reports whether that
+// has changed.
+func (r *Room) refreshSight(o *Occupant) bool {
+	changed := false
+	for _, s := range o.sessions {
+		if show := r.seesAddresses(o); show != s.show {
+			s.show, changed = show, true
+		}
+	}
+	return changed
+}
+
+// enter puts a session under the nickname of o, which may be new.
+func (r *Room) enter(o *Occupant, s *Session) {
+	s.occupant = o
+	o.sessions = append(o.sessions, s)
+	s.show = r.seesAddresses(o)
+	r.occupants[o.key] = o
+	r.sessions[s.addr] = s
+	r.audience = append(r.audience, s) // snapshots keep their own length
+	o.forget()
+}
+
+// remove takes a session out. Snapshots of the audience stay as they are.
+func (r *Room) remove(s *Session) {
+	o := s.occupant
+	delete(r.sessions, s.addr)
+	o.sessions = slices.DeleteFunc(slices.Clone(o.sessions), func(x *Session) bool { return x == s })
+	r.audience = slices.DeleteFunc(slices.Clone(r.audience), func(x *Session) bool { return x == s })
+	o.forget()
+	if len(o.sessions) == 0 {
+		o.gone = true
+		delete(r.occupants, o.key)
+	}
+}
+
+// removeAll takes an occupant with all sessions out and returns them.
+func (r *Room) removeAll(o *Occupant) []*Session {
+	sessions := o.sessions
+	for _, s := range sessions {
+		delete(r.sessions, s.addr)
+	}
+	r.audience = slices.DeleteFunc(slices.Clone(r.audience), func(x *Session) bool { return x.occupant == o })
+	o.sessions, o.gone = nil, true
+	delete(r.occupants, o.key)
+	return sessions
+}

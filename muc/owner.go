@@ -1,0 +1,204 @@
+package muc
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// roomConfig is the FORM_TYPE of the configuration form (XEP-0045 §15.5.3).
+const roomConfig = "http://jabber.org/protocol/muc#roomconfig"
+
+// ownerCommand is an IQ with a muc#owner query: the configuration form, its
+// submission, or the end of the room (XEP-0045 §10).
+type ownerCommand struct {
+	request
+	answer *stanza.Element
+	close  bool // a locked room whose configuration is cancelled ends
+}
+
+func (c *ownerCommand) decide(r *Room) error {
+	actor := By(c.st.From)
+	if r.Affiliation(c.st.From) != Owner {
+		if r.locked {
+			return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The room is locked until its owner has configured it.")
+		}
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only owners may configure the room.")
+	}
+	query := c.st.Payload()
+	if c.st.Type == stanza.TypeGet {
+		if query.FirstElement() != nil {
+			return stanza.NewError(stanza.Modify, stanza.BadRequest, "Ask for lists with muc#admin.")
+		}
+		c.answer = stanza.NewElement(stanza.NSMUCOwner, "query").Add(r.form(actor).Element())
+		return nil
+	}
+	if d := query.Child(stanza.NSMUCOwner, "destroy"); d != nil {
+		return r.decideDestroy(actor, d)
+	}
+	x := query.Child(stanza.NSData, "x")
+	if x == nil {
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, "The query has neither a form nor <destroy/>.")
+	}
+	form, err := stanza.ParseForm(x)
+	if err != nil {
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, err.Error())
+	}
+	switch form.Type {
+	case stanza.FormCancel:
+		c.close = r.locked // XEP-0045 §10.1.3
+		return nil
+	case stanza.FormSubmit:
+		return r.decideForm(actor, form, &c.request)
+	}
+	return stanza.NewError(stanza.Modify, stanza.BadRequest, "Submit or cancel the form.")
+}
+
+func (c *ownerCommand) apply(r *Room) {
+	r.reply(c.st.Result(c.answer))
+	if c.close {
+		r.evictAll(statusKicked, "The room was not configured.")
+		r.end()
+	}
+}
+
+// form is the configuration form as actor may see it.
+func (r *Room) form(actor Actor) *stanza.Form {
+	form := stanza.NewForm(stanza.FormForm, roomConfig)
+	form.Title = "Configuration of " + r.jid.String()
+	section := Section(-1)
+	for _, f := range r.svc.formOrder {
+		if f.spec.Label == "" || f.spec.Allowed != nil && !f.spec.Allowed(r, actor) {
+			continue
+		}
+		if f.spec.Section != section {
+			section = f.spec.Section
+			form.Add(stanza.Field{Type: stanza.FieldFixed, Values: []string{sectionNames[section]}})
+		}
+		field := stanza.Field{Var: f.spec.Var, Type: f.kind, Label: f.spec.Label, Options: f.spec.Choices}
+		if f.computed != nil {
+			field.Values = f.computed.Get(r)
+		} else {
+			field.Values = f.format(r.value(f))
+		}
+		form.Add(field)
+	}
+	return form
+}
+
+// formOrder sorts fields by section and order.
+func formOrder(fields []*fieldCore) []*fieldCore {
+	return slices.SortedStableFunc(slices.Values(fields), func(a, b *fieldCore) int {
+		return cmp.Or(cmp.Compare(a.spec.Section, b.spec.Section), cmp.Compare(a.spec.Order, b.spec.Order))
+	})
+}
+
+// decideForm validates a submitted form whole and stages what it says. Unknown
+// variables are passed over; a wrong value names its field and refuses
+// everything.
+func (r *Room) decideForm(actor Actor, form *stanza.Form, q *request) error {
+	if t := form.FormType(); t != "" && t != roomConfig {
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, "The form's FORM_TYPE must be "+roomConfig+".")
+	}
+	for _, f := range r.svc.formOrder {
+		field := form.Field(f.spec.Var)
+		if field == nil || f.spec.Label == "" {
+			continue
+		}
+		if f.spec.Allowed != nil && !f.spec.Allowed(r, actor) {
+			return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You may not set "+f.spec.Var+".")
+		}
+		if err := r.stageField(actor, f, field.Values); err != nil {
+			if se := stanza.AsError(err); se != nil {
+				return se
+			}
+			return stanza.NewError(stanza.Modify, stanza.NotAcceptable, f.spec.Var+": "+err.Error())
+		}
+	}
+	ev := &ConfigureEvent{
+		Event: Event{Room: r, req: q}, Actor: actor, First: r.locked,
+		Submitted: func(variable string) bool { return form.Field(variable) != nil },
+	}
+	if err := r.svc.hooks.BeforeConfigure.Run(&r.watch, ev); err != nil {
+		return err
+	}
+	r.staged.unlock = r.locked
+	return r.checkOwnerRemains()
+}
+
+func (r *Room) stageField(actor Actor, f *fieldCore, values []string) error {
+	if f.computed != nil {
+		return f.computed.Set(r, actor, values)
+	}
+	v, err := f.parse(values)
+	if err != nil {
+		return err
+	}
+	r.setValue(f, v)
+	return nil
+}
+
+// decideDestroy checks an owner's wish to end the room (XEP-0045 §10.9).
+func (r *Room) decideDestroy(actor Actor, d *stanza.Element) error {
+	ev := &DestroyEvent{
+		Event: Event{Room: r, req: &request{}}, Actor: actor,
+		Reason: d.ChildText(stanza.NSMUCOwner, "reason"), Password: d.ChildText(stanza.NSMUCOwner, "password"),
+	}
+	if address := d.Attr("jid"); address != "" {
+		j, err := jid.Parse(address)
+		if err != nil {
+			return stanza.NewError(stanza.Modify, stanza.JIDMalformed, "The alternative room's address is malformed.")
+		}
+		ev.Alternative = j
+	}
+	if err := r.svc.hooks.BeforeDestroy.Run(&r.watch, ev); err != nil {
+		return err
+	}
+	r.staged.destroy = ev
+	return nil
+}
+
+// applyDestroy ends the room: everybody gets one unavailable presence that says
+// so.
+func (r *Room) applyDestroy(ev *DestroyEvent) {
+	destroy := stanza.NewElement(stanza.NSMUCUser, "destroy")
+	if !ev.Alternative.IsZero() {
+		destroy.SetAttr("jid", ev.Alternative.String())
+	}
+	if ev.Password != "" {
+		destroy.AddTextElement("password", ev.Password)
+	}
+	if ev.Reason != "" {
+		destroy.AddTextElement("reason", ev.Reason)
+	}
+	none := None
+	for _, o := range r.occupants {
+		sh := &showing{unavailable: true, affiliation: &none, payload: []stanza.Node{}, destroy: destroy}
+		r.announceToSelf(o, o.sessions, sh)
+	}
+	for _, o := range r.occupants {
+		r.svc.occupantLeft()
+		r.notify(r.svc.hooks.Left.Run(&r.watch, &LeftEvent{Room: r, Occupant: o}))
+	}
+	ev.Room = r
+	r.notify(r.svc.hooks.Destroyed.Run(&r.watch, ev))
+	r.end()
+}
+
+// forgetStored removes a room and its archive for good.
+func (s *Service) forgetStored(ctx context.Context, room jid.JID) error {
+	if err := s.opts.Store.DeleteRoom(ctx, room, s.opts.Epoch); err != nil {
+		return err
+	}
+	if s.opts.Archive == nil {
+		return nil
+	}
+	if err := s.opts.Archive.Delete(ctx, room); err != nil { // the room is gone all the same
+		s.log.LogAttrs(ctx, slog.LevelError, "delete archive", slog.String("room", room.String()), slog.Any("err", err))
+	}
+	return nil
+}

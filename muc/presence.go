@@ -1,0 +1,253 @@
+package muc
+
+import (
+	"strconv"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// showing says how a presence differs from "is in the room".
+type showing struct {
+	unavailable bool
+	affiliation *Affiliation // instead of the present one
+	codes       []int
+	nick        string // the new nickname of a 303
+	actor       Actor
+	reason      string
+	destroy     *stanza.Element
+	payload     []stanza.Node // instead of the primary session's
+}
+
+// removed is the showing of somebody who is put out.
+func removed(code int, actor Actor, reason string) *showing {
+	return &showing{unavailable: true, codes: []int{code}, actor: actor, reason: reason}
+}
+
+// plain reports whether sh is nothing but presence in the room, whose encoding
+// is worth keeping.
+func (sh *showing) plain() bool {
+	return !sh.unavailable && len(sh.codes) == 0 && sh.reason == "" && sh.actor == Actor{} && sh.payload == nil
+}
+
+// presenceOf builds o's presence (XEP-0045 §7.2.2 and on). full shows real
+// addresses; self is for o's own sessions.
+func (r *Room) presenceOf(o *Occupant, sh *showing, full, self bool) stanza.Stanza {
+	st := stanza.Stanza{Kind: stanza.Presence, From: o.jid}
+	if sh.unavailable {
+		st.Type = stanza.TypeUnavailable
+	}
+	payload := sh.payload
+	if payload == nil && len(o.sessions) > 0 {
+		payload = o.sessions[0].presence
+	}
+	ev := BuildPresenceEvent{Room: r, Occupant: o}
+	r.notify(r.svc.hooks.BuildPresence.Run(&r.watch, &ev))
+	st.Children = append(make([]stanza.Node, 0, len(payload)+len(ev.extra)+1), payload...)
+	for _, e := range ev.extra {
+		st.Children = append(st.Children, stanza.Node{Element: e})
+	}
+	st.Children = append(st.Children, stanza.Node{Element: r.userElement(o, sh, full, self)})
+	return st
+}
+
+// userElement is the <x xmlns='…muc#user'/> of a presence.
+func (r *Room) userElement(o *Occupant, sh *showing, full, self bool) *stanza.Element {
+	affiliation := r.Affiliation(o.bare)
+	if sh.affiliation != nil {
+		affiliation = *sh.affiliation
+	}
+	role := o.role
+	if sh.unavailable && sh.nick == "" {
+		role = RoleNone
+	}
+	item := stanza.NewElement(stanza.NSMUCUser, "item", "affiliation", affiliation.String(), "role", role.String())
+	if full || self {
+		if addr := o.address(); !addr.IsZero() {
+			item.SetAttr("jid", addr.String())
+		}
+	}
+	if sh.nick != "" {
+		item.SetAttr("nick", sh.nick)
+	}
+	item.Add(r.actorElement(sh.actor, full))
+	if sh.reason != "" {
+		item.AddTextElement("reason", sh.reason)
+	}
+	x := stanza.NewElement(stanza.NSMUCUser, "x").Add(item, sh.destroy)
+	if self {
+		x.Add(statusElement(statusSelf))
+	}
+	for _, code := range sh.codes {
+		x.Add(statusElement(code))
+	}
+	return x
+}
+
+// address is the real address to show: that of the primary session.
+func (o *Occupant) address() jid.JID {
+	if len(o.sessions) > 0 {
+		return o.sessions[0].addr
+	}
+	return o.bare
+}
+
+func statusElement(code int) *stanza.Element {
+	return stanza.NewElement(stanza.NSMUCUser, "status", "code", strconv.Itoa(code))
+}
+
+// actorElement names who caused a presence (XEP-0045 §8.2): his nickname, and
+// his bare address to those who may see addresses.
+func (r *Room) actorElement(a Actor, full bool) *stanza.Element {
+	if a.jid.IsZero() {
+		return nil
+	}
+	e := stanza.NewElement(stanza.NSMUCUser, "actor")
+	if s := r.sessions[a.jid]; s != nil {
+		e.SetAttr("nick", s.occupant.nick)
+	}
+	if full {
+		e.SetAttr("jid", a.jid.Bare().String())
+	}
+	if len(e.Attrs) == 0 {
+		return nil
+	}
+	return e
+}
+
+// shownTo returns o's plain presence for those who may see addresses or not,
+// encoded once until it changes.
+func (r *Room) shownTo(o *Occupant, show bool) *stanza.Encoded {
+	i := index(show)
+	if o.shown[i] == nil {
+		o.shown[i] = stanza.Encode(r.presenceOf(o, &showing{}, show, false))
+	}
+	return o.shown[i]
+}
+
+// announceToOthers tells everybody but o's own sessions.
+func (r *Room) announceToOthers(o *Occupant, sh *showing) {
+	it := outItem{to: r.audience, skip: o}
+	if len(it.to) == 0 {
+		return
+	}
+	if sh.plain() {
+		it.enc = [2]*stanza.Encoded{r.shownTo(o, false), r.shownTo(o, true)}
+	} else {
+		it.enc = [2]*stanza.Encoded{
+			stanza.Encode(r.presenceOf(o, sh, false, false)),
+			stanza.Encode(r.presenceOf(o, sh, true, false)),
+		}
+	}
+	r.outbox = append(r.outbox, it)
+}
+
+// announce tells everybody of o, his own sessions last and with 110.
+func (r *Room) announce(o *Occupant, sh *showing) {
+	r.announceToOthers(o, sh)
+	r.announceToSelf(o, o.sessions, sh)
+}
+
+// announceToSelf tells sessions, which are or were o's own.
+func (r *Room) announceToSelf(o *Occupant, sessions []*Session, sh *showing) {
+	if len(sessions) == 0 {
+		return
+	}
+	enc := stanza.Encode(r.presenceOf(o, sh, r.seesAddresses(o), true))
+	for _, s := range sessions {
+		r.outbox = append(r.outbox, outItem{enc: [2]*stanza.Encoded{enc, enc}, only: s})
+	}
+}
+
+// sendOccupants sends s the presence of everybody else (XEP-0045 §7.2.2).
+func (r *Room) sendOccupants(s *Session) {
+	list := make([]*stanza.Encoded, 0, len(r.occupants))
+	for _, o := range r.occupants {
+		if o != s.occupant {
+			list = append(list, r.shownTo(o, s.show))
+		}
+	}
+	if len(list) > 0 {
+		r.outbox = append(r.outbox, outItem{only: s, many: list})
+	}
+}
+
+// presencePayload is what a room passes on of a client's presence: all but
+// what only the room may say.
+func (r *Room) presencePayload(st *stanza.Stanza) []stanza.Node {
+	kept := st.Without(func(e *stanza.Element) bool {
+		switch e.Name.Space {
+		case stanza.NSMUC, stanza.NSMUCUser, stanza.NSMUCAdmin, stanza.NSMUCOwner, stanza.NSOccupantID, stanza.NSStanzaID, nsHats:
+			return true
+		case stanza.NSDelay:
+			return r.claimsRoom(e.Attr("from"))
+		}
+		return false
+	})
+	return kept.Children
+}
+
+const nsHats = "urn:xmpp:hats:0"
+
+// claimsRoom reports whether an address in a client's element pretends to be
+// the room or its service.
+func (r *Room) claimsRoom(address string) bool {
+	j, err := jid.Parse(address)
+	return err == nil && (j.Bare() == r.jid || j == r.jid.DomainOnly())
+}
+
+// RemoveOccupant puts o out of the room, with one of the status codes of
+// XEP-0045 (301, 307, 321, 322, 333); everybody sees it, and why.
+func (r *Room) RemoveOccupant(o *Occupant, code int, actor Actor, reason string) {
+	if !o.gone {
+		r.putOut(o, removed(code, actor, reason), code)
+	}
+}
+
+// putOut removes o with all sessions and tells everybody.
+func (r *Room) putOut(o *Occupant, sh *showing, code int) {
+	if sh.payload == nil {
+		sh.payload = []stanza.Node{}
+	}
+	selfView, others := r.presenceOf(o, sh, r.seesAddresses(o), true), *sh
+	full, anonymous := r.presenceOf(o, &others, true, false), r.presenceOf(o, &others, false, false)
+	sessions := r.removeAll(o)
+	if len(r.audience) > 0 {
+		enc := [2]*stanza.Encoded{stanza.Encode(anonymous), stanza.Encode(full)}
+		r.outbox = append(r.outbox, outItem{enc: enc, to: r.audience})
+	}
+	enc := stanza.Encode(selfView)
+	for _, s := range sessions {
+		r.outbox = append(r.outbox, outItem{enc: [2]*stanza.Encoded{enc, enc}, only: s})
+	}
+	r.occupantGone(o, code)
+}
+
+// occupantGone is what happens after somebody has left, however.
+func (r *Room) occupantGone(o *Occupant, code int) {
+	r.svc.occupantLeft()
+	r.notify(r.svc.hooks.Left.Run(&r.watch, &LeftEvent{Room: r, Occupant: o, Code: code}))
+	if len(r.occupants) == 0 && r.exists {
+		r.emptied()
+	}
+}
+
+// evictAll puts everybody out with one status code, telling each only of
+// himself.
+func (r *Room) evictAll(code int, reason string) {
+	for _, o := range r.occupants {
+		sh := removed(code, Actor{}, reason)
+		sh.payload = []stanza.Node{}
+		view := r.presenceOf(o, sh, r.seesAddresses(o), true)
+		for _, s := range o.sessions {
+			r.sayTo(s, view)
+		}
+	}
+	gone := r.occupants
+	r.occupants, r.sessions, r.audience = make(map[string]*Occupant), make(map[jid.JID]*Session), nil
+	for _, o := range gone {
+		o.gone = true
+		r.svc.occupantLeft()
+		r.notify(r.svc.hooks.Left.Run(&r.watch, &LeftEvent{Room: r, Occupant: o, Code: code}))
+	}
+}

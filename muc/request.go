@@ -1,0 +1,282 @@
+package muc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/muster-im/muster/hook"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// request is what all commands have in common: who asks, and what deferred
+// checks have answered so far.
+type request struct {
+	st     stanza.Stanza    // what asked; zero for a call from code
+	done   func(error)      // for a call from code: takes the result
+	checks map[string]error // answers of deferred checks, by name of the function
+	check  func(context.Context) error
+	name   string // of the function that deferred check
+}
+
+func (q *request) base() *request { return q }
+
+// errDeferred ends a decision until its deferred check has answered.
+var errDeferred = errors.New("deferred")
+
+// Event is the part that all events of a Before hook share.
+type Event struct {
+	Room *Room
+	req  *request
+}
+
+// Defer runs check, which may block, away from the room, and holds the stanza
+// and what its sender sends to this room behind it. A handler returns what
+// Defer returns:
+//
+//	return ev.Defer(func(ctx context.Context) error { return ask(ctx, user) })
+//
+// When check is done, all checks and hooks of the event run again, and Defer
+// returns what check returned. ctx ends after Options.DeferTimeout, or when a
+// newer join or a leave of the sender makes the question pointless.
+func (ev *Event) Defer(check func(ctx context.Context) error) error {
+	name := ev.Room.watch.name
+	if err, ok := ev.req.checks[name]; ok {
+		return err
+	}
+	ev.req.check, ev.req.name = check, name
+	return errDeferred
+}
+
+// held is a sender whose stanza waits for a deferred check.
+type held struct {
+	cmd     command
+	cancel  context.CancelFunc
+	waiting []command // his later stanzas
+}
+
+// maxHeld bounds what one sender may send behind a deferred stanza.
+const maxHeld = 32
+
+// hold starts the deferred check of c.
+func (r *Room) hold(c command) {
+	q := c.base()
+	ctx, cancel := context.WithTimeout(r.svc.ctx, r.svc.opts.DeferTimeout)
+	h := &held{cmd: c, cancel: cancel}
+	if r.held == nil {
+		r.held = make(map[jid.JID]*held)
+	}
+	if old := r.held[q.st.From]; old != nil { // the second check of one stanza
+		h.waiting = old.waiting
+	}
+	r.held[q.st.From] = h
+	check := q.check
+	q.check = nil
+	r.svc.deferred.run(func() {
+		defer cancel()
+		err := runCheck(ctx, q.name, check)
+		r.tell(&checked{held: h, err: err})
+	})
+}
+
+func runCheck(ctx context.Context, name string, check func(context.Context) error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = newPanic(name, v)
+		}
+	}()
+	return check(ctx)
+}
+
+// checked is the answer of a deferred check.
+type checked struct {
+	held *held
+	err  error
+}
+
+func (n *checked) take(r *Room) {
+	q := n.held.cmd.base()
+	if r.held[q.st.From] != n.held {
+		return // cancelled meanwhile
+	}
+	err := n.err
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = stanza.NewError(stanza.Wait, stanza.RemoteServerTimeout, "The check took too long.")
+	}
+	if q.checks == nil {
+		q.checks = make(map[string]error)
+	}
+	q.checks[q.name] = err
+	r.execute(n.held.cmd)
+	if r.held[q.st.From] != n.held { // deferred once more; the others went along
+		return
+	}
+	delete(r.held, q.st.From)
+	r.backlog = append(n.held.waiting, r.backlog...)
+}
+
+// detain reports whether c has to wait behind a held stanza of its sender. A
+// newer join or a leave cancels the held one instead.
+func (r *Room) detain(c command) bool {
+	q := c.base()
+	h := r.held[q.st.From]
+	if h == nil || h.cmd == c {
+		return false
+	}
+	if q.st.Kind == stanza.Presence {
+		h.cancel()
+		delete(r.held, q.st.From)
+		r.backlog = append(h.waiting, r.backlog...)
+		return false
+	}
+	if len(h.waiting) >= maxHeld {
+		r.refuse(q, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Wait until you have entered the room."))
+		return true
+	}
+	h.waiting = append(h.waiting, c)
+	return true
+}
+
+// execute runs one command: it decides, and if that changed nothing that must
+// be stored, it applies.
+func (r *Room) execute(c command) {
+	if r.held != nil && r.detain(c) {
+		return
+	}
+	err := r.decide(c)
+	switch {
+	case err == nil:
+	case errors.Is(err, errDeferred):
+		r.staged = change{}
+		r.hold(c)
+		return
+	default:
+		r.staged = change{}
+		r.refuse(c.base(), err)
+		return
+	}
+	if r.staged.empty() {
+		r.applyCommand(c)
+		return
+	}
+	r.commit(c)
+}
+
+// decide runs the command's checks; a panic is an error like others.
+func (r *Room) decide(c command) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = newPanic("", v)
+		}
+	}()
+	if _, ok := c.(stranger); !ok && !r.exists {
+		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such room.")
+	}
+	return c.decide(r)
+}
+
+// stranger is a command that makes sense where no room exists.
+type stranger interface{ stranger() }
+
+// applyCommand lets a decided command take effect. A panic here leaves the
+// room half changed, so it closes the room.
+func (r *Room) applyCommand(c command) {
+	defer r.recoverApply()
+	c.apply(r)
+	if done := c.base().done; done != nil {
+		done(nil)
+	}
+	if !r.staged.empty() { // a Notify function has called a setter
+		r.commit(nil)
+	}
+}
+
+func (r *Room) recoverApply() {
+	if v := recover(); v != nil {
+		r.logPanic(newPanic("", v))
+		r.collapse()
+	}
+}
+
+// refuse answers a request with err. What is no stanza error is ours: the peer
+// learns the condition, the log gets the cause.
+func (r *Room) refuse(q *request, err error) {
+	if errors.Is(err, hook.Handled) {
+		err = nil
+	}
+	if q.done != nil {
+		q.done(err)
+		return
+	}
+	if err == nil {
+		return
+	}
+	se := stanza.AsError(err)
+	if se == nil {
+		se = stanza.NewError(stanza.Cancel, stanza.InternalServerError, "")
+		if p, ok := errors.AsType[*hook.Panic](err); ok {
+			r.logPanic(p)
+		} else {
+			r.log.LogAttrs(context.Background(), slog.LevelError, "handle stanza",
+				slog.String("id", q.st.ID), slog.Any("err", err))
+		}
+	}
+	r.svc.metrics.refused(se.Condition)
+	if reply, ok := q.st.ErrorReply(se); ok {
+		r.reply(reply)
+	}
+}
+
+// logPanics logs what functions of Notify and Decide hooks have panicked with.
+func (r *Room) logPanics(err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // errors.Join's own form
+		for _, e := range joined.Unwrap() {
+			r.logPanics(e)
+		}
+		return
+	}
+	if p, ok := errors.AsType[*hook.Panic](err); ok {
+		r.logPanic(p)
+	}
+}
+
+func (r *Room) logPanic(p *hook.Panic) {
+	r.svc.metrics.panics.Inc()
+	r.log.LogAttrs(context.Background(), slog.LevelError, "panic", slog.String("hook", p.Name),
+		slog.Any("value", p.Value), slog.String("stack", string(p.Stack)))
+}
+
+// hookWatch names and times the function that runs; it is the room's
+// hook.Observer.
+type hookWatch struct {
+	room    *Room
+	name    string
+	entered time.Time
+}
+
+// Enter is called before a function.
+func (w *hookWatch) Enter(name string) {
+	w.name, w.entered = name, time.Now()
+}
+
+// Leave is called after it.
+func (w *hookWatch) Leave(name string) {
+	w.name = ""
+	took := time.Since(w.entered)
+	if took <= w.room.svc.opts.SlowHook {
+		return
+	}
+	w.room.svc.metrics.slowHooks.Inc()
+	w.room.log.LogAttrs(context.Background(), slog.LevelWarn, "slow hook",
+		slog.String("hook", name), slog.Duration("took", took))
+}
+
+func newPanic(name string, value any) *hook.Panic {
+	return &hook.Panic{Name: name, Value: value, Stack: debug.Stack()}
+}

@@ -1,0 +1,172 @@
+package muc
+
+import (
+	"iter"
+	"log/slog"
+	"maps"
+	"time"
+
+	"github.com/muster-im/muster/jid"
+)
+
+// Room is the view of a room from inside: hooks get it as ev.Room. It is valid
+// during the call and must not be kept or used from another goroutine; see
+// Handle for that. Setters stage a change: it takes effect, is stored and
+// announced together with the event at hand.
+type Room struct {
+	// Set at construction.
+	svc *Service
+	jid jid.JID
+	log *slog.Logger
+
+	mailbox mailbox // guarded by its own mutex
+
+	// Owned by drain.
+	batch    []command // taken from the mailbox; next is the first not done
+	next     int
+	backlog  []command // released from held senders, before batch
+	held     map[jid.JID]*held
+	waiting  bool // for a load or a commit
+	outbox   []outItem
+	touched  []*Session // scratch of flush
+	watch    hookWatch
+	staged   change
+	ids      stanzaIDs
+	emptyAt  time.Time // since when nobody is in; zero: somebody is
+	asleep   bool      // to be put away once nothing waits
+	shutting bool
+
+	exists       bool
+	stored       bool
+	locked       bool // until the creator has configured it (XEP-0045 §10.1)
+	created      time.Time
+	values       []any               // settings by field index; shared with other rooms until changed
+	shared       bool                // values are the service's defaults
+	unknown      map[string][]string // stored settings that no feature of today has
+	affiliations map[jid.JID]AffiliationRecord
+	subject      Subject
+	subjectID    string
+	occupants    map[string]*Occupant // by nickname key
+	sessions     map[jid.JID]*Session // by full real JID
+	audience     []*Session           // all sessions; appended to or replaced, never changed
+	slots        []any                // features' state
+}
+
+// JID returns the room's address.
+func (r *Room) JID() jid.JID { return r.jid }
+
+// Locked reports whether the room waits for its creator to configure it.
+func (r *Room) Locked() bool { return r.locked }
+
+// Created returns when the room was created.
+func (r *Room) Created() time.Time { return r.created }
+
+// Subject returns the subject line; zero if none was ever set.
+func (r *Room) Subject() Subject {
+	if r.staged.subject != nil {
+		return *r.staged.subject
+	}
+	return r.subject
+}
+
+// Name returns the room's name, "" if it has none.
+func (r *Room) Name() string { return r.svc.core.name.Get(r) }
+
+// Persistent reports whether the room outlives its last occupant.
+func (r *Room) Persistent() bool { return r.svc.core.persistent.Get(r) }
+
+// Public reports whether the room is listed.
+func (r *Room) Public() bool { return r.svc.core.public.Get(r) }
+
+// NonAnonymous reports whether everybody may see real addresses.
+func (r *Room) NonAnonymous() bool { return r.svc.core.whois.Get(r) == "anyone" }
+
+// Affiliation returns the affiliation of whoever has that address: his own
+// entry, else that of his domain, else None. Administrators of the service are
+// owners everywhere.
+func (r *Room) Affiliation(j jid.JID) Affiliation {
+	if r.svc.opts.IsAdmin != nil && r.svc.opts.IsAdmin(j) {
+		return Owner
+	}
+	return r.storedAffiliation(j.Bare())
+}
+
+func (r *Room) storedAffiliation(bare jid.JID) Affiliation {
+	if rec, ok := r.affiliations[bare]; ok && rec.Affiliation != None {
+		return rec.Affiliation
+	}
+	if rec, ok := r.affiliations[bare.DomainOnly()]; ok {
+		return rec.Affiliation
+	}
+	return None
+}
+
+// Affiliations iterates over all entries, in no particular order.
+func (r *Room) Affiliations() iter.Seq[AffiliationRecord] { return maps.Values(r.affiliations) }
+
+// DefaultRole returns the role that somebody gets on entering; RoleNone if he
+// may not.
+func (r *Room) DefaultRole(j jid.JID, a Affiliation) Role {
+	role, err := r.svc.hooks.DefaultRole.Run(&r.watch, &RoleQuestion{Room: r, RealJID: j, Affiliation: a}, defaultRole(a))
+	r.notify(err)
+	return role
+}
+
+func defaultRole(a Affiliation) Role {
+	switch {
+	case a >= Admin:
+		return Moderator
+	case a == Outcast:
+		return RoleNone
+	}
+	return Participant
+}
+
+// roleOf returns the role of whoever has that full address, RoleNone if he is
+// not inside.
+func (r *Room) roleOf(full jid.JID) Role {
+	if s := r.sessions[full]; s != nil {
+		return s.occupant.role
+	}
+	return RoleNone
+}
+
+// notify logs the panics of Notify and Decide functions: they cost nothing but
+// what the function would have done.
+func (r *Room) notify(err error) {
+	if err != nil {
+		r.logPanics(err)
+	}
+}
+
+// begin makes the room exist.
+func (r *Room) begin(now time.Time) {
+	r.exists, r.created = true, now
+	r.values, r.shared = r.svc.defaults, true
+	r.affiliations = make(map[jid.JID]AffiliationRecord)
+	r.occupants, r.sessions = make(map[string]*Occupant), make(map[jid.JID]*Session)
+	r.svc.roomStarted(r)
+}
+
+// end makes the room cease to exist; the object may begin again.
+func (r *Room) end() {
+	if !r.exists {
+		return
+	}
+	r.svc.roomEnded(r)
+	r.exists, r.stored, r.locked, r.asleep = false, false, false, false
+	r.values, r.shared, r.unknown, r.affiliations = r.svc.defaults, true, nil, nil
+	r.occupants, r.sessions, r.audience, r.slots = nil, nil, nil, nil
+	r.subject, r.subjectID, r.emptyAt = Subject{}, "", time.Time{}
+}
+
+// emptied is called when the last occupant has gone: a temporary or locked room
+// ends (XEP-0045 §10.1, §10.2), a persistent one may sleep.
+func (r *Room) emptied() {
+	if r.locked || !r.Persistent() {
+		r.end()
+		return
+	}
+	r.emptyAt = r.svc.now()
+	r.svc.mayIdle(r)
+}

@@ -1,0 +1,379 @@
+package muc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// Router is how rooms reach the world. It is safe for concurrent use and never
+// waits.
+type Router interface {
+	// Send takes a stanza for whatever address.
+	Send(st stanza.Stanza)
+	// Target returns where the stanzas of an occupant's session go.
+	Target(full jid.JID) stanza.Target
+}
+
+// Options describe a room service. Domain and Router are required.
+type Options struct {
+	Domain     string
+	Router     Router
+	Store      Store   // nil: no room outlives the process
+	Archive    Archive // nil: no archive
+	Extensions []Extension
+	Logger     *slog.Logger          // nil: silent
+	Registerer prometheus.Registerer // nil: no metrics
+
+	Name     string              // of the service in discovery; "" is "Chat rooms"
+	Defaults map[string][]string // values of settings in new rooms, by form variable
+	// Affiliations and Subject are what new rooms start with besides.
+	Affiliations []AffiliationRecord
+	Subject      Subject                // Author is a nickname's occupant JID, or zero
+	IsAdmin      func(who jid.JID) bool // owner of every room; nil: nobody
+
+	MaxRoomID    int           // bytes of a room's local part; 0: no limit
+	MaxUsers     int           // sessions in a room; what a room may ask for; 0 is 200
+	AdminSeats   int           // sessions beyond the limit for owners and admins; 0 is 5
+	MaxName      int           // bytes of a room's name; 0: no limit
+	MaxDesc      int           // bytes of a description; 0: no limit
+	Recent       int           // archived messages that LoadEvent brings; 0 is 20
+	IdleAfter    time.Duration // empty stored rooms leave memory after it; 0 is 90 s
+	DeferTimeout time.Duration // for deferred checks; 0 is 10 s
+	SlowHook     time.Duration // hook functions over it are warned of; 0 is 20 ms
+	Epoch        int64         // of room writes; see Store
+}
+
+func (o *Options) setDefaults() {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if o.Name == "" {
+		o.Name = "Chat rooms"
+	}
+	setDefault(&o.MaxUsers, 200)
+	setDefault(&o.AdminSeats, 5)
+	setDefault(&o.Recent, 20)
+	setDefault(&o.IdleAfter, 90*time.Second)
+	setDefault(&o.DeferTimeout, 10*time.Second)
+	setDefault(&o.SlowHook, 20*time.Millisecond)
+}
+
+func setDefault[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}
+
+// subjectAuthor is who a new room's subject is from.
+func (o *Options) subjectAuthor(room jid.JID) jid.JID {
+	if !o.Subject.Author.IsZero() {
+		return o.Subject.Author
+	}
+	return room
+}
+
+// Service is a room service for one domain.
+type Service struct {
+	// Set at construction.
+	opts      Options
+	domain    jid.JID
+	log       *slog.Logger
+	metrics   *metrics
+	hooks     *Hooks
+	core      coreFields
+	formOrder []*fieldCore
+	defaults  []any
+	ctx       context.Context //nolint:containedctx // ends the deferred checks of all rooms; not a call's context
+	cancel    context.CancelFunc
+	ioCtx     context.Context //nolint:containedctx // of loads and commits, which finish during a shutdown
+	ioCancel  context.CancelFunc
+	io        pool
+	deferred  pool
+	wg        sync.WaitGroup
+
+	mu sync.RWMutex
+	// Guarded by mu.
+	rooms   map[jid.JID]*Room
+	listed  map[jid.JID]RoomDescriptor // live public rooms that are not stored
+	closing bool
+
+	idleMu sync.Mutex
+	// Guarded by idleMu.
+	idle  map[*Room]struct{} // empty stored rooms in memory
+	timer *time.Timer
+}
+
+// New returns a room service that is ready to handle stanzas.
+func New(o Options) (*Service, error) {
+	domain, err := jid.Parse(o.Domain)
+	if err != nil || !domain.IsBare() || domain.Local() != "" {
+		return nil, fmt.Errorf("room service: %q is no domain", o.Domain)
+	}
+	if o.Router == nil {
+		return nil, errors.New("room service: no router")
+	}
+	o.setDefaults()
+	s := &Service{
+		opts: o, domain: domain, hooks: &Hooks{},
+		log:     o.Logger.With(slog.String("service", domain.String())),
+		metrics: newMetrics(o.Registerer, domain.String()),
+		rooms:   make(map[jid.JID]*Room), listed: make(map[jid.JID]RoomDescriptor), idle: make(map[*Room]struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.ioCtx, s.ioCancel = context.WithCancel(context.Background())
+	s.io, s.deferred = newPool(&s.wg, 16), newPool(&s.wg, 64)
+	s.core = addCoreFields(s.hooks, &s.opts)
+	registerEntryChecks(s.hooks)
+	for _, e := range o.Extensions {
+		e.Register(s.hooks)
+	}
+	s.hooks.seal()
+	s.formOrder = formOrder(s.hooks.fields)
+	if s.defaults, err = defaultValues(s.hooks.fields, o.Defaults); err != nil {
+		return nil, fmt.Errorf("room service: %w", err)
+	}
+	return s, nil
+}
+
+// Domain returns the service's address.
+func (s *Service) Domain() jid.JID { return s.domain }
+
+// Handle takes a stanza for the service or one of its rooms. It never waits. A
+// non-nil channel asks the caller to read no more from this sender until it
+// closes: his stanzas come faster than the room can take them.
+func (s *Service) Handle(st stanza.Stanza) (busy <-chan struct{}) { return s.handle(st, true) }
+
+// HandleShared is Handle for a stream that carries the stanzas of many people
+// and must not stop for one of them: he gets an error instead.
+func (s *Service) HandleShared(st stanza.Stanza) { s.handle(st, false) }
+
+func (s *Service) handle(st stanza.Stanza, mayPark bool) (busy <-chan struct{}) {
+	if st.To.Local() == "" {
+		s.handleService(st)
+		return nil
+	}
+	c, err := commandFor(st)
+	if err != nil {
+		s.answer(st, err)
+		return nil
+	}
+	if c == nil {
+		return nil
+	}
+	busy, perr := s.post(st.To.Bare(), c, mayPark)
+	if perr != nil {
+		s.metrics.refused(stanza.ResourceConstraint)
+		s.answer(st, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The room is too busy. Send again later."))
+	}
+	return busy
+}
+
+// answer refuses st on behalf of the service.
+func (s *Service) answer(st stanza.Stanza, err *stanza.Error) {
+	if reply, ok := st.ErrorReply(err); ok {
+		s.opts.Router.Send(reply)
+	}
+}
+
+// commandFor returns what a stanza to a room or an occupant asks for; nil if
+// there is nothing to do.
+func commandFor(st stanza.Stanza) (command, *stanza.Error) {
+	q := request{st: st}
+	toRoom := st.To.IsBare()
+	switch {
+	case st.Kind == stanza.Presence:
+		return &presenceCommand{request: q}, nil
+	case st.Kind == stanza.IQ && st.IsRequest():
+		return iqCommand(q)
+	case st.Kind == stanza.IQ: // results and errors of IQs that rooms never send
+		return nil, nil //nolint:nilnil // nothing to do is an answer
+	case st.Type == stanza.TypeError:
+		return &bounceCommand{request: q}, nil
+	case !toRoom:
+		return &privateCommand{request: q}, nil
+	case st.Type == stanza.TypeGroupchat:
+		return &messageCommand{request: q}, nil
+	case st.Type == stanza.TypeChat, st.Type == stanza.TypeHeadline:
+		return nil, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "Send messages of type groupchat to the room.")
+	}
+	return nil, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "This kind of message means nothing to a room.")
+}
+
+// iqCommand returns what an IQ request to a room or an occupant asks for.
+func iqCommand(q request) (command, *stanza.Error) {
+	payload := q.st.Payload()
+	if payload == nil {
+		return nil, stanza.NewError(stanza.Modify, stanza.BadRequest, "The IQ has no payload.")
+	}
+	get := q.st.Type == stanza.TypeGet
+	if !q.st.To.IsBare() {
+		return &occupantIQCommand{request: q, ping: get && payload.Is(stanza.NSPing, "ping")}, nil
+	}
+	switch {
+	case payload.Is(stanza.NSMUCAdmin, "query"):
+		return &adminCommand{request: q}, nil
+	case payload.Is(stanza.NSMUCOwner, "query"):
+		return &ownerCommand{request: q}, nil
+	case get && payload.Is(stanza.NSDiscoInfo, "query"), get && payload.Is(stanza.NSDiscoItems, "query"),
+		get && payload.Is(stanza.NSPing, "ping"):
+		return &infoCommand{request: q}, nil
+	}
+	return nil, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The room does not know this request.")
+}
+
+// post hands a command to a room, waking it if need be.
+func (s *Service) post(room jid.JID, c command, mayPark bool) (busy <-chan struct{}, err error) {
+	for {
+		r := s.room(room)
+		if r == nil {
+			return nil, errMailboxFull // shutting down
+		}
+		busy, err := r.post(c, mayPark)
+		if !errors.Is(err, errRoomClosed) {
+			return busy, err
+		}
+		s.forget(r)
+	}
+}
+
+// room returns the room object for an address; nil during a shutdown. A new
+// one looks first whether the room is stored.
+func (s *Service) room(j jid.JID) *Room {
+	s.mu.RLock()
+	r, closing := s.rooms[j], s.closing
+	s.mu.RUnlock()
+	if r != nil || closing {
+		return r
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.rooms[j]; r != nil || s.closing {
+		return r
+	}
+	r = &Room{svc: s, jid: j, values: s.defaults, shared: true, log: s.log.With(slog.String("room", j.String()))}
+	r.watch.room = r
+	s.rooms[j] = r
+	if s.opts.Store != nil {
+		r.waiting, r.mailbox.stalled = true, true
+		s.io.run(func() { s.load(r) })
+	}
+	return r
+}
+
+// forget takes a closed room object out of the table.
+func (s *Service) forget(r *Room) {
+	s.mu.Lock()
+	if s.rooms[r.jid] == r {
+		delete(s.rooms, r.jid)
+	}
+	s.mu.Unlock()
+	s.idleMu.Lock()
+	delete(s.idle, r)
+	s.idleMu.Unlock()
+}
+
+// Shutdown tells all occupants that the service goes away (332), commits what
+// is under way, and waits for all of it or for ctx to end. Nothing is accepted
+// any more.
+func (s *Service) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	rooms := make([]*Room, 0, len(s.rooms))
+	for _, r := range s.rooms {
+		rooms = append(rooms, r)
+	}
+	s.mu.Unlock()
+	s.cancel()
+	for _, r := range rooms {
+		r.tell(shutdownNote{})
+	}
+	s.idleMu.Lock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.idleMu.Unlock()
+	done := make(chan struct{})
+	go func() { s.wg.Wait(); close(done) }()
+	defer s.ioCancel()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("room service %s: %w", s.domain, ctx.Err())
+	}
+}
+
+// shutdownNote tells the occupants of a room (XEP-0045 §15.6.2, code 332).
+type shutdownNote struct{}
+
+func (shutdownNote) take(r *Room) {
+	if r.exists {
+		r.evictAll(statusShutdown, "The chat service is shutting down.")
+	}
+}
+
+// pool runs functions that may block, so many at a time.
+type pool struct {
+	wg    *sync.WaitGroup
+	slots chan struct{}
+}
+
+func newPool(wg *sync.WaitGroup, n int) pool { return pool{wg, make(chan struct{}, n)} }
+
+func (p pool) run(fn func()) {
+	p.wg.Go(func() {
+		p.slots <- struct{}{}
+		defer func() { <-p.slots }()
+		fn()
+	})
+}
+
+// mayIdle remembers an empty stored room, which is put to sleep after a while.
+func (s *Service) mayIdle(r *Room) {
+	s.idleMu.Lock()
+	defer s.idleMu.Unlock()
+	s.idle[r] = struct{}{}
+	if s.timer == nil {
+		s.timer = time.AfterFunc(s.opts.IdleAfter, s.sweep)
+	} else if len(s.idle) == 1 {
+		s.timer.Reset(s.opts.IdleAfter)
+	}
+}
+
+// sweep asks the empty rooms whether they have been idle long enough.
+func (s *Service) sweep() {
+	s.idleMu.Lock()
+	defer s.idleMu.Unlock()
+	for r := range s.idle {
+		r.tell(sleepNote{})
+	}
+	if len(s.idle) > 0 {
+		s.timer.Reset(s.opts.IdleAfter)
+	}
+}
+
+// sleepNote puts a room to sleep if nobody is in it and nothing has happened.
+type sleepNote struct{}
+
+func (sleepNote) take(r *Room) {
+	empty := r.exists && r.stored && len(r.occupants) == 0 && !r.emptyAt.IsZero()
+	switch {
+	case empty && r.svc.now().Sub(r.emptyAt) >= r.svc.opts.IdleAfter:
+		r.asleep = true
+	case !empty:
+		r.svc.idleMu.Lock()
+		delete(r.svc.idle, r)
+		r.svc.idleMu.Unlock()
+	}
+}
