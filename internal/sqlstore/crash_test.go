@@ -41,6 +41,7 @@ func writeUntilKilled(dir string) int {
 func wordChange(words ...string) muc.RoomChange {
 	word := strings.Join(words, " ")
 	return muc.RoomChange{
+		Created:  noon,
 		Settings: map[string][]string{"word": {word}},
 		Subject:  &muc.Subject{Text: word},
 	}

@@ -40,7 +40,7 @@ func TestRoom(t *testing.T) {
 			t.Fatalf("got %+v, %v\nwant %+v", got, err, want)
 		}
 		// What a change does not name stays.
-		must(t, db.ApplyRoomChange(ctx, coven, 3, muc.RoomChange{Affiliations: []muc.AffiliationRecord{
+		must(t, db.ApplyRoomChange(ctx, coven, 3, muc.RoomChange{Created: noon, Affiliations: []muc.AffiliationRecord{
 			{JID: romeo, Affiliation: muc.Admin, Reason: "moved"},
 			{JID: juliet},
 		}}))
@@ -56,7 +56,7 @@ func TestRoom(t *testing.T) {
 		if _, err := db.Room(ctx, coven); !errors.Is(err, muc.ErrNoRoom) {
 			t.Errorf("deleted room: %v", err)
 		}
-		must(t, db.ApplyRoomChange(ctx, coven, 1, muc.RoomChange{}))
+		must(t, db.ApplyRoomChange(ctx, coven, 1, muc.RoomChange{Created: noon}))
 		if got, err = db.Room(ctx, coven); err != nil || len(got.Affiliations) != 0 || len(got.Settings) != 0 {
 			t.Errorf("room made anew has something of the old one: %+v, %v", got, err)
 		}
@@ -75,7 +75,7 @@ func TestAffiliationData(t *testing.T) {
 			{data{"a": ""}, data{"b": "3"}},
 			{data{"b": ""}, nil},
 		} {
-			must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Affiliations: []muc.AffiliationRecord{
+			must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Created: noon, Affiliations: []muc.AffiliationRecord{
 				{JID: romeo, Affiliation: muc.Member, Data: step.change},
 			}}))
 			room, err := db.Room(ctx, coven)
@@ -92,7 +92,7 @@ func TestStaleEpoch(t *testing.T) {
 	onEngines(t, func(t *testing.T, open func() *DB) {
 		db, ctx := open(), t.Context()
 		name := func(s string) muc.RoomChange {
-			return muc.RoomChange{Settings: map[string][]string{"name": {s}}}
+			return muc.RoomChange{Created: noon, Settings: map[string][]string{"name": {s}}}
 		}
 		must(t, db.ApplyRoomChange(ctx, coven, 5, name("first")))
 		must(t, db.ApplyRoomChange(ctx, coven, 7, name("second")))
@@ -117,10 +117,10 @@ func TestRoomPages(t *testing.T) {
 		var want []muc.RoomDescriptor
 		for i, local := range []string{"a", "a.b", "aa", "zz", "é", "部屋"} {
 			d := muc.RoomDescriptor{JID: newJID(t, local, "chat.example.org"), Name: "room 🏠 " + local, Public: i%2 == 0}
-			must(t, db.ApplyRoomChange(ctx, d.JID, 0, muc.RoomChange{Descriptor: &d}))
+			must(t, db.ApplyRoomChange(ctx, d.JID, 0, muc.RoomChange{Created: noon, Descriptor: &d}))
 			want = append(want, d)
 		}
-		must(t, db.ApplyRoomChange(ctx, jid.MustParse("b@other.example"), 0, muc.RoomChange{}))
+		must(t, db.ApplyRoomChange(ctx, jid.MustParse("b@other.example"), 0, muc.RoomChange{Created: noon}))
 		var got []muc.RoomDescriptor
 		for after := ""; ; after = got[len(got)-1].JID.Local() {
 			page, err := db.Rooms(ctx, "chat.example.org", after, 4)
@@ -140,9 +140,10 @@ func TestRoomChangeIsWhole(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, open func() *DB) {
 		db, ctx := open(), t.Context()
-		must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Settings: map[string][]string{"name": {"before"}}}))
+		must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Created: noon, Settings: map[string][]string{"name": {"before"}}}))
 		breakAffiliations(t, db)
 		err := db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{
+			Created:      noon,
 			Settings:     map[string][]string{"name": {"after"}},
 			Affiliations: []muc.AffiliationRecord{{JID: romeo, Affiliation: muc.Owner}},
 		})
@@ -173,9 +174,9 @@ func TestManyAffiliations(t *testing.T) {
 		for i := range list {
 			list[i] = muc.AffiliationRecord{JID: newJID(t, fmt.Sprintf("user%06d", i), "example.org"), Affiliation: muc.Member}
 		}
-		must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Affiliations: list}))
+		must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Created: noon, Affiliations: list}))
 		changed := muc.AffiliationRecord{JID: list[n/2].JID, Affiliation: muc.Admin}
-		must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Affiliations: []muc.AffiliationRecord{changed}}))
+		must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Created: noon, Affiliations: []muc.AffiliationRecord{changed}}))
 		list[n/2] = changed
 		room, err := db.Room(ctx, coven)
 		must(t, err)
@@ -199,7 +200,7 @@ func BenchmarkManyAffiliations(b *testing.B) {
 		}
 		list[i] = muc.AffiliationRecord{JID: j, Affiliation: muc.Member}
 	}
-	if err := db.ApplyRoomChange(b.Context(), coven, 0, muc.RoomChange{Affiliations: list}); err != nil {
+	if err := db.ApplyRoomChange(b.Context(), coven, 0, muc.RoomChange{Created: noon, Affiliations: list}); err != nil {
 		b.Fatal(err)
 	}
 	b.Run("load", func(b *testing.B) {
@@ -213,9 +214,23 @@ func BenchmarkManyAffiliations(b *testing.B) {
 	b.Run("change one", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := db.ApplyRoomChange(b.Context(), coven, 0, muc.RoomChange{Affiliations: list[500:501]}); err != nil {
+			if err := db.ApplyRoomChange(b.Context(), coven, 0, muc.RoomChange{Created: noon, Affiliations: list[500:501]}); err != nil {
 				b.Fatal(err)
 			}
+		}
+	})
+}
+
+// TestChangeBringsNothingBack: a late change must not revive a deleted room.
+func TestChangeBringsNothingBack(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		db, ctx := open(), t.Context()
+		must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Created: noon}))
+		must(t, db.DeleteRoom(ctx, coven, 0))
+		late := muc.RoomChange{Subject: &muc.Subject{Text: "late"}}
+		if err := db.ApplyRoomChange(ctx, coven, 0, late); !errors.Is(err, muc.ErrNoRoom) {
+			t.Errorf("change of a deleted room: got %v, want ErrNoRoom", err)
 		}
 	})
 }
