@@ -21,13 +21,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/muster-im/muster/internal/admin"
+	"github.com/muster-im/muster/internal/sasl"
 	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var errWeak = errors.New("the password is empty")
+var errWeak = fmt.Errorf("%w: the password is empty", sasl.ErrPassword)
 
 // accounts is an account service in memory.
 type accounts struct {
@@ -97,10 +98,9 @@ func serve(t *testing.T) (*admin.Client, *accounts, string) {
 		t.Fatal(err)
 	}
 	srv := &http.Server{ReadHeaderTimeout: time.Second, Handler: admin.NewHandler(admin.Options{
-		Accounts:  acc,
-		Info:      func() admin.Info { return admin.Info{Version: "1.2", Hosts: []string{"a.test", "b.test"}} },
-		Hosts:     []string{"a.test", "b.test"},
-		IsInvalid: func(err error) bool { return errors.Is(err, errWeak) },
+		Accounts: acc,
+		Info:     func() admin.Info { return admin.Info{Version: "1.2", Hosts: []string{"a.test", "b.test"}} },
+		Hosts:    []string{"a.test", "b.test"},
 	})}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = srv.Serve(l) })
@@ -169,7 +169,7 @@ func TestRefusals(t *testing.T) {
 		detail string
 	}{
 		{"taken", add("taken@a.test", "x"), 409, "there is an account taken@a.test already"},
-		{"empty password", add("new@a.test", ""), 422, "the password is empty"},
+		{"empty password", add("new@a.test", ""), 422, errWeak.Error()},
 		{"foreign host", add("new@c.test", "x"), 404, `this server has no accounts at "c.test"; it serves a.test, b.test`},
 		{"full address", add("new@a.test/phone", "x"), 400, `want an address like name@a.test, got "new@a.test/phone"`},
 		{"host alone", add("a.test", "x"), 400, `want an address like name@a.test, got "a.test"`},

@@ -9,6 +9,7 @@ import (
 	"net/http/pprof"
 	"strings"
 
+	"github.com/muster-im/muster/internal/account"
 	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
 )
@@ -20,7 +21,8 @@ const maxRequest = 1 << 20
 const pageSize = 500
 
 // Accounts is what the API needs of the account service. Errors wrap
-// store.ErrNotFound and store.ErrConflict where they apply.
+// store.ErrNotFound and store.ErrConflict, and are account.IsInvalid, where that
+// applies.
 type Accounts interface {
 	// Create adds an account.
 	Create(ctx context.Context, j jid.JID, password string) error
@@ -39,11 +41,8 @@ type Options struct {
 	// Info is called for each request that asks what the server is.
 	Info func() Info
 	// Hosts are the domains that may have accounts.
-	Hosts []string
-	// IsInvalid reports whether an error of Accounts says that the request is
-	// at fault, such as a password that cannot be prepared.
-	IsInvalid func(error) bool
-	Logger    *slog.Logger
+	Hosts  []string
+	Logger *slog.Logger
 }
 
 // api holds the handlers. Fields are set at construction.
@@ -239,7 +238,7 @@ func (a *api) accountError(j jid.JID, err error) error {
 		return refuse(http.StatusNotFound, "there is no account "+j.String())
 	case errors.Is(err, store.ErrConflict):
 		return refuse(http.StatusConflict, "there is an account "+j.String()+" already")
-	case a.IsInvalid != nil && a.IsInvalid(err):
+	case account.IsInvalid(err):
 		return refuse(http.StatusUnprocessableEntity, err.Error())
 	}
 	return err
