@@ -129,12 +129,27 @@ func (s *Stream) ReadHeader() (Header, error) {
 // stream. What the peer does wrong, and a stream error that it sends, is a
 // *Error.
 func (s *Stream) Next() (*stanza.Element, error) {
-	frame, err := s.next()
+	frame, err := s.NextFrame()
 	if err != nil {
 		return nil, err
 	}
-	if frame.Kind == xmlstream.FrameClose {
-		return nil, io.EOF
+	return s.Parse(frame)
+}
+
+// NextFrame is Next without parsing: the frame's data are valid until the next
+// call.
+func (s *Stream) NextFrame() (xmlstream.Frame, error) {
+	frame, err := s.next()
+	if err == nil && frame.Kind == xmlstream.FrameClose {
+		return frame, io.EOF
+	}
+	return frame, err
+}
+
+// Parse parses what NextFrame has returned.
+func (s *Stream) Parse(frame xmlstream.Frame) (*stanza.Element, error) {
+	if frame.Kind != xmlstream.FrameElement {
+		return nil, &Error{Condition: BadFormat, Text: "A second stream header."}
 	}
 	e, err := stanza.ParseElement(frame, s.scope)
 	if err != nil {
