@@ -1,0 +1,92 @@
+package c2s
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/muster-im/muster/internal/sasl"
+	"github.com/muster-im/muster/stanza"
+)
+
+// reason says why a connection has ended.
+type reason string
+
+const (
+	reasonClosed    reason = "closed"        // by the client, in good order
+	reasonLost      reason = "lost"          // the socket broke or was closed without the stream
+	reasonPeerError reason = "peer_error"    // the client sent a stream error
+	reasonProtocol  reason = "protocol"      // the client broke a rule: see the stream's errors
+	reasonTimeout   reason = "timeout"       // no resource bound in time
+	reasonTLS       reason = "tls"           // the handshake failed
+	reasonReplaced  reason = "replaced"      // another connection has bound the resource
+	reasonAccount   reason = "account"       // the account is gone
+	reasonSlow      reason = "slow_consumer" // the client took less than it was sent
+	reasonShutdown  reason = "shutdown"
+	reasonPanic     reason = "panic" // our fault
+)
+
+// lingers reports whether the client may not know yet that we have closed.
+func (r reason) lingers() bool {
+	return r != reasonClosed && r != reasonLost && r != reasonTLS && r != reasonSlow
+}
+
+// What is refused to a client that stays connected.
+const (
+	refusedAddress  = "jid_malformed"
+	refusedRequest  = "bad_request"
+	refusedResource = "resource_constraint"
+	refusedLogins   = "login_rate"
+)
+
+// Why a stanza could not be delivered to a session.
+const (
+	droppedEnded = "ended"
+	droppedSlow  = "slow_consumer"
+)
+
+type metrics struct {
+	connections prometheus.Gauge
+	sessions    prometheus.Gauge
+	stanzas     [stanza.IQ + 1]prometheus.Counter
+	panics      prometheus.Counter
+	endedDrops  prometheus.Counter
+	slowDrops   prometheus.Counter
+	refused     *prometheus.CounterVec
+	ends        *prometheus.CounterVec
+	logins      *prometheus.CounterVec
+	failures    *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "muster_c2s_" + name, Help: help})
+	}
+	vec := func(name, help, label string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "muster_c2s_" + name, Help: help}, []string{label})
+	}
+	m := &metrics{
+		connections: gauge("connections", "Client connections, authenticated or not."),
+		sessions:    gauge("sessions", "Bound sessions."),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "muster_c2s_panics_total", Help: "Stanzas and streams given up because handling them panicked.",
+		}),
+		refused:  vec("refused_total", "Stanzas and attempts refused, by reason.", "reason"),
+		ends:     vec("connections_ended_total", "Connections ended, by reason.", "reason"),
+		logins:   vec("logins_total", "Successful authentications, by mechanism.", "mechanism"),
+		failures: vec("auth_failures_total", "Failed authentications, by condition.", "condition"),
+	}
+	stanzas := vec("stanzas_total", "Stanzas received from bound sessions, by kind.", "kind")
+	for _, k := range []stanza.Kind{stanza.Message, stanza.Presence, stanza.IQ} {
+		m.stanzas[k] = stanzas.WithLabelValues(k.String())
+	}
+	drops := vec("dropped_total", "Stanzas that a session could not take any more, by reason.", "reason")
+	m.endedDrops, m.slowDrops = drops.WithLabelValues(droppedEnded), drops.WithLabelValues(droppedSlow)
+	if reg != nil {
+		reg.MustRegister(m.connections, m.sessions, m.panics, m.refused, m.ends, m.logins, m.failures, stanzas, drops)
+	}
+	return m
+}
+
+func (m *metrics) closed(why reason)          { m.ends.WithLabelValues(string(why)).Inc() }
+func (m *metrics) refuse(why string)          { m.refused.WithLabelValues(why).Inc() }
+func (m *metrics) login(mech sasl.Mechanism)  { m.logins.WithLabelValues(string(mech)).Inc() }
+func (m *metrics) failed(cond sasl.Condition) { m.failures.WithLabelValues(string(cond)).Inc() }
