@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -175,7 +176,9 @@ func (s *Stream) next() (xmlstream.Frame, error) {
 			}
 		}
 		if err := s.fill(); err != nil {
-			s.afterClose()
+			if !errors.Is(err, os.ErrDeadlineExceeded) { // by which the owner wakes the reader to end it
+				s.afterClose()
+			}
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF // the stream was not closed
 			}
