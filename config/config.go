@@ -1,0 +1,193 @@
+package config
+
+// Config is a whole configuration. Each field says its name in the file, what
+// it means, and what it accepts if that is a choice; reload marks what takes
+// effect on SIGHUP.
+type Config struct {
+	General General `toml:"general" doc:"The server as a whole."`
+	Storage Storage `toml:"storage" doc:"Where accounts, contacts, rooms and messages are kept."`
+	Listen  Listen  `toml:"listen" doc:"Where connections are accepted. Each listener is a table in double brackets."`
+	Auth    Auth    `toml:"auth" doc:"How people log in."`
+	Modules Modules `toml:"modules" doc:"A module runs when its table is there."`
+
+	name       string // of the file, for problems that are found later
+	extensions map[string]*node
+}
+
+// General is [general].
+type General struct {
+	Hosts    []string `toml:"hosts" doc:"Domains served: what stands behind the @ in addresses. At least one."`
+	DataDir  string   `toml:"data_dir" doc:"Directory for databases, generated certificates and the socket for administration. Made if it is missing; kept from other users."`
+	LogLevel string   `toml:"loglevel" choice:"debug,info,warning,error" reload:"yes" doc:"The least level that is logged."`
+}
+
+// Storage is [storage].
+type Storage struct {
+	Driver     string `toml:"driver" choice:"sqlite,postgres" doc:"SQLite keeps files in data_dir and needs nothing else."`
+	URL        Secret `toml:"url" doc:"Connection string of PostgreSQL, like postgres://user:password@host/database. Not for SQLite."`
+	Durability string `toml:"durability" choice:"full,process" doc:"What an acknowledged write survives: full is a power cut, process only a crash of the server (faster)."`
+}
+
+// Listen is [[listen.…]].
+type Listen struct {
+	C2S  []C2S  `toml:"c2s" doc:"XMPP clients."`
+	HTTP []HTTP `toml:"http" doc:"HTTP: /metrics for Prometheus and /healthz."`
+}
+
+// C2S is [[listen.c2s]].
+type C2S struct {
+	Port          Port   `toml:"port" doc:"5222 is usual, 5223 for TLS from the first byte."`
+	IPAddress     string `toml:"ip_address" doc:"Address to listen at; 0.0.0.0 or :: is everywhere."`
+	TLS           TLS    `toml:"tls" doc:"Encryption."`
+	MaxStanzaSize Size   `toml:"max_stanza_size" doc:"The largest stanza accepted from somebody who is logged in."`
+}
+
+// TLS is a listener's tls table.
+type TLS struct {
+	Mode     string `toml:"mode" choice:"tls,starttls,starttls_required,none" doc:"tls from the first byte; starttls offered, or required; none."`
+	CertFile string `toml:"certfile" reload:"yes" doc:"PEM file with the certificate and its chain. Without it a self-signed one is made, which only loopback addresses may use."`
+	KeyFile  string `toml:"keyfile" reload:"yes" doc:"PEM file with the private key."`
+}
+
+// HTTP is [[listen.http]].
+type HTTP struct {
+	Port      Port   `toml:"port" doc:"5280 is usual."`
+	IPAddress string `toml:"ip_address" doc:"Address to listen at."`
+	TLS       TLS    `toml:"tls" doc:"Encryption: mode is tls or none."`
+}
+
+// Auth is [auth].
+type Auth struct {
+	SASLMechanisms       []string `toml:"sasl_mechanisms" doc:"Mechanisms offered: SCRAM-SHA-256, SCRAM-SHA-1, each also with -PLUS, and PLAIN; or in MongooseIM's spelling, like scram_sha256_plus."`
+	AllowPlainWithoutTLS bool     `toml:"allow_plain_without_tls" doc:"Offer PLAIN on connections without TLS. For tests on loopback."`
+}
+
+// Modules is [modules.…].
+type Modules struct {
+	MUC   *MUC   `toml:"mod_muc" doc:"Chat rooms (XEP-0045)."`
+	Disco *Disco `toml:"mod_disco" doc:"What the server says of itself."`
+}
+
+// Disco is [modules.mod_disco].
+type Disco struct {
+	ServerInfo []ServerInfo `toml:"server_info" doc:"Contact addresses of the server (XEP-0157)."`
+}
+
+// ServerInfo is one kind of contact address.
+type ServerInfo struct {
+	Name string   `toml:"name" doc:"Kind, like abuse-addresses or admin-addresses."`
+	URLs []string `toml:"urls" doc:"Addresses, like mailto:abuse@example.org."`
+}
+
+// MUC is [modules.mod_muc]. Names, units and built-in defaults are those of
+// MongooseIM.
+type MUC struct {
+	Host                   string      `toml:"host" doc:"Domain of the rooms; @HOST@ stands for each of general.hosts."`
+	Backend                string      `toml:"backend" choice:"rdbms,mnesia" doc:"Accepted for files from MongooseIM; rooms are kept in storage."`
+	OnlineBackend          string      `toml:"online_backend" choice:"mnesia,cets" doc:"Accepted for files from MongooseIM; there is nothing to choose."`
+	HistorySize            Count       `toml:"history_size" doc:"Messages that somebody who enters gets to see at most."`
+	MaxUsers               Positive    `toml:"max_users" doc:"Most sessions in a room; rooms may ask for less."`
+	MaxUsersAdminThreshold Positive    `toml:"max_users_admin_threshold" doc:"Sessions beyond the limit for a room's owners and admins."`
+	MaxRoomID              Limit       `toml:"max_room_id" doc:"Most bytes of a new room's local part."`
+	MaxRoomName            Limit       `toml:"max_room_name" doc:"Most bytes of a room's name."`
+	MaxRoomDesc            Limit       `toml:"max_room_desc" doc:"Most bytes of a room's description."`
+	DefaultRoom            DefaultRoom `toml:"default_room" doc:"Settings of new rooms; rooms that exist keep theirs."`
+}
+
+// DefaultRoom is [modules.mod_muc.default_room].
+type DefaultRoom struct {
+	Title                  string        `toml:"title" doc:"Name."`
+	Description            string        `toml:"description" doc:"Description."`
+	AllowChangeSubj        bool          `toml:"allow_change_subj" doc:"Participants may change the subject, not only moderators."`
+	AllowPrivateMessages   bool          `toml:"allow_private_messages" doc:"Occupants may write to each other privately."`
+	AllowVisitorStatus     bool          `toml:"allow_visitor_status" doc:"Visitors may show a status text."`
+	AllowVisitorNickchange bool          `toml:"allow_visitor_nickchange" doc:"Visitors may change their nickname."`
+	Public                 bool          `toml:"public" doc:"The room is listed."`
+	Persistent             bool          `toml:"persistent" doc:"The room stays when everybody has left, and its messages are kept."`
+	Moderated              bool          `toml:"moderated" doc:"Visitors may not speak."`
+	MembersByDefault       bool          `toml:"members_by_default" doc:"People without affiliation enter as participants, not as visitors."`
+	MembersOnly            bool          `toml:"members_only" doc:"Only members may enter."`
+	AllowMultipleSessions  bool          `toml:"allow_multiple_sessions" doc:"One person may enter under one nickname with several clients, as everybody does who has a phone and a computer."`
+	PasswordProtected      bool          `toml:"password_protected" doc:"A password is needed to enter."`
+	Password               Secret        `toml:"password" doc:"The password."`
+	Anonymous              bool          `toml:"anonymous" doc:"Only moderators see real addresses."`
+	MaxUsers               Positive      `toml:"max_users" doc:"Most sessions, up to max_users of the service."`
+	MayGetMemberList       []string      `toml:"maygetmemberlist" choice:"moderator,participant,visitor" doc:"Roles that may read the list of members, besides owners and admins."`
+	Affiliations           []Affiliation `toml:"affiliations" doc:"Affiliations that every new room starts with, besides its owner."`
+	Subject                string        `toml:"subject" doc:"Subject line."`
+	SubjectAuthor          string        `toml:"subject_author" doc:"Nickname that the subject line is from."`
+}
+
+// Affiliation is one entry of default_room.affiliations.
+type Affiliation struct {
+	User        string `toml:"user" doc:"Local part of the address."`
+	Server      string `toml:"server" doc:"Domain of the address."`
+	Resource    string `toml:"resource" doc:"Must be empty: affiliations are of bare addresses."`
+	Affiliation string `toml:"affiliation" choice:"owner,admin,member,outcast" doc:"The affiliation."`
+}
+
+// Default returns the built-in defaults: what a file means that says nothing.
+// No module runs.
+func Default() *Config {
+	return &Config{
+		General: General{DataDir: "muster-data", LogLevel: "info"},
+		Storage: Storage{Driver: "sqlite", Durability: "full"},
+		Auth:    Auth{SASLMechanisms: []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1", "PLAIN"}},
+	}
+}
+
+// The defaults of tables that are there once or many times.
+func (c *C2S) defaults() {
+	*c = C2S{Port: 5222, IPAddress: "127.0.0.1", TLS: TLS{Mode: "starttls"}, MaxStanzaSize: 256 << 10}
+}
+
+func (h *HTTP) defaults() {
+	*h = HTTP{Port: 5280, IPAddress: "127.0.0.1", TLS: TLS{Mode: "none"}}
+}
+
+func (m *MUC) defaults() {
+	*m = MUC{
+		Host: "conference.@HOST@", Backend: "rdbms", OnlineBackend: "mnesia", HistorySize: 20,
+		MaxUsers: 200, MaxUsersAdminThreshold: 5,
+		DefaultRoom: DefaultRoom{
+			AllowChangeSubj: true, AllowPrivateMessages: true, AllowVisitorStatus: true, AllowVisitorNickchange: true,
+			Public: true, Moderated: true, MembersByDefault: true, Anonymous: true, MaxUsers: 200,
+		},
+	}
+}
+
+func (a *Affiliation) defaults() { *a = Affiliation{} }
+
+// defaulter is a table with defaults of its own.
+type defaulter interface{ defaults() }
+
+// Modern returns what `muster init` writes for a host, and what a server
+// without a file uses: the built-in defaults with rooms as people expect them
+// today.
+func Modern(host string) *Config {
+	c := Default()
+	c.General.Hosts = []string{host}
+	var starttls, direct C2S
+	starttls.defaults()
+	starttls.TLS.Mode = "starttls_required"
+	direct.defaults()
+	direct.Port, direct.TLS.Mode = 5223, "tls"
+	c.Listen.C2S = []C2S{starttls, direct}
+	var http HTTP
+	http.defaults()
+	c.Listen.HTTP = []HTTP{http}
+	c.Modules.MUC = &MUC{}
+	c.Modules.MUC.defaults()
+	c.Modules.MUC.MaxUsers = 1000
+	room := &c.Modules.MUC.DefaultRoom
+	room.MaxUsers, room.Persistent, room.Moderated, room.AllowMultipleSessions = 1000, true, false, true
+	return c
+}
+
+// Development returns the settings of a server that is started without a file:
+// localhost on loopback addresses.
+func Development() *Config {
+	c := Modern("localhost")
+	c.name = "development settings"
+	return c
+}

@@ -1,0 +1,149 @@
+package config_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/muster-im/muster/config"
+)
+
+const minimal = "[general]\nhosts = [\"example.org\"]\n"
+
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, text, want string }{
+		{
+			"all at once, in order",
+			"[general]\nhosts = [\"example.org\"]\nloglevl = \"info\"\n\n[[listen.c2s]]\nprot = 5222\nport = 70000\n\n[modules.mod_muc]\nmax_users = \"lots\"\n",
+			`m.toml:3:1: general.loglevl: unknown key (did you mean "loglevel"?)
+m.toml:6:1: listen.c2s[0].prot: unknown key (did you mean "port"?)
+m.toml:7:8: listen.c2s[0].port: want a port number from 0 to 65535, got 70000
+m.toml:10:13: modules.mod_muc.max_users: want a positive integer, got "lots"`,
+		},
+		{"nothing", "", `m.toml: general.hosts: required: the domains to serve, like ["example.org"]`},
+		{"no TOML", "[general\n", "m.toml:1:9: expected"},
+		{"twice", minimal + "[general]\n", "m.toml:3:"},
+		{"word", minimal + "loglevel = \"loud\"\n", `m.toml:3:12: general.loglevel: want "debug", "info", "warning" or "error", got "loud"`},
+		{"not yet", minimal + "[modules.mod_register]\n", "m.toml:3:10: modules.mod_register: this version does not have registration by clients: remove the key"},
+		{"unknown module", minimal + "[modules.mod_muk]\n", `m.toml:3:10: modules.mod_muk: unknown key (did you mean "mod_muc"?)`},
+		{"type", minimal + "[modules.mod_muc.default_room]\npublic = 1\n", "m.toml:4:10: modules.mod_muc.default_room.public: want true or false, got 1"},
+		{
+			"everywhere without a certificate", minimal + "[[listen.c2s]]\nip_address = \"0.0.0.0\"\n",
+			"m.toml:4:14: listen.c2s[0]: 0.0.0.0 can be reached from elsewhere and needs a certificate: set tls.certfile and tls.keyfile, or listen at 127.0.0.1",
+		},
+		{"mechanism", minimal + "[auth]\nsasl_mechanisms = [\"plain\", \"md5\"]\n", `auth.sasl_mechanisms[1]: want one of PLAIN, SCRAM-SHA-1,`},
+		{"host", "[general]\nhosts = [\"a b\", \"x.org\", \"X.ORG\"]\n", `m.toml:2:26: general.hosts[2]: want every domain once, got "X.ORG"`},
+		{"inline", minimal + "[modules.mod_muc.default_room]\naffiliations = [{user = \"u\", server = \"s\", affiliation = \"boss\"}]\n", `affiliations[0].affiliation: want "owner", "admin", "member" or "outcast", got "boss"`},
+		{"postgres", minimal + "[storage]\ndriver = \"postgres\"\n", "storage.url: required when storage.driver is postgres"},
+		{"rooms on the host", minimal + "[modules.mod_muc]\nhost = \"example.org\"\n", "modules.mod_muc.host: want a domain of its own"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := config.Parse("m.toml", []byte(test.text))
+			var problems config.Problems
+			if !errors.As(err, &problems) {
+				t.Fatalf("got %v, want Problems", err)
+			}
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%s\ngot:\n%v\nwant:\n%s", test.text, err, test.want)
+			}
+		})
+	}
+}
+
+func TestDefaultsAreTheSeeds(t *testing.T) {
+	t.Parallel()
+	c, err := config.Parse("m.toml", []byte(minimal+"[modules.mod_muc]\nmax_room_name = \"infinity\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := c.Modules.MUC.DefaultRoom
+	if c.Modules.MUC.MaxUsers != 200 || c.Modules.MUC.Host != "conference.@HOST@" || room.AllowMultipleSessions || !room.Moderated || room.Persistent {
+		t.Errorf("defaults differ from the seed's: %+v", c.Modules.MUC)
+	}
+	if got := c.Modules.MUC.HostFor("example.org"); got != "conference.example.org" {
+		t.Errorf("rooms at %s", got)
+	}
+}
+
+func TestExampleLoads(t *testing.T) {
+	t.Parallel()
+	text := config.Example()
+	c, err := config.Parse("muster.toml", text)
+	if err != nil {
+		t.Fatalf("%v\nin\n%s", err, text)
+	}
+	if !c.Modules.MUC.DefaultRoom.Persistent || len(c.Listen.C2S) != 2 {
+		t.Errorf("the example is not what init promises: %+v", c)
+	}
+}
+
+func TestReferenceIsFresh(t *testing.T) {
+	t.Parallel()
+	file, err := os.ReadFile("../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(file, config.Reference()) {
+		t.Error("docs/config.md is stale: run go generate ./config")
+	}
+}
+
+func TestExtensionTable(t *testing.T) {
+	t.Parallel()
+	text := minimal + "[modules.words]\nlist = [\"darn\"]\nlimt = 3\n"
+	if _, err := config.Parse("m.toml", []byte(text)); err == nil {
+		t.Error("a table that nobody claims was accepted")
+	}
+	c, err := config.Parse("m.toml", []byte(text), "words")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table struct {
+		List  []string        `toml:"list"`
+		Limit config.Positive `toml:"limit"`
+	}
+	err = c.DecodeModule("words", &table)
+	if want := `m.toml:5:1: modules.words.limt: unknown key (did you mean "limit"?)`; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if len(table.List) != 1 {
+		t.Errorf("decoded %+v", table)
+	}
+}
+
+func TestSecretsStaySecret(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/url"
+	if err := os.WriteFile(path, []byte("postgres://u:hunter2@h/d\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse("m.toml", []byte(minimal+"[storage]\ndriver = \"postgres\"\nurl = { file = \""+path+"\" }\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(c.Storage.URL) != "postgres://u:hunter2@h/d" {
+		t.Error("the secret is not the file's first line")
+	}
+	if s := fmt.Sprintf("%v %+v %s", c, c.Storage, c.Storage.URL); strings.Contains(s, "hunter2") {
+		t.Errorf("printed: %s", s)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(minimal))
+	f.Add(config.Example())
+	f.Add([]byte("[[listen.c2s]]\n[listen.c2s.tls]\nmode = 3\na.b.c = {d = [1, {e = 2}]}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, err := config.Parse("m.toml", data)
+		var problems config.Problems
+		if err != nil && !errors.As(err, &problems) {
+			t.Errorf("%q: %v is no Problems", data, err)
+		}
+	})
+}

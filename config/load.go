@@ -1,0 +1,221 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/muster-im/muster/jid"
+)
+
+// node is a module's table that no built-in module claims.
+type node struct {
+	path  string
+	value any
+	src   *source
+}
+
+// Load reads a file. extensions names further tables under modules, which
+// their owners decode with DecodeModule. What is wrong with the file is a
+// Problems with everything found in one run.
+func Load(path string, extensions ...string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	return Parse(path, data, extensions...)
+}
+
+// Parse is Load of a text; name stands for it in problems.
+func Parse(name string, data []byte, extensions ...string) (*Config, error) {
+	src, err := parse(name, data)
+	if err != nil {
+		return nil, err
+	}
+	c := Default()
+	c.name, c.extensions = name, make(map[string]*node)
+	d := &decoder{src: src}
+	modules := src.values["modules"]
+	delete(src.values, "modules")
+	d.table("", src.values, reflect.ValueOf(c).Elem(), nil)
+	if modules != nil {
+		d.table("modules", modules, reflect.ValueOf(&c.Modules).Elem(), func(key string, v any) bool {
+			known := slices.Contains(extensions, key)
+			if known {
+				c.extensions[key] = &node{"modules." + key, v, src}
+			}
+			return known
+		})
+	}
+	d.check(c)
+	if len(d.problems) > 0 {
+		d.problems.sort()
+		return nil, d.problems
+	}
+	return c, nil
+}
+
+// Name returns what the configuration came from.
+func (c *Config) Name() string { return c.name }
+
+// HasModule reports whether the file has the table of an extension.
+func (c *Config) HasModule(name string) bool { return c.extensions[name] != nil }
+
+// DecodeModule decodes the table of an extension into the struct p points to,
+// over what that holds, as strictly as everything else: fields have a toml tag,
+// and may have doc and choice tags. Problems have their positions.
+func (c *Config) DecodeModule(name string, p any) error {
+	n := c.extensions[name]
+	if n == nil {
+		return nil
+	}
+	v := reflect.ValueOf(p)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return errors.New("config: DecodeModule wants a pointer to a struct")
+	}
+	d := &decoder{src: n.src}
+	d.table(n.path, n.value, v.Elem(), nil)
+	if len(d.problems) > 0 {
+		d.problems.sort()
+		return d.problems
+	}
+	return nil
+}
+
+// check finds what no single value shows.
+func (d *decoder) check(c *Config) {
+	if len(c.General.Hosts) == 0 {
+		d.problem(d.at("general.hosts", "general"), "general.hosts", `required: the domains to serve, like ["example.org"]`)
+	}
+	seen := make(map[string]bool)
+	for i, h := range c.General.Hosts {
+		path := fmt.Sprintf("general.hosts[%d]", i)
+		j, err := jid.Parse(h)
+		switch {
+		case err != nil || !j.IsBare() || j.Local() != "":
+			d.wrong(path, h, "want a domain")
+		case seen[j.Domain()]:
+			d.wrong(path, h, "want every domain once")
+		default:
+			c.General.Hosts[i] = j.Domain()
+		}
+		seen[j.Domain()] = true
+	}
+	if c.General.DataDir == "" {
+		d.wrong("general.data_dir", "", "want a directory")
+	}
+	switch url := c.Storage.URL; {
+	case c.Storage.Driver == "postgres" && url == "":
+		d.problem(d.at("storage.url", "storage.driver"), "storage.url", "required when storage.driver is postgres")
+	case c.Storage.Driver == "sqlite" && url != "":
+		d.problem(d.at("storage.url", "storage.url"), "storage.url", "SQLite keeps its files in general.data_dir: remove this key, or set storage.driver to postgres")
+	}
+	for i := range c.Listen.C2S {
+		l := &c.Listen.C2S[i]
+		d.listener(fmt.Sprintf("listen.c2s[%d]", i), l.IPAddress, &l.TLS)
+		if l.MaxStanzaSize < 10_000 { // RFC 6120 §13.12
+			d.wrong(fmt.Sprintf("listen.c2s[%d].max_stanza_size", i), int(l.MaxStanzaSize), "want at least 10000 bytes")
+		}
+	}
+	for i := range c.Listen.HTTP {
+		l := &c.Listen.HTTP[i]
+		path := fmt.Sprintf("listen.http[%d]", i)
+		d.listener(path, l.IPAddress, &l.TLS)
+		if strings.HasPrefix(l.TLS.Mode, "starttls") {
+			d.wrong(path+".tls.mode", l.TLS.Mode, `want "tls" or "none"`)
+		}
+	}
+	d.mechanisms(c)
+	if m := c.Modules.MUC; m != nil {
+		d.muc(c, m)
+	}
+}
+
+// at is where a key stands, or else another one that should have it beside it.
+func (d *decoder) at(path, otherwise string) position {
+	if at, ok := d.src.places[path]; ok {
+		return at
+	}
+	if at, ok := d.src.keys[path]; ok {
+		return at
+	}
+	return d.src.keys[otherwise]
+}
+
+// listener checks an address, and that nobody's password crosses a network
+// with a certificate that nobody can check.
+func (d *decoder) listener(path, address string, tls *TLS) {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		d.wrong(path+".ip_address", address, "want an IP address such as 127.0.0.1, 0.0.0.0 or ::")
+		return
+	}
+	if (tls.CertFile == "") != (tls.KeyFile == "") {
+		d.problem(d.at(path+".tls.certfile", path+".tls.keyfile"), path+".tls", "certfile and keyfile belong together")
+	}
+	if tls.Mode != "none" && tls.CertFile == "" && !ip.IsLoopback() {
+		d.problem(d.at(path+".ip_address", path), path, "%s can be reached from elsewhere and needs a certificate: set tls.certfile and tls.keyfile, or listen at 127.0.0.1", address)
+	}
+}
+
+// mechanismNames are the SASL mechanisms in both spellings.
+var mechanismNames = map[string]string{ //nolint:gochecknoglobals // a table
+	"scram_sha256_plus": "SCRAM-SHA-256-PLUS", "scram_sha256": "SCRAM-SHA-256",
+	"scram_sha1_plus": "SCRAM-SHA-1-PLUS", "scram_sha1": "SCRAM-SHA-1", "plain": "PLAIN",
+}
+
+// mechanisms brings the names of mechanisms into IANA's spelling.
+func (d *decoder) mechanisms(c *Config) {
+	known := slices.Sorted(maps.Values(mechanismNames))
+	list := c.Auth.SASLMechanisms
+	if len(list) == 0 {
+		d.wrong("auth.sasl_mechanisms", list, "want at least one mechanism")
+	}
+	for i, m := range list {
+		if iana, ok := mechanismNames[m]; ok {
+			list[i] = iana
+		} else if !slices.Contains(known, m) {
+			d.wrong(fmt.Sprintf("auth.sasl_mechanisms[%d]", i), m, "want one of "+strings.Join(known, ", "))
+		}
+	}
+}
+
+func (d *decoder) muc(c *Config, m *MUC) {
+	const path = "modules.mod_muc."
+	for _, host := range c.General.Hosts {
+		room := m.HostFor(host)
+		j, err := jid.Parse(room)
+		if err != nil || !j.IsBare() || j.Local() != "" || slices.Contains(c.General.Hosts, j.Domain()) {
+			d.wrong(path+"host", m.Host, "want a domain of its own, like conference.@HOST@")
+			break
+		}
+	}
+	if len(c.General.Hosts) > 1 && !strings.Contains(m.Host, "@HOST@") {
+		d.wrong(path+"host", m.Host, "want @HOST@ in it, because several hosts are served")
+	}
+	room := &m.DefaultRoom
+	if room.PasswordProtected && room.Password == "" {
+		d.problem(d.at(path+"default_room.password_protected", path), path+"default_room.password", "required when password_protected is true")
+	}
+	for i := range room.Affiliations {
+		a := &room.Affiliations[i]
+		where := fmt.Sprintf("%sdefault_room.affiliations[%d]", path, i)
+		if _, err := jid.New(a.User, a.Server, ""); err != nil || a.User == "" {
+			d.problem(d.at(where, where), where, "user and server are no address: %q, %q", a.User, a.Server)
+		}
+		if a.Resource != "" {
+			d.wrong(where+".resource", a.Resource, "want an empty string: affiliations are of bare addresses")
+		}
+		if a.Affiliation == "" {
+			d.problem(d.at(where, where), where+".affiliation", "required")
+		}
+	}
+}
+
+// HostFor returns the domain of the rooms of a served host.
+func (m *MUC) HostFor(host string) string { return strings.ReplaceAll(m.Host, "@HOST@", host) }

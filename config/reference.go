@@ -1,0 +1,72 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// Reference returns docs/config.md.
+func Reference() []byte {
+	w := &writer{}
+	w.line("# Configuration")
+	w.line("")
+	w.line("<!-- Made by `go generate ./config` from the fields of package config. Do not edit. -->")
+	w.line("")
+	w.line("`muster init` writes a file with all of this in it, set as is sensible today. `muster check` reports every")
+	w.line("problem of a file in one run, each with its line. A key that is not listed here is refused.")
+	c := Default()
+	var c2s C2S
+	c2s.defaults()
+	var http HTTP
+	http.defaults()
+	var muc MUC
+	muc.defaults()
+	c.Listen.C2S, c.Listen.HTTP, c.Modules.MUC = []C2S{c2s}, []HTTP{http}, &muc
+	c.Modules.Disco = &Disco{}
+	w.reference("", "", reflect.ValueOf(c).Elem())
+	return w.Bytes()
+}
+
+// reference writes the section of a table, and then of those within it.
+func (w *writer) reference(path, doc string, v reflect.Value) {
+	fields := fieldsOf(v.Type())
+	if path != "" && hasValues(v.Type()) {
+		w.line("\n## `%s`\n\n%s\n", path, doc)
+		w.line("| key | accepts | default | meaning |")
+		w.line("|---|---|---|---|")
+		for _, f := range fields {
+			if isTable(f.Type) {
+				continue
+			}
+			accepts := strings.ReplaceAll(wanted(f.Type, f.Tag.Get("choice")), "|", `\|`)
+			w.line("| `%s` | %s | %s | %s%s |", f.Tag.Get("toml"), accepts, shownDefault(v.FieldByIndex(f.Index)), f.Tag.Get("doc"), reloadNote(f))
+		}
+	}
+	for _, f := range fields {
+		if !isTable(f.Type) {
+			continue
+		}
+		full := join(strings.Trim(path, "[]"), f.Tag.Get("toml"))
+		value, header := v.FieldByIndex(f.Index), "["+full+"]"
+		switch value.Kind() {
+		case reflect.Pointer:
+			value = value.Elem()
+		case reflect.Slice:
+			header = "[[" + full + "]]"
+			if value.Len() > 0 {
+				value = value.Index(0)
+			} else {
+				value = reflect.New(f.Type.Elem()).Elem()
+			}
+		}
+		w.reference(header, f.Tag.Get("doc"), value)
+	}
+}
+
+func shownDefault(v reflect.Value) string {
+	if text := literal(v); text != `""` && text != "[]" {
+		return fmt.Sprintf("`%s`", text)
+	}
+	return "none"
+}

@@ -1,0 +1,61 @@
+package config
+
+import "strings"
+
+// later are settings of the systems that people come from which this version
+// does not have. They are refused by name, so that nobody believes that they
+// have an effect.
+var later = map[string]string{ //nolint:gochecknoglobals // a table
+	"acl":                                             "access classes",
+	"access":                                          "access rules",
+	"shaper":                                          "shapers",
+	"outgoing_pools":                                  "outgoing pools",
+	"listen.c2s.access":                               "access rules",
+	"listen.c2s.shaper":                               "shapers",
+	"listen.component":                                "component listeners",
+	"listen.s2s":                                      "federation",
+	"modules.mod_muc_log":                             "room logs on disk",
+	"modules.mod_register":                            "registration by clients",
+	"modules.mod_groups":                              "roster groups from a file",
+	"modules.mod_groups_internal":                     "managed roster groups",
+	"modules.mod_muc.access":                          "access rules",
+	"modules.mod_muc.access_create":                   "access rules",
+	"modules.mod_muc.access_admin":                    "access rules",
+	"modules.mod_muc.access_persistent":               "access rules",
+	"modules.mod_muc.room_shaper":                     "shapers",
+	"modules.mod_muc.user_message_shaper":             "shapers",
+	"modules.mod_muc.user_presence_shaper":            "shapers",
+	"modules.mod_muc.min_message_interval":            "limits of pace",
+	"modules.mod_muc.min_presence_interval":           "limits of pace",
+	"modules.mod_muc.max_user_conferences":            "the limit of rooms per user",
+	"modules.mod_muc.http_auth_pool":                  "external passwords",
+	"modules.mod_muc.load_permanent_rooms_at_startup": "loading rooms at start (they load when somebody needs them)",
+	"modules.mod_muc.hibernate_timeout":               "the options of hibernation (empty rooms leave memory by themselves)",
+	"modules.mod_muc.hibernated_room_check_interval":  "the options of hibernation (empty rooms leave memory by themselves)",
+	"modules.mod_muc.hibernated_room_timeout":         "the options of hibernation (empty rooms leave memory by themselves)",
+	"modules.mod_muc.default_room.allow_query_users":  "requests between occupants",
+	"modules.mod_muc.default_room.public_list":        "hiding the list of occupants",
+	"modules.mod_muc.default_room.allow_user_invites": "invitations through the room",
+	"modules.mod_muc.default_room.logging":            "room logs on disk",
+}
+
+// refused says what to do about a key that is known but does nothing here; ""
+// if it is not known at all.
+func refused(path string) string {
+	if what, ok := later[withoutIndexes(path)]; ok {
+		return "this version does not have " + what + ": remove the key"
+	}
+	return ""
+}
+
+// withoutIndexes is the path of a setting in every element of its arrays.
+func withoutIndexes(path string) string {
+	for {
+		before, rest, ok := strings.Cut(path, "[")
+		if !ok {
+			return path
+		}
+		_, after, _ := strings.Cut(rest, "]")
+		path = before + after
+	}
+}

@@ -1,0 +1,187 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+)
+
+// valuer is a setting with words or units of its own. set takes what the file
+// says, as string, int64, float64, bool or map[string]any.
+type valuer interface {
+	set(v any) error
+	form() string // what is accepted, for the reference
+	text() string // the value as it stands in a file
+}
+
+// Duration is a length of time, "90s" in a file.
+type Duration time.Duration
+
+func (d *Duration) set(v any) error {
+	s, ok := v.(string)
+	parsed, err := time.ParseDuration(s)
+	if !ok || err != nil || parsed < 0 {
+		return fmt.Errorf("want %s", d.form())
+	}
+	*d = Duration(parsed)
+	return nil
+}
+
+func (d *Duration) form() string { return `a duration such as "90s" or "10m"` }
+func (d *Duration) text() string { return fmt.Sprintf("%q", time.Duration(*d)) }
+
+// Size is a number of bytes: a whole number, or a string such as "64KiB".
+type Size int
+
+var sizeUnits = []struct { //nolint:gochecknoglobals // a table
+	name  string
+	bytes int
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
+
+func (s *Size) set(v any) error {
+	n, ok := v.(int64)
+	if text, isText := v.(string); isText {
+		for _, u := range sizeUnits {
+			digits, found := strings.CutSuffix(text, u.name)
+			if !found {
+				continue
+			}
+			var err error
+			n, err = parseInt(strings.TrimSpace(digits))
+			n, ok = n*int64(u.bytes), err == nil && n < 1<<30
+			break
+		}
+	}
+	if !ok || n < 0 {
+		return fmt.Errorf("want %s", s.form())
+	}
+	*s = Size(n)
+	return nil
+}
+
+func (s *Size) form() string { return `a size such as 65536 or "64KiB"` }
+
+func (s *Size) text() string {
+	for _, u := range sizeUnits {
+		if n := int(*s); n != 0 && n%u.bytes == 0 && u.bytes > 1 {
+			return fmt.Sprintf("\"%d%s\"", n/u.bytes, u.name)
+		}
+	}
+	return fmt.Sprint(int(*s))
+}
+
+// Limit is a number of something, or "infinity" (0 in memory, and not allowed
+// in a file).
+type Limit int
+
+func (l *Limit) set(v any) error {
+	if v == "infinity" {
+		*l = 0
+		return nil
+	}
+	n, ok := v.(int64)
+	if !ok || n < 1 || n > 1<<31 {
+		return fmt.Errorf("want %s", l.form())
+	}
+	*l = Limit(n)
+	return nil
+}
+
+func (l *Limit) form() string { return `a positive integer or "infinity"` }
+
+func (l *Limit) text() string {
+	if *l == 0 {
+		return `"infinity"`
+	}
+	return fmt.Sprint(int(*l))
+}
+
+// Positive is a whole number from 1 on.
+type Positive int
+
+func (p *Positive) set(v any) error {
+	n, ok := v.(int64)
+	if !ok || n < 1 || n > 1<<31 {
+		return fmt.Errorf("want %s", p.form())
+	}
+	*p = Positive(n)
+	return nil
+}
+
+func (p *Positive) form() string { return "a positive integer" }
+func (p *Positive) text() string { return fmt.Sprint(int(*p)) }
+
+// Count is a whole number from 0 on.
+type Count int
+
+func (c *Count) set(v any) error {
+	n, ok := v.(int64)
+	if !ok || n < 0 || n > 1<<31 {
+		return fmt.Errorf("want %s", c.form())
+	}
+	*c = Count(n)
+	return nil
+}
+
+func (c *Count) form() string { return "an integer from 0 on" }
+func (c *Count) text() string { return fmt.Sprint(int(*c)) }
+
+// Port is a TCP port; 0 lets the system choose.
+type Port int
+
+func (p *Port) set(v any) error {
+	n, ok := v.(int64)
+	if !ok || n < 0 || n > 65535 {
+		return fmt.Errorf("want %s", p.form())
+	}
+	*p = Port(n)
+	return nil
+}
+
+func (p *Port) form() string { return "a port number from 0 to 65535" }
+func (p *Port) text() string { return fmt.Sprint(int(*p)) }
+
+// Secret is a text that is printed nowhere. In a file it may be
+// { file = "PATH" }, whose first line counts.
+type Secret string
+
+func (s *Secret) set(v any) error {
+	switch v := v.(type) {
+	case string:
+		*s = Secret(v)
+		return nil
+	case map[string]any:
+		path, ok := v["file"].(string)
+		if !ok || len(v) != 1 {
+			break
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("read the secret: %w", err)
+		}
+		line, _, _ := strings.Cut(string(data), "\n")
+		*s = Secret(strings.TrimRight(line, "\r"))
+		return nil
+	}
+	return fmt.Errorf("want %s", s.form())
+}
+
+func (s *Secret) form() string { return `a string, or { file = "PATH" }` }
+
+func (s *Secret) text() string {
+	if *s == "" {
+		return `""`
+	}
+	return `"***"`
+}
+
+// String hides the secret.
+func (s Secret) String() string { return "***" }
+
+// LogValue hides the secret.
+func (s Secret) LogValue() slog.Value { return slog.StringValue("***") }
+
+// MarshalText hides the secret.
+func (s Secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
