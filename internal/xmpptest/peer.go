@@ -1,0 +1,166 @@
+package xmpptest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+
+	"github.com/muster-im/muster/internal/client"
+	"github.com/muster-im/muster/internal/stream"
+	"github.com/muster-im/muster/jid"
+)
+
+// peer is one client connection of a script. It keeps what is received until
+// the script asks for it.
+type peer struct {
+	// Set at construction.
+	conn   net.Conn
+	self   jid.JID        // zero: not logged in
+	stream *stream.Stream // what say writes to
+	done   chan struct{}  // closed when nothing more can be received
+	stop   func()         // ends the stream in good order
+
+	mu sync.Mutex
+	// Guarded by mu.
+	received []string
+	cause    error // why the stream ended
+}
+
+// login connects and logs in over conn.
+func login(ctx context.Context, conn net.Conn, user jid.JID, resource string) (*peer, error) {
+	p := &peer{conn: conn, done: make(chan struct{})}
+	c, err := client.Dial(ctx, client.Options{
+		Conn: conn, Domain: user.Domain(), PlainText: true,
+		Username: user.Local(), Password: password, Resource: resource,
+		RawHandler: func(data []byte) bool {
+			p.add(string(data))
+			return true
+		},
+		OnClose: func(err error) { p.ended(err) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.self, p.stream = c.JID(), c.Stream()
+	p.stop = c.Stream().Close
+	return p, nil
+}
+
+// open begins a stream over conn and does not log in.
+func open(conn net.Conn) (*peer, error) {
+	p := &peer{conn: conn, done: make(chan struct{}), stream: stream.New(conn, stream.Options{})}
+	p.stop = p.stream.Close
+	if err := p.begin(); err != nil {
+		p.stream.Release()
+		return nil, err
+	}
+	go p.read()
+	return p, nil
+}
+
+// begin exchanges headers.
+func (p *peer) begin() error {
+	to, err := jid.Parse(domain)
+	if err != nil {
+		return err
+	}
+	if err := p.stream.SendHeader(stream.Header{To: to, Version: "1.0"}); err != nil {
+		return err
+	}
+	_, err = p.stream.ReadHeader()
+	return err
+}
+
+func (p *peer) read() {
+	err := p.readAll()
+	p.stream.Release()
+	p.ended(err)
+}
+
+func (p *peer) readAll() error {
+	for {
+		frame, err := p.stream.NextFrame()
+		if err != nil {
+			return err
+		}
+		data := string(frame.Data)
+		p.add(data)
+		// RFC 6120 §6.4.6: a new stream begins after <success/>.
+		if e, err := parseFragment(data); err == nil && e.Name.Local == "success" {
+			p.stream.Restart()
+			if err := p.begin(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (p *peer) add(data string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.received = append(p.received, data)
+}
+
+func (p *peer) ended(err error) {
+	if err == nil || errors.Is(err, client.ErrClosed) {
+		err = io.EOF
+	}
+	p.mu.Lock()
+	p.cause = err
+	p.mu.Unlock()
+	close(p.done)
+}
+
+// say sends what the script says as it stands.
+func (p *peer) say(text string) error {
+	return p.stream.SendRaw([]byte(strings.TrimSpace(text)))
+}
+
+// peek returns the first thing received and not taken yet.
+func (p *peer) peek() (string, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.received) == 0 {
+		return "", false
+	}
+	return p.received[0], true
+}
+
+func (p *peer) take() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.received = p.received[1:]
+}
+
+func (p *peer) closed() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// state says in a failure why there is nothing to receive.
+func (p *peer) state() string {
+	if !p.closed() {
+		return ""
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return fmt.Sprintf(", and the stream has ended: %v", p.cause)
+}
+
+// end ends the connection, in good order or by cutting it, and waits.
+func (p *peer) end(orderly bool) {
+	if orderly {
+		p.stop()
+	} else {
+		_ = p.conn.Close() // there is nothing left to say
+	}
+	<-p.done
+}
