@@ -16,17 +16,17 @@ type Archive interface {
 	Append(m ArchivedMessage, done func(error)) error
 	// Latest returns the newest messages of a room, oldest first.
 	Latest(ctx context.Context, room jid.JID, limit int) ([]ArchivedMessage, error)
-	// SubjectsSince returns the subject changes behind the message with that
-	// StanzaID ("" for all), oldest first.
-	SubjectsSince(ctx context.Context, room jid.JID, id string) ([]ArchivedMessage, error)
+	// LastSubject returns the newest subject change behind the message with
+	// that StanzaID ("" for any), nil if there is none.
+	LastSubject(ctx context.Context, room jid.JID, id string) (*ArchivedMessage, error)
 	// Delete removes all messages of a room.
 	Delete(ctx context.Context, room jid.JID) error
 }
 
 // ArchivedMessage is a groupchat message with its place in a room's order.
 type ArchivedMessage struct {
-	Room    jid.JID
 	ID      string // the StanzaID; of one room they rise in byte order
+	Room    jid.JID
 	Time    time.Time
 	From    jid.JID // occupant JID, or the room
 	RealJID jid.JID // bare; zero: the room itself

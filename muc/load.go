@@ -33,11 +33,10 @@ func (s *Service) load(r *Room) {
 // catchUp brings a record's subject up to the archive: a subject change is
 // archived first and written into the record afterwards.
 func (s *Service) catchUp(ctx context.Context, rec *RoomRecord) error {
-	changes, err := s.opts.Archive.SubjectsSince(ctx, rec.JID, rec.SubjectID)
-	if err != nil || len(changes) == 0 {
+	last, err := s.opts.Archive.LastSubject(ctx, rec.JID, rec.SubjectID)
+	if err != nil || last == nil {
 		return err
 	}
-	last := changes[len(changes)-1]
 	if !last.Time.After(rec.Subject.Time) && rec.SubjectID == "" {
 		return nil // the record's subject was set later, without the archive
 	}
