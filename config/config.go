@@ -11,6 +11,7 @@ type Config struct {
 	Modules Modules `toml:"modules" doc:"A module runs when its table is there."`
 
 	name       string // of the file, for problems that are found later
+	src        *source
 	extensions map[string]*node
 }
 
@@ -45,8 +46,8 @@ type C2S struct {
 // TLS is a listener's tls table.
 type TLS struct {
 	Mode     string `toml:"mode" choice:"tls,starttls,starttls_required,none" doc:"tls from the first byte; starttls offered, or required; none."`
-	CertFile string `toml:"certfile" reload:"yes" doc:"PEM file with the certificate and its chain. Without it a self-signed one is made, which only loopback addresses may use."`
-	KeyFile  string `toml:"keyfile" reload:"yes" doc:"PEM file with the private key."`
+	CertFile string `toml:"certfile" reload:"yes" doc:"PEM file with the certificate and its chain. @HOST@ in the path stands for each of general.hosts, so that each has a certificate of its own. Without the key a self-signed one is made, which only loopback addresses may use."`
+	KeyFile  string `toml:"keyfile" reload:"yes" doc:"PEM file with the private key; @HOST@ as in certfile."`
 }
 
 // HTTP is [[listen.http]].

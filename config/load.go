@@ -38,7 +38,7 @@ func Parse(name string, data []byte, extensions ...string) (*Config, error) {
 		return nil, err
 	}
 	c := Default()
-	c.name, c.extensions = name, make(map[string]*node)
+	c.name, c.src, c.extensions = name, src, make(map[string]*node)
 	d := &decoder{src: src}
 	modules := src.values["modules"]
 	delete(src.values, "modules")
