@@ -1,10 +1,18 @@
 // Package router decides where a stanza goes: to a session of a local account,
 // to a local service such as the rooms, to a handler of the server or an
-// account itself, or nowhere, which is answered. It owns the session table.
+// account itself, or nowhere, which is answered (RFC 6120 §10, RFC 6121 §8). It
+// owns the session table. It has no goroutines but those that work off what
+// must not wait; see Send.
 package router
 
 import (
 	"context"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
@@ -35,3 +43,298 @@ type Service interface {
 // IQHandler answers one IQ request. The result payload may be nil; an error
 // becomes the answer, as internal-server-error if it is no *stanza.Error.
 type IQHandler func(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, error)
+
+// Accounts tells which local accounts there are.
+type Accounts interface {
+	Exists(ctx context.Context, bare jid.JID) (bool, error)
+}
+
+// Offline takes messages for accounts without an available session.
+type Offline interface {
+	// Store keeps a message for the account that it is addressed to. A
+	// *stanza.Error refuses it.
+	Store(ctx context.Context, st stanza.Stanza) error
+}
+
+// Contacts takes presence that is addressed to a local account and not to one
+// of its sessions: subscriptions, probes and what comes from contacts.
+type Contacts interface {
+	Inbound(ctx context.Context, st stanza.Stanza)
+}
+
+// Options configure a Router; zero fields are defaults.
+type Options struct {
+	Accounts   Accounts // required to route to accounts
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+type iqKey struct {
+	space string
+	typ   stanza.Type
+}
+
+// Router routes stanzas.
+type Router struct {
+	// Set before start.
+	accounts  Accounts
+	log       *slog.Logger
+	metrics   *metrics
+	hosts     map[string]struct{}
+	services  map[string]Service
+	hostIQ    map[iqKey]IQHandler
+	accountIQ map[iqKey]IQHandler
+	offline   Offline
+	contacts  Contacts
+
+	sessions sessionTable
+	later    laterQueues
+}
+
+// New returns a router that knows nobody yet.
+func New(o Options) *Router {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	r := &Router{
+		accounts: o.Accounts, log: o.Logger, metrics: newMetrics(o.Registerer),
+		hosts: make(map[string]struct{}), services: make(map[string]Service),
+		hostIQ: make(map[iqKey]IQHandler), accountIQ: make(map[iqKey]IQHandler),
+	}
+	r.later.work = func(st stanza.Stanza) { r.Route(context.Background(), st) }
+	return r
+}
+
+// AddHost makes a domain's accounts local. Before start.
+func (r *Router) AddHost(domain string) { r.hosts[domain] = struct{}{} }
+
+// AddService gives a domain to a service. Before start.
+func (r *Router) AddService(domain string, s Service) { r.services[domain] = s }
+
+// Services returns the domains of services.
+func (r *Router) Services() []string {
+	var list []string
+	for d := range r.services {
+		list = append(list, d)
+	}
+	return list
+}
+
+// HandleHost answers IQs of a type (get or set) with a payload of that
+// namespace to served hosts. Before start.
+func (r *Router) HandleHost(namespace string, typ stanza.Type, h IQHandler) {
+	r.hostIQ[iqKey{namespace, typ}] = h
+}
+
+// HandleAccount answers IQs to the bare JIDs of accounts, one's own and
+// others': the handler looks at From. Before start.
+func (r *Router) HandleAccount(namespace string, typ stanza.Type, h IQHandler) {
+	r.accountIQ[iqKey{namespace, typ}] = h
+}
+
+// SetOffline and SetContacts connect the services that take what has no
+// session. Before start.
+func (r *Router) SetOffline(o Offline) { r.offline = o }
+
+// SetContacts connects the roster service. Before start.
+func (r *Router) SetContacts(c Contacts) { r.contacts = c }
+
+// IsHost reports whether a domain is served.
+func (r *Router) IsHost(domain string) bool {
+	_, ok := r.hosts[domain]
+	return ok
+}
+
+// Route brings a stanza to where it is addressed. It may wait for storage, so
+// it is for the goroutine of the stanza's sender. From must be true. A non-nil
+// channel asks the caller to read no more from the sender until it closes.
+func (r *Router) Route(ctx context.Context, st stanza.Stanza) (busy <-chan struct{}) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.panicked(ctx, &st, v)
+		}
+	}()
+	if s := r.services[st.To.Domain()]; s != nil {
+		return s.Handle(st)
+	}
+	switch {
+	case !r.IsHost(st.To.Domain()):
+		r.refuse(ctx, &st, stanza.NewError(stanza.Cancel, stanza.RemoteServerNotFound, "This server does not talk to other servers."))
+	case st.To.Local() == "":
+		r.toHost(ctx, st)
+	case !st.To.IsBare():
+		r.toResource(ctx, st)
+	default:
+		r.toAccount(ctx, st)
+	}
+	return nil
+}
+
+// panicked turns a panic into the answer to one stanza.
+func (r *Router) panicked(ctx context.Context, st *stanza.Stanza, v any) {
+	r.metrics.panics.Inc()
+	r.log.LogAttrs(ctx, slog.LevelError, "panic", slog.Any("value", v), slog.String("stack", string(debug.Stack())))
+	r.refuse(ctx, st, stanza.NewError(stanza.Cancel, stanza.InternalServerError, ""))
+}
+
+// Send routes a stanza without ever waiting: for rooms. What goes to a live
+// session or a service goes at once; what may need storage is queued, in order
+// for each recipient, and refused if the queue is full.
+func (r *Router) Send(st stanza.Stanza) {
+	if s := r.services[st.To.Domain()]; s != nil {
+		s.Handle(st)
+		return
+	}
+	if s := r.sessions.get(st.To); s != nil {
+		deliver(s, st)
+		return
+	}
+	if !r.later.add(st) {
+		r.metrics.drop(dropBusy)
+		r.bounce(&st)
+	}
+}
+
+// bounce tells a local session that its stanza could not be queued.
+func (r *Router) bounce(st *stanza.Stanza) {
+	reply, ok := st.ErrorReply(stanza.NewError(stanza.Wait, stanza.ResourceConstraint, ""))
+	if s := r.sessions.get(st.From); ok && s != nil {
+		deliver(s, reply)
+	}
+}
+
+// Target returns where the stanzas of a full JID go: to its session, or, where
+// there is none, wherever Send brings them.
+func (r *Router) Target(full jid.JID) Target {
+	if s := r.sessions.get(full); s != nil {
+		return s
+	}
+	return detour{r, full}
+}
+
+// detour is the target of an address without a local session.
+type detour struct {
+	router *Router
+	to     jid.JID
+}
+
+func (d detour) Deliver(batch []*stanza.Encoded) {
+	for _, e := range batch {
+		st := e.Stanza
+		st.To = d.to
+		d.router.Send(st)
+	}
+}
+
+// Close waits until everything that was queued has been routed.
+func (r *Router) Close() { r.later.close() }
+
+// deliver hands a stanza to a session as it is addressed.
+func deliver(s Session, st stanza.Stanza) {
+	s.Deliver([]*stanza.Encoded{stanza.EncodeAddressed(st)})
+}
+
+// reply sends an answer back to where the request came from.
+func (r *Router) reply(st stanza.Stanza) { r.Send(st) }
+
+// refuse answers st with err, unless it must not be answered.
+func (r *Router) refuse(ctx context.Context, st *stanza.Stanza, err error) {
+	se := stanza.AsError(err)
+	if se == nil {
+		se = stanza.NewError(stanza.Cancel, stanza.InternalServerError, "")
+		r.log.LogAttrs(ctx, slog.LevelError, "handle stanza", slog.String("id", st.ID), slog.Any("err", err))
+	}
+	if st.Kind == stanza.Presence && st.Type != "" && st.Type != stanza.TypeUnavailable {
+		return // subscriptions and probes have answers of their own
+	}
+	if reply, ok := st.ErrorReply(se); ok {
+		r.metrics.refused(se.Condition)
+		r.reply(reply)
+	}
+}
+
+// handleIQ lets the handler for a request answer it.
+func (r *Router) handleIQ(ctx context.Context, handlers map[iqKey]IQHandler, st stanza.Stanza) {
+	if !st.IsRequest() {
+		return // an answer to nothing that was asked
+	}
+	payload := st.Payload()
+	if payload == nil {
+		r.refuse(ctx, &st, stanza.NewError(stanza.Modify, stanza.BadRequest, "The IQ has no payload."))
+		return
+	}
+	h := handlers[iqKey{payload.Name.Space, st.Type}]
+	if h == nil {
+		r.refuse(ctx, &st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, ""))
+		return
+	}
+	result, err := h(ctx, &st)
+	if err != nil {
+		r.refuse(ctx, &st, err)
+		return
+	}
+	r.reply(st.Result(result))
+}
+
+const (
+	laterQueueCount = 16
+	laterQueueDepth = 4096
+)
+
+// laterQueues work off stanzas that may need storage: one queue for all
+// stanzas of a recipient, one goroutine for a queue while it is not empty.
+type laterQueues struct {
+	work   func(stanza.Stanza)
+	queues [laterQueueCount]laterQueue
+	wg     sync.WaitGroup
+}
+
+type laterQueue struct {
+	mu sync.Mutex
+	// Guarded by mu.
+	waiting []stanza.Stanza
+	running bool
+	closed  bool
+}
+
+func (l *laterQueues) add(st stanza.Stanza) bool {
+	q := &l.queues[hash(st.To)%laterQueueCount]
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(q.waiting) >= laterQueueDepth {
+		return false
+	}
+	q.waiting = append(q.waiting, st)
+	if !q.running {
+		q.running = true
+		l.wg.Go(func() { l.drain(q) })
+	}
+	return true
+}
+
+func (l *laterQueues) drain(q *laterQueue) {
+	for {
+		q.mu.Lock()
+		batch := q.waiting
+		q.waiting = nil
+		if len(batch) == 0 {
+			q.running = false
+			q.mu.Unlock()
+			return
+		}
+		q.mu.Unlock()
+		for _, st := range batch {
+			l.work(st)
+		}
+	}
+}
+
+func (l *laterQueues) close() {
+	for i := range l.queues {
+		q := &l.queues[i]
+		q.mu.Lock()
+		q.closed = true
+		q.mu.Unlock()
+	}
+	l.wg.Wait()
+}
