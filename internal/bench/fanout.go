@@ -1,0 +1,284 @@
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/muster-im/muster/internal/client"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// FanoutOptions say how one room is filled and how it talks. The load is a
+// closed loop: a sender has Window messages under way, and a message is under
+// way until every occupant has it.
+type FanoutOptions struct {
+	Options   `embed:""`
+	MUCDomain string            `name:"muc-domain" help:"Domain of the room service; default: conference.DOMAIN."`
+	Room      string            `help:"Local part of the room; default: a new one. A room that did not exist is destroyed at the end."`
+	Set       map[string]string `help:"Fields of the new room's configuration form, such as muc#roomconfig_persistentroom=1."`
+	Occupants int               `help:"People in the room." default:"100"`
+	Senders   int               `help:"How many of them speak." default:"4"`
+	Window    int               `help:"Messages that each has under way." default:"8"`
+	Body      int               `help:"Bytes of a message's body." default:"100"`
+	Warmup    time.Duration     `help:"How long to speak before measuring." default:"3s"`
+	Duration  time.Duration     `help:"How long to measure." default:"10s"`
+	Messages  int64             `help:"Measure this many messages instead."`
+}
+
+// stallTimeout is how long nothing may arrive before the run has failed.
+const stallTimeout = 20 * time.Second
+
+func (o *FanoutOptions) check() error {
+	switch {
+	case o.Occupants < 1:
+		return errors.New("occupants: want at least 1")
+	case o.Senders < 1 || o.Senders > o.Occupants:
+		return errors.New("senders: want at least 1, and no more than there are occupants")
+	case o.Window < 1:
+		return errors.New("window: want at least 1")
+	case o.Body < minBody:
+		return fmt.Errorf("body: want at least %d bytes, for what the meter writes into it", minBody)
+	case o.Duration <= 0 && o.Messages <= 0:
+		return errors.New("duration: want more than nothing")
+	}
+	return o.Options.check()
+}
+
+// fanout is one run.
+type fanout struct {
+	// Set at construction.
+	o       FanoutOptions
+	room    jid.JID
+	created bool // the room did not exist
+	people  []*occupant
+	load    *load
+}
+
+// Fanout fills a room, lets it talk and measures.
+func Fanout(ctx context.Context, o FanoutOptions) (*FanoutReport, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if o.MUCDomain == "" {
+		o.MUCDomain = "conference." + o.Domain
+	}
+	if o.Room == "" {
+		o.Room = "bench-" + strings.ToLower(rand.Text()[:8])
+	}
+	room, err := jid.New(o.Room, o.MUCDomain, "")
+	if err != nil {
+		return nil, fmt.Errorf("room: %w", err)
+	}
+	f := &fanout{o: o, room: room, people: make([]*occupant, o.Occupants)}
+	f.load = newLoad(f)
+	defer f.leave()
+	if err := f.fill(ctx); err != nil {
+		return nil, err
+	}
+	return f.talk(ctx)
+}
+
+// fill connects everybody and enters the room; the first opens it.
+func (f *fanout) fill(ctx context.Context) error {
+	f.o.Progress.say("%d people log in", f.o.Occupants)
+	err := each(ctx, f.o.Occupants, f.o.Logins, func(ctx context.Context, i int) error {
+		p := &occupant{load: f.load, entered: make(chan stanza.Stanza, 1)}
+		c, err := f.o.dial(ctx, f.o.user(i), "bench", client.Options{RawHandler: p.raw, Handler: p.handle, OnClose: p.closed})
+		if err != nil {
+			return err
+		}
+		p.client.Store(c)
+		f.people[i] = p
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	f.o.Progress.say("they enter %s", f.room)
+	if err := f.open(ctx); err != nil {
+		return err
+	}
+	return each(ctx, f.o.Occupants-1, f.o.Logins, func(ctx context.Context, i int) error {
+		_, err := f.enter(ctx, i+1)
+		return err
+	})
+}
+
+// open makes the first occupant enter, and configures the room if it is new
+// (XEP-0045 §10.1).
+func (f *fanout) open(ctx context.Context) error {
+	self, err := f.enter(ctx, 0)
+	if err != nil {
+		return err
+	}
+	f.created = hasStatus(self, "201")
+	if !f.created {
+		if len(f.o.Set) > 0 {
+			return fmt.Errorf("room %s exists already: its configuration is not changed", f.room)
+		}
+		return nil
+	}
+	form := stanza.NewForm(stanza.FormSubmit, roomConfig)
+	if len(f.o.Set) == 0 {
+		form.Fields = nil // an instant room
+	}
+	for name, value := range f.o.Set {
+		form.Fields = append(form.Fields, stanza.Field{Var: name, Values: []string{value}})
+	}
+	return f.owner(ctx, form.Element())
+}
+
+const roomConfig = "http://jabber.org/protocol/muc#roomconfig"
+
+// owner sends an owner's request.
+func (f *fanout) owner(ctx context.Context, payload *stanza.Element) error {
+	query := stanza.NewElement(stanza.NSMUCOwner, "query").Add(payload)
+	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
+	defer cancel()
+	_, err := f.people[0].client.Load().IQ(ctx, stanza.Stanza{Type: stanza.TypeSet, To: f.room}.With(query))
+	if err != nil {
+		return fmt.Errorf("configure room %s: %w", f.room, err)
+	}
+	return nil
+}
+
+// enter returns the self-presence of the n-th occupant.
+func (f *fanout) enter(ctx context.Context, n int) (stanza.Stanza, error) {
+	p := f.people[n]
+	nick, err := jid.New(f.room.Local(), f.room.Domain(), f.o.user(n))
+	if err != nil {
+		return stanza.Stanza{}, err
+	}
+	x := stanza.NewElement(stanza.NSMUC, "x").Add(stanza.NewElement(stanza.NSMUC, "history", "maxstanzas", "0"))
+	if err := p.client.Load().Send(stanza.Stanza{Kind: stanza.Presence, To: nick}.With(x)); err != nil {
+		return stanza.Stanza{}, err
+	}
+	timer := time.NewTimer(loginTimeout)
+	defer timer.Stop()
+	select {
+	case st := <-p.entered:
+		if e := st.ParseError(); e != nil {
+			return st, fmt.Errorf("enter %s: %w", nick, e)
+		}
+		return st, nil
+	case <-p.client.Load().Done():
+		return stanza.Stanza{}, fmt.Errorf("enter %s: %w", nick, p.client.Load().Err())
+	case <-timer.C:
+		return stanza.Stanza{}, fmt.Errorf("enter %s: no answer in %s", nick, loginTimeout)
+	case <-ctx.Done():
+		return stanza.Stanza{}, context.Cause(ctx)
+	}
+}
+
+func hasStatus(st stanza.Stanza, code string) bool {
+	for e := range st.Child(stanza.NSMUCUser, "x").Elements() {
+		if e.Name.Local == "status" && e.Attr("code") == code {
+			return true
+		}
+	}
+	return false
+}
+
+// talk runs the load and measures.
+func (f *fanout) talk(ctx context.Context) (*FanoutReport, error) {
+	before, err := measure(f.o.PIDs)
+	if err != nil {
+		return nil, err
+	}
+	f.o.Progress.say("%d of them speak, %d messages each under way", f.o.Senders, f.o.Window)
+	f.load.begin()
+	if err := f.load.pause(ctx, f.o.Warmup); err != nil {
+		return nil, err
+	}
+	from, err := f.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	f.load.measuring.Store(true)
+	if f.o.Messages > 0 {
+		f.load.left.Store(f.o.Messages)
+	} else {
+		if err := f.load.pause(ctx, f.o.Duration); err != nil {
+			return nil, err
+		}
+		f.load.stop()
+	}
+	if err := f.load.drain(ctx); err != nil {
+		return nil, err
+	}
+	to, err := f.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	f.load.measuring.Store(false)
+	return f.report(before, from, to), nil
+}
+
+// snapshot is what was used and done up to a moment.
+type snapshot struct {
+	at         time.Time
+	server     usage
+	meter      time.Duration
+	deliveries int64
+	messages   int64
+}
+
+func (f *fanout) snapshot() (snapshot, error) {
+	server, err := measure(f.o.PIDs)
+	return snapshot{
+		at: time.Now(), server: server, meter: ownCPU(),
+		deliveries: f.load.deliveries(), messages: f.load.completed.Load(),
+	}, err
+}
+
+// report sums up; everybody has stopped.
+func (f *fanout) report(before usage, from, to snapshot) *FanoutReport {
+	var all histogram
+	for _, p := range f.people {
+		all.merge(&p.latency)
+	}
+	seconds := to.at.Sub(from.at).Seconds()
+	r := &FanoutReport{
+		Address: f.o.Addr, TLS: f.o.TLS, Occupants: f.o.Occupants, Senders: f.o.Senders,
+		Window: f.o.Window, Body: f.o.Body, Seconds: seconds,
+		Messages: to.messages - from.messages, Deliveries: to.deliveries - from.deliveries,
+		LatencyP50: millis(all.quantile(0.5)), LatencyP99: millis(all.quantile(0.99)), LatencyMax: millis(all.max),
+		Errors: f.load.errors.Load(), FirstError: f.load.firstError(),
+		MeterCPU: (to.meter - from.meter).Seconds(),
+	}
+	r.DeliveriesPerSecond = float64(r.Deliveries) / seconds
+	r.MeterCPUPerDelivery = micros(to.meter-from.meter) / float64(max(r.Deliveries, 1))
+	if len(f.o.PIDs) > 0 {
+		cpu := to.server.cpu - from.server.cpu
+		r.Server = &ServerUsage{
+			CPU: cpu.Seconds(), CPUPerDelivery: micros(cpu) / float64(max(r.Deliveries, 1)),
+			RSSBefore: before.rss, RSSAfter: to.server.rss,
+		}
+	}
+	return r
+}
+
+// leave ends all sessions, and the room if it was made for this run.
+func (f *fanout) leave() {
+	f.load.stop()
+	f.load.leaving.Store(true)
+	if f.created {
+		ctx, cancel := context.WithTimeout(context.Background(), loginTimeout)
+		defer cancel()
+		if err := f.owner(ctx, stanza.NewElement(stanza.NSMUCOwner, "destroy")); err != nil {
+			f.o.Progress.say("the room is left behind: %v", err)
+		}
+	}
+	var clients []*client.Client
+	for _, p := range f.people {
+		if p != nil {
+			clients = append(clients, p.client.Load())
+		}
+	}
+	closeAll(clients)
+}

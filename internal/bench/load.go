@@ -1,0 +1,253 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/muster-im/muster/internal/client"
+	"github.com/muster-im/muster/stanza"
+)
+
+// A body begins with mark, then the slot and the time in hexadecimal.
+const (
+	mark      = "muster-bench:"
+	slotLen   = 8
+	stampLen  = 16
+	headerLen = len(mark) + slotLen + stampLen
+	minBody   = headerLen
+)
+
+// load is the closed loop: slots that each have one message under way.
+type load struct {
+	// Set at construction.
+	run   *fanout
+	start time.Time
+	pad   string // what follows the header in a body
+	slots []slot
+
+	left      atomic.Int64 // messages that may still be sent
+	measuring atomic.Bool
+	leaving   atomic.Bool  // sessions may end
+	completed atomic.Int64 // messages that everybody has
+	idle      atomic.Int64 // slots that have stopped
+	errors    atomic.Int64 // messages that were answered with an error
+	first     atomic.Pointer[string]
+	lost      atomic.Pointer[error] // a session that ended
+}
+
+// slot is one place in a sender's window.
+type slot struct {
+	remaining atomic.Int64 // occupants that do not have the message yet
+}
+
+func newLoad(f *fanout) *load {
+	l := &load{
+		run: f, start: time.Now(), pad: strings.Repeat("x", f.o.Body-minBody),
+		slots: make([]slot, f.o.Senders*f.o.Window),
+	}
+	l.left.Store(math.MaxInt64)
+	return l
+}
+
+// begin fills every window.
+func (l *load) begin() {
+	for i := range l.slots {
+		l.send(uint32(i))
+	}
+}
+
+// stop lets slots rest once their message is complete.
+func (l *load) stop() { l.left.Store(0) }
+
+// send sends the next message of a slot, or lets the slot rest.
+func (l *load) send(i uint32) {
+	if l.left.Add(-1) < 0 {
+		l.idle.Add(1)
+		return
+	}
+	l.slots[i].remaining.Store(int64(l.run.o.Occupants))
+	var number [4]byte
+	var stamp [8]byte
+	putUint(number[:], uint64(i))
+	putUint(stamp[:], uint64(time.Since(l.start)))
+	body := mark + hex.EncodeToString(number[:]) + hex.EncodeToString(stamp[:]) + l.pad
+	sender := l.run.people[int(i)/l.run.o.Window].client.Load()
+	message := stanza.Stanza{Kind: stanza.Message, Type: stanza.TypeGroupchat, To: l.run.room, ID: sender.ID()}.
+		With(stanza.NewElement(stanza.NSClient, "body").AddText(body))
+	if err := sender.Send(message); err != nil {
+		l.fail(fmt.Errorf("send: %w", err))
+	}
+}
+
+func putUint(dst []byte, v uint64) {
+	for i := range dst {
+		dst[len(dst)-1-i] = byte(v)
+		v >>= 8
+	}
+}
+
+// received counts one copy; whoever has the last one sends the next message.
+func (l *load) received(i uint32) {
+	if l.slots[i].remaining.Add(-1) == 0 {
+		l.completed.Add(1)
+		l.send(i)
+	}
+}
+
+// refused counts a message that came back with an error: nobody else has it.
+func (l *load) refused(i uint32, what string) {
+	l.errors.Add(1)
+	l.first.CompareAndSwap(nil, &what)
+	time.AfterFunc(100*time.Millisecond, func() { l.send(i) }) // not at once: a server that refuses is asked for less
+}
+
+func (l *load) firstError() string {
+	if p := l.first.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
+func (l *load) fail(err error) { l.lost.CompareAndSwap(nil, &err) }
+
+func (l *load) deliveries() (n int64) {
+	for _, p := range l.run.people {
+		n += p.count.Load()
+	}
+	return n
+}
+
+// pause lets the load run for d.
+func (l *load) pause(ctx context.Context, d time.Duration) error {
+	begun := time.Now()
+	return l.poll(ctx, func() bool { return time.Since(begun) >= d })
+}
+
+// drain waits until nothing is under way.
+func (l *load) drain(ctx context.Context) error {
+	return l.poll(ctx, func() bool { return l.idle.Load() == int64(len(l.slots)) })
+}
+
+// poll waits until done, a failure or a stall.
+func (l *load) poll(ctx context.Context, done func() bool) error {
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	seen, changed := int64(-1), time.Now()
+	for !done() {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if err := l.lost.Load(); err != nil {
+			return *err
+		}
+		if n := l.deliveries() + l.errors.Load(); n != seen {
+			seen, changed = n, time.Now()
+		} else if time.Since(changed) > stallTimeout {
+			return fmt.Errorf("nothing arrives any more: %d deliveries, %d messages complete%s",
+				l.deliveries(), l.completed.Load(), l.afterError())
+		}
+	}
+	return nil
+}
+
+func (l *load) afterError() string {
+	if e := l.firstError(); e != "" {
+		return ", first error: " + e
+	}
+	return ""
+}
+
+// occupant is one client in the room.
+type occupant struct {
+	// Set at construction.
+	load    *load
+	entered chan stanza.Stanza // the self-presence, or the error
+
+	client atomic.Pointer[client.Client] // its reader runs before Dial returns
+	count  atomic.Int64
+
+	// Owned by the reader; read when it has nothing more to read.
+	latency histogram
+	inRoom  bool
+}
+
+// raw takes what makes up the load without parsing it.
+func (p *occupant) raw(data []byte) bool {
+	switch {
+	case bytes.HasPrefix(data, []byte("<message")):
+		return p.message(data)
+	case bytes.HasPrefix(data, []byte("<presence")):
+		return p.inRoom || !bytes.Contains(data, []byte("110")) && !isError(data)
+	}
+	return false
+}
+
+func (p *occupant) message(data []byte) bool {
+	at := bytes.Index(data, []byte(mark))
+	if at < 0 || len(data) < at+headerLen {
+		return true // a subject, or another's words
+	}
+	number, ok := parseHex(data[at+len(mark) : at+len(mark)+slotLen])
+	stamp, ok2 := parseHex(data[at+len(mark)+slotLen : at+headerLen])
+	if !ok || !ok2 || number >= uint64(len(p.load.slots)) {
+		return true
+	}
+	if isError(data) {
+		p.load.refused(uint32(number), string(data))
+		return true
+	}
+	p.count.Add(1)
+	if p.load.measuring.Load() {
+		p.latency.add(time.Since(p.load.start) - time.Duration(stamp))
+	}
+	p.load.received(uint32(number))
+	return true
+}
+
+// isError looks for the type in the start tag.
+func isError(data []byte) bool {
+	tag, _, _ := bytes.Cut(data, []byte(">"))
+	return bytes.Contains(tag, []byte("type='error'")) || bytes.Contains(tag, []byte(`type="error"`))
+}
+
+func parseHex(digits []byte) (v uint64, ok bool) {
+	for _, c := range digits {
+		switch {
+		case c >= '0' && c <= '9':
+			v = v<<4 | uint64(c-'0')
+		case c >= 'a' && c <= 'f':
+			v = v<<4 | uint64(c-'a'+10)
+		default:
+			return 0, false
+		}
+	}
+	return v, true
+}
+
+// handle takes what raw has left over.
+func (p *occupant) handle(st stanza.Stanza) {
+	if st.Kind == stanza.Presence && !p.inRoom && (st.Type == stanza.TypeError || hasStatus(st, "110")) {
+		p.inRoom = st.Type != stanza.TypeError
+		p.entered <- st
+		return
+	}
+	if c := p.client.Load(); c != nil {
+		refuse(c, st)
+	}
+}
+
+// closed fails the run: everybody stays until the end.
+func (p *occupant) closed(err error) {
+	if !errors.Is(err, client.ErrClosed) || !p.load.leaving.Load() {
+		p.load.fail(fmt.Errorf("a session has ended: %w", err))
+	}
+}

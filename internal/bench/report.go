@@ -1,0 +1,116 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+)
+
+// Report is what a run has measured. As JSON it is its fields.
+type Report interface {
+	// WriteTable writes it for people.
+	WriteTable(w io.Writer) error
+}
+
+// FanoutReport is what Fanout has measured. A delivery is one message that
+// reached one occupant.
+type FanoutReport struct {
+	Address   string `json:"address"`
+	TLS       string `json:"tls"`
+	Occupants int    `json:"occupants"`
+	Senders   int    `json:"senders"`
+	Window    int    `json:"window"`
+	Body      int    `json:"body_bytes"`
+
+	Seconds             float64 `json:"seconds"`
+	Messages            int64   `json:"messages"`
+	Deliveries          int64   `json:"deliveries"`
+	DeliveriesPerSecond float64 `json:"deliveries_per_second"`
+	LatencyP50          float64 `json:"latency_p50_ms"`
+	LatencyP99          float64 `json:"latency_p99_ms"`
+	LatencyMax          float64 `json:"latency_max_ms"`
+	Errors              int64   `json:"errors"`
+	FirstError          string  `json:"first_error,omitempty"`
+
+	Server              *ServerUsage `json:"server,omitempty"` // nil without process ids
+	MeterCPU            float64      `json:"meter_cpu_seconds"`
+	MeterCPUPerDelivery float64      `json:"meter_cpu_us_per_delivery"`
+}
+
+// ServerUsage is what the server's processes have used for a fan-out.
+type ServerUsage struct {
+	CPU            float64 `json:"cpu_seconds"`
+	CPUPerDelivery float64 `json:"cpu_us_per_delivery"`
+	RSSBefore      int64   `json:"rss_before_bytes"` // with everybody in the room, before anybody spoke
+	RSSAfter       int64   `json:"rss_after_bytes"`
+}
+
+// IdleReport is what Idle has measured.
+type IdleReport struct {
+	Address         string  `json:"address"`
+	TLS             string  `json:"tls"`
+	Sessions        int     `json:"sessions"`
+	Users           int     `json:"users"`
+	LoginSeconds    float64 `json:"login_seconds"`
+	LoginsPerSecond float64 `json:"logins_per_second"`
+
+	Server   *IdleUsage `json:"server,omitempty"` // nil without process ids
+	MeterCPU float64    `json:"meter_cpu_seconds"`
+}
+
+// IdleUsage is what the server's processes have used for idle sessions.
+type IdleUsage struct {
+	CPUPerLogin   float64 `json:"cpu_us_per_login"`
+	IdleCPU       float64 `json:"idle_cpu_share"` // of one core
+	RSSBefore     int64   `json:"rss_before_bytes"`
+	RSSAfter      int64   `json:"rss_after_bytes"`
+	RSSPerSession float64 `json:"rss_bytes_per_session"`
+}
+
+// WriteTable writes the report for people.
+func (r *FanoutReport) WriteTable(w io.Writer) error {
+	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	t.row("server", "%s, TLS: %s", r.Address, r.TLS)
+	t.row("load", "%d occupants, %d senders × %d under way, %d-byte bodies", r.Occupants, r.Senders, r.Window, r.Body)
+	t.row("measured", "%d messages, %d deliveries in %.1f s", r.Messages, r.Deliveries, r.Seconds)
+	t.row("deliveries", "%.0f/s", r.DeliveriesPerSecond)
+	t.row("latency", "p50 %.2f ms, p99 %.2f ms, max %.2f ms", r.LatencyP50, r.LatencyP99, r.LatencyMax)
+	if s := r.Server; s != nil {
+		t.row("server CPU", "%.2f µs per delivery (%.1f s)", s.CPUPerDelivery, s.CPU)
+		t.row("server memory", "%s before, %s after", mebibytes(s.RSSBefore), mebibytes(s.RSSAfter))
+	}
+	t.row("meter CPU", "%.2f µs per delivery (%.1f s)", r.MeterCPUPerDelivery, r.MeterCPU)
+	if r.Errors > 0 {
+		t.row("errors", "%d, the first: %s", r.Errors, r.FirstError)
+	}
+	return t.Flush()
+}
+
+// WriteTable writes the report for people.
+func (r *IdleReport) WriteTable(w io.Writer) error {
+	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	t.row("server", "%s, TLS: %s", r.Address, r.TLS)
+	t.row("sessions", "%d of %d accounts", r.Sessions, r.Users)
+	t.row("logins", "%.0f/s (%.1f s)", r.LoginsPerSecond, r.LoginSeconds)
+	if s := r.Server; s != nil {
+		t.row("server CPU", "%.0f µs per login, then %.1f %% of a core", s.CPUPerLogin, 100*s.IdleCPU)
+		t.row("server memory", "%s before, %s after: %.1f KiB per session",
+			mebibytes(s.RSSBefore), mebibytes(s.RSSAfter), s.RSSPerSession/1024)
+	}
+	t.row("meter CPU", "%.1f s", r.MeterCPU)
+	return t.Flush()
+}
+
+// table writes two columns. An error of writing comes out of Flush.
+type table struct{ *tabwriter.Writer }
+
+func (t table) row(name, format string, args ...any) {
+	_, _ = fmt.Fprintf(t, name+"\t"+format+"\n", args...) // kept for Flush
+}
+
+func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
