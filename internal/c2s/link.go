@@ -98,6 +98,8 @@ func (k *link) endBy(err error) {
 		return
 	}
 	switch {
+	case errors.Is(k.stream.Err(), stream.ErrSlowConsumer):
+		k.end(reasonSlow, nil) // which has closed the socket
 	case errors.Is(err, io.EOF):
 		k.end(reasonClosed, nil)
 	case errors.Is(err, errTLS):

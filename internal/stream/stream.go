@@ -276,6 +276,14 @@ func (s *Stream) SendRaw(data []byte) error {
 // waits, and does not keep batch.
 func (s *Stream) Deliver(batch []*stanza.Encoded, to string) error { return s.queue.deliver(batch, to) }
 
+// Err returns why nothing can be written any more, such as ErrSlowConsumer; nil
+// while it can.
+func (s *Stream) Err() error {
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	return s.queue.err
+}
+
 // Flush waits until everything queued has been written, or cannot be.
 func (s *Stream) Flush() { <-s.queue.drain() }
 
