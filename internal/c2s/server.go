@@ -274,10 +274,14 @@ func (s *Server) Sessions() int {
 	return s.sessions
 }
 
+// endWait is how long EndAccount waits for sessions to be over.
+const endWait = 5 * time.Second
+
 // EndAccount ends all streams of an account that is no more (RFC 6120
-// §4.9.3.12), and returns when its sessions are over or ctx is. It must not be
-// called while one of them handles a stanza.
+// §4.9.3.12). It returns when its sessions are over, or have had their time.
 func (s *Server) EndAccount(ctx context.Context, account jid.JID) {
+	ctx, cancel := context.WithTimeout(ctx, endWait)
+	defer cancel()
 	s.mu.Lock()
 	list := slices.Clone(s.accounts[account.Bare()])
 	s.mu.Unlock()
