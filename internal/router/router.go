@@ -7,6 +7,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"runtime/debug"
@@ -43,6 +44,10 @@ type Service interface {
 // IQHandler answers one IQ request. The result payload may be nil; an error
 // becomes the answer, as internal-server-error if it is no *stanza.Error.
 type IQHandler func(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, error)
+
+// ErrAnswered is what an IQHandler returns that has sent the result itself,
+// because something else must not get in between.
+var ErrAnswered = errors.New("answered")
 
 // Accounts tells which local accounts there are.
 type Accounts interface {
@@ -269,11 +274,13 @@ func (r *Router) handleIQ(ctx context.Context, handlers map[iqKey]IQHandler, st 
 		return
 	}
 	result, err := h(ctx, &st)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrAnswered):
+	case err != nil:
 		r.refuse(ctx, &st, err)
-		return
+	default:
+		r.reply(st.Result(result))
 	}
-	r.reply(st.Result(result))
 }
 
 const (
