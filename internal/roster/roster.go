@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
@@ -33,6 +35,8 @@ type Store interface {
 	// RosterChanges returns what has changed after a version, tombstones too;
 	// store.ErrNotFound if that is not known any more.
 	RosterChanges(ctx context.Context, owner jid.JID, since int64) ([]store.RosterItem, int64, error)
+	// RosterOwners returns whose rosters have a contact.
+	RosterOwners(ctx context.Context, contact jid.JID) ([]jid.JID, error)
 }
 
 // Router is what rosters need of routing.
@@ -57,17 +61,20 @@ type Options struct {
 	MaxItems  int     // contacts of one account; 0 is 5000
 	MaxGroups int     // groups of one contact; 0 is 50
 	MaxName   int     // bytes of a contact's or a group's name; 0 is 1023
-	Logger    *slog.Logger
+
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
 }
 
 const lockCount = 256
 
 // Service is the roster service.
 type Service struct {
-	opts  Options
-	log   *slog.Logger
-	seed  maphash.Seed
-	locks [lockCount]sync.Mutex // by account
+	opts   Options
+	log    *slog.Logger
+	pushes prometheus.Counter
+	seed   maphash.Seed
+	locks  [lockCount]sync.Mutex // by account
 }
 
 // New returns the service.
@@ -84,7 +91,11 @@ func New(o Options) *Service {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{opts: o, log: o.Logger, seed: maphash.MakeSeed()}
+	pushes := prometheus.NewCounter(prometheus.CounterOpts{Name: "muster_roster_pushes_total", Help: "Roster pushes sent."})
+	if o.Registerer != nil {
+		o.Registerer.MustRegister(pushes)
+	}
+	return &Service{opts: o, log: o.Logger, pushes: pushes, seed: maphash.MakeSeed()}
 }
 
 // lock makes the caller the only one who changes an account's roster.
@@ -305,6 +316,7 @@ func (s *Service) push(owner jid.JID, item *store.RosterItem, version int64) {
 }
 
 func (s *Service) pushTo(session router.Session, item *store.RosterItem, version int64) {
+	s.pushes.Inc()
 	v := strconv.FormatInt(version, 10)
 	query := stanza.NewElement(stanza.NSRoster, "query", "ver", v).Add(itemElement(item))
 	push := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeSet, ID: "push-" + v, From: session.JID().Bare()}.With(query)
@@ -338,4 +350,18 @@ func (s *Service) Sees(ctx context.Context, who, account jid.JID) (bool, error) 
 	}
 	item, err := s.item(ctx, account.Bare(), who.Bare())
 	return hasFrom(item.Subscription), err
+}
+
+// AccountDeleted tells the contacts of an account that is no more, as if it had
+// removed them: their rosters show no subscription to it, and none from it.
+func (s *Service) AccountDeleted(ctx context.Context, account jid.JID) {
+	owners, err := s.opts.Store.RosterOwners(ctx, account)
+	if err != nil {
+		s.log.LogAttrs(ctx, slog.LevelError, "tell contacts of a deleted account", slog.String("jid", account.String()), slog.Any("err", err))
+		return
+	}
+	for _, owner := range owners {
+		s.receiveSubscription(ctx, subscription(stanza.TypeUnsubscribe, account, owner))
+		s.receiveSubscription(ctx, subscription(stanza.TypeUnsubscribed, account, owner))
+	}
 }

@@ -157,3 +157,23 @@ func rosterItems(ctx context.Context, q querier, query string, args ...any) ([]s
 	})
 	return items, err
 }
+
+// RosterOwners returns the accounts that have contact in their roster, or a
+// request of his that waits.
+func (db *DB) RosterOwners(ctx context.Context, contact jid.JID) ([]jid.JID, error) {
+	var owners []jid.JID
+	err := db.meta.each(ctx, "SELECT owner FROM roster_items WHERE contact = $1 AND NOT removed ORDER BY owner",
+		[]any{text(contact.Bare())}, func(rows *sql.Rows) error {
+			var owner string
+			if err := rows.Scan(&owner); err != nil {
+				return err
+			}
+			j, err := jid.Parse(owner)
+			owners = append(owners, j)
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("list who has contact %s: %w", contact, clean(err))
+	}
+	return owners, nil
+}
