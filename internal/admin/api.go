@@ -21,6 +21,8 @@ type Info struct {
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
 	Hosts   []string  `json:"hosts"`
+	// RoomHosts are the domains of the rooms.
+	RoomHosts []string `json:"room_hosts"`
 	// Listeners are the addresses that accept clients, in the order of the
 	// configuration.
 	Listeners []Listener `json:"listeners"`

@@ -1,0 +1,85 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/internal/archive"
+	"github.com/muster-im/muster/internal/sqlstore"
+	"github.com/muster-im/muster/muc"
+)
+
+// What the parts may take to end; together they stay below ShutdownTimeout.
+const (
+	clientsEnd = 3 * time.Second
+	routerEnd  = time.Second
+	archiveEnd = time.Second
+)
+
+// build makes all parts, from the ground up. Each part that must be ended is
+// given to onEnd at once, so that Shutdown ends what there is if a later one
+// fails.
+func (s *Server) build(cfg *config.Config) error {
+	dir, err := openDataDir(cfg.General.DataDir)
+	if err != nil {
+		return err
+	}
+	s.onEnd("data directory", 0, func(context.Context) error { return dir.close() })
+	certs, problems := loadCertificates(cfg, selfSignedIn(cfg), s.log)
+	extensions, more := s.register(cfg, s.registry)
+	if problems = append(problems, more...); len(problems) > 0 {
+		return problems
+	}
+	s.useCertificates(cfg, certs)
+	if err := s.openStore(cfg); err != nil {
+		return err
+	}
+	messages := archive.New(archive.Options{Store: s.db, Logger: s.log, Registerer: s.registry})
+	s.onEnd("archive", archiveEnd, messages.Close)
+	if err := s.buildServices(cfg); err != nil {
+		return err
+	}
+	return s.buildRooms(cfg, roomArchive{messages}, extensions)
+}
+
+// openStore opens the database.
+func (s *Server) openStore(cfg *config.Config) error {
+	ctx, cancel := context.WithTimeout(s.serving, time.Minute) // migrations
+	defer cancel()
+	db, err := sqlstore.Open(ctx, sqlstore.Options{
+		Driver: cfg.Storage.Driver, Dir: cfg.General.DataDir, URL: string(cfg.Storage.URL),
+		Durability: cfg.Storage.Durability, Logger: s.log, Registerer: s.registry,
+	})
+	if err != nil {
+		return err
+	}
+	s.db = db
+	s.onEnd("database", 0, func(context.Context) error { return db.Close() })
+	return nil
+}
+
+// register lets the extensions read their settings and add what they bring.
+func (s *Server) register(cfg *config.Config, metrics prometheus.Registerer) ([]muc.Extension, config.Problems) {
+	var rooms []muc.Extension
+	var problems config.Problems
+	for _, e := range s.opts.Extensions {
+		r := &Registrar{
+			Logger: s.log.With(slog.String("extension", e.Name())), Metrics: metrics,
+			decode: func(v any) (bool, error) { return cfg.HasModule(e.Name()), cfg.DecodeModule(e.Name(), v) },
+		}
+		if err := e.Register(r); err != nil {
+			if list, ok := errors.AsType[config.Problems](err); ok {
+				problems = append(problems, list...)
+			} else {
+				problems = append(problems, cfg.Problem("modules."+e.Name(), err.Error()))
+			}
+		}
+		rooms = append(rooms, r.rooms...)
+	}
+	return rooms, problems
+}

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Limits of the HTTP listeners and of the admin socket.
+const (
+	httpHeaderTimeout = 10 * time.Second
+	httpIdleTimeout   = 2 * time.Minute
+	httpMaxHeader     = 16 << 10
+	healthTimeout     = 2 * time.Second
+)
+
+// newHTTPServer returns a server with bounds on what a client may hold up.
+func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: httpHeaderTimeout,
+		IdleTimeout:       httpIdleTimeout,
+		MaxHeaderBytes:    httpMaxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// observation is what everybody who reaches an HTTP listener may read: the
+// metrics and whether the server is well.
+func (s *Server) observation() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{
+		Registry: s.registry,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}))
+	mux.HandleFunc("GET /healthz", s.health)
+	return mux
+}
+
+// health answers 200 while the server accepts clients and its database
+// answers, else 503; the body says which.
+func (s *Server) health(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
+	defer cancel()
+	body := struct {
+		Status  string `json:"status"`
+		Storage string `json:"storage"`
+	}{"ok", "ok"}
+	code := http.StatusOK
+	if err := s.db.Ping(ctx); err != nil {
+		body.Storage, body.Status, code = err.Error(), "failing", http.StatusServiceUnavailable
+	}
+	if s.stopping.Load() {
+		body.Status, code = "stopping", http.StatusServiceUnavailable
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body) // a prober that has gone needs no answer
+}
+
+// newRegistry returns a registry with the figures of the Go runtime and of the
+// process.
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}

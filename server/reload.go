@@ -1,0 +1,107 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
+	"github.com/muster-im/muster/stanza"
+)
+
+// Reload takes a changed configuration into use: log level and certificates,
+// whose files are read anew in any case. A change that needs a restart is
+// refused by name, and then nothing changes.
+func (s *Server) Reload(next *config.Config) error {
+	var problems config.Problems
+	for _, key := range s.config.Load().NeedsRestart(next) {
+		problems = append(problems, next.Problem(key, "this has changed and takes effect only when the server starts: restart it, or take the change back"))
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	certs, problems := loadCertificates(next, selfSignedIn(next), s.log)
+	if len(problems) > 0 {
+		return problems
+	}
+	s.config.Store(next)
+	s.setLogLevel(next)
+	s.useCertificates(next, certs)
+	s.log.Info("configuration reloaded", slog.String("file", next.Name()))
+	return nil
+}
+
+func (s *Server) useCertificates(cfg *config.Config, certs *certificates) {
+	for _, p := range certs.uncovered(cfg) {
+		s.log.Warn("certificate", slog.String("problem", p.String()))
+	}
+	s.certs.Store(certs)
+}
+
+func (s *Server) setLogLevel(cfg *config.Config) {
+	if s.opts.LogLevel != nil {
+		s.opts.LogLevel.Set(logLevel(cfg.General.LogLevel))
+	}
+}
+
+// logLevel is a level by its name in the configuration.
+func logLevel(name string) slog.Level {
+	switch name {
+	case "debug":
+		return slog.LevelDebug
+	case "warning":
+		return slog.LevelWarn
+	case "error":
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}
+
+// Check says what New and Start would find wrong with a configuration, without
+// changing anything: certificates are read, extensions read their settings.
+// Warnings are about what works and is likely not meant.
+func Check(cfg *config.Config, extensions ...Extension) (warnings config.Problems, err error) {
+	s := &Server{opts: Options{Extensions: extensions}, log: slog.New(slog.DiscardHandler)}
+	var found config.Problems
+	certs, problems := loadCertificates(cfg, nil, s.log)
+	if found = append(found, problems...); len(problems) == 0 {
+		warnings = certs.uncovered(cfg)
+	}
+	rooms, problems := s.register(cfg, newRegistry())
+	found = append(found, problems...)
+	if err := checkRooms(cfg, rooms); err != nil {
+		found = append(found, cfg.Problem("modules.mod_muc", err.Error()))
+	}
+	if len(found) > 0 {
+		return warnings, found
+	}
+	return warnings, nil
+}
+
+// checkRooms builds the room services and throws them away.
+func checkRooms(cfg *config.Config, extensions []muc.Extension) error {
+	m := cfg.Modules.MUC
+	if m == nil {
+		return nil
+	}
+	o, err := roomOptions(m, m.HostFor(cfg.General.Hosts[0]), extensions)
+	if err != nil {
+		return err
+	}
+	o.Router = nowhere{}
+	service, err := muc.New(o)
+	if err != nil {
+		return err
+	}
+	return service.Shutdown(context.Background())
+}
+
+// nowhere is the router of rooms that nobody enters.
+type nowhere struct{}
+
+// Send drops st.
+func (nowhere) Send(stanza.Stanza) {}
+
+// Target returns nil: there are no sessions.
+func (nowhere) Target(jid.JID) stanza.Target { return nil }

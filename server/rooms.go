@@ -1,0 +1,105 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/internal/roomfeatures"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
+)
+
+// roomsEnd is what rooms may take to say goodbye and commit.
+const roomsEnd = 4 * time.Second
+
+// buildRooms makes a room service for each host.
+func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions []muc.Extension) error {
+	m := cfg.Modules.MUC
+	if m == nil {
+		return nil
+	}
+	for _, host := range cfg.General.Hosts {
+		o, err := roomOptions(m, m.HostFor(host), extensions)
+		if err != nil {
+			return err
+		}
+		o.Router, o.Store, o.Archive = s.router, s.db, archive
+		o.Logger, o.Registerer = s.log, s.registry
+		service, err := muc.New(o)
+		if err != nil {
+			return err
+		}
+		s.rooms = append(s.rooms, service)
+		s.router.AddService(service.Domain().Domain(), service)
+		s.onEnd("rooms of "+host, roomsEnd, func(ctx context.Context) error { return service.Shutdown(ctx) })
+	}
+	return nil
+}
+
+// roomOptions are the settings of one room service.
+func roomOptions(m *config.MUC, domain string, extensions []muc.Extension) (muc.Options, error) {
+	o := muc.Options{
+		Domain:    domain,
+		MaxRoomID: int(m.MaxRoomID), MaxUsers: int(m.MaxUsers), AdminSeats: int(m.MaxUsersAdminThreshold),
+		MaxName: int(m.MaxRoomName), MaxDesc: int(m.MaxRoomDesc), Recent: int(m.HistorySize),
+		Defaults:   roomDefaults(&m.DefaultRoom),
+		Extensions: append(roomfeatures.All(roomfeatures.Options{HistorySize: int(m.HistorySize)}), extensions...),
+	}
+	for _, a := range m.DefaultRoom.Affiliations {
+		j, err := jid.New(a.User, a.Server, "")
+		if err != nil {
+			return o, fmt.Errorf("modules.mod_muc.default_room.affiliations: %w", err)
+		}
+		affiliation, err := muc.ParseAffiliation(a.Affiliation)
+		if err != nil {
+			return o, fmt.Errorf("modules.mod_muc.default_room.affiliations: %w", err)
+		}
+		o.Affiliations = append(o.Affiliations, muc.AffiliationRecord{JID: j, Affiliation: affiliation})
+	}
+	if room := &m.DefaultRoom; room.Subject != "" {
+		o.Subject.Text = room.Subject
+		if room.SubjectAuthor != "" {
+			author, err := jid.New("", domain, room.SubjectAuthor)
+			if err != nil {
+				return o, fmt.Errorf("modules.mod_muc.default_room.subject_author: %w", err)
+			}
+			o.Subject.Author = author
+		}
+	}
+	return o, nil
+}
+
+// roomDefaults are the settings of new rooms, by form variable.
+func roomDefaults(r *config.DefaultRoom) map[string][]string {
+	text := func(s string) []string { return []string{s} }
+	yes := func(b bool) []string { return text(strconv.FormatBool(b)) }
+	choose := func(b bool, ifTrue, ifFalse string) []string {
+		if b {
+			return text(ifTrue)
+		}
+		return text(ifFalse)
+	}
+	return map[string][]string{
+		muc.FieldName:         text(r.Title),
+		muc.FieldDescription:  text(r.Description),
+		muc.FieldPersistent:   yes(r.Persistent),
+		muc.FieldPublic:       yes(r.Public),
+		muc.FieldMaxUsers:     text(strconv.Itoa(int(r.MaxUsers))),
+		muc.FieldMultiSession: yes(r.AllowMultipleSessions),
+		muc.FieldWhois:        choose(r.Anonymous, "moderators", "anyone"),
+
+		"muc#roomconfig_membersonly":            yes(r.MembersOnly),
+		"muc#roomconfig_moderatedroom":          yes(r.Moderated),
+		"members_by_default":                    yes(r.MembersByDefault),
+		"muc#roomconfig_passwordprotectedroom":  yes(r.PasswordProtected),
+		"muc#roomconfig_roomsecret":             text(string(r.Password)),
+		"muc#roomconfig_changesubject":          yes(r.AllowChangeSubj),
+		"muc#roomconfig_allowpm":                choose(r.AllowPrivateMessages, "anyone", "none"),
+		"muc#roomconfig_allowvisitorstatus":     yes(r.AllowVisitorStatus),
+		"muc#roomconfig_allowvisitornickchange": yes(r.AllowVisitorNickchange),
+		"muc#roomconfig_getmemberlist":          r.MayGetMemberList,
+	}
+}

@@ -1,0 +1,228 @@
+// Package server turns a configuration and extensions into a running server.
+// It owns the data directory, the listeners and their certificates, and the
+// order in which services start and stop; what they do is theirs. It has one
+// goroutine per listener and one per client connection, in which package c2s
+// works. New, Start and Shutdown block on the disk and the database.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/internal/account"
+	"github.com/muster-im/muster/internal/admin"
+	"github.com/muster-im/muster/internal/c2s"
+	"github.com/muster-im/muster/internal/roster"
+	"github.com/muster-im/muster/internal/router"
+	"github.com/muster-im/muster/internal/sqlstore"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
+)
+
+// ShutdownTimeout is the time within which a server ends.
+const ShutdownTimeout = 9 * time.Second
+
+// Options are what a program gives the server besides the configuration.
+type Options struct {
+	Logger *slog.Logger // nil: silent
+	// LogLevel, if set, is what Logger is filtered by; it follows
+	// general.loglevel.
+	LogLevel   *slog.LevelVar
+	Extensions []Extension
+	// NoListen keeps the server off the network and makes no admin socket:
+	// connections come through Dial and ServeC2S only.
+	NoListen bool
+}
+
+// Server is a whole server. Its methods are safe for concurrent use, but Start
+// and Shutdown are each for one call.
+type Server struct {
+	// Set at construction.
+	opts     Options
+	log      *slog.Logger
+	registry *prometheus.Registry
+	started  time.Time
+	db       *sqlstore.DB
+	router   *router.Router
+	accounts *account.Service
+	contacts *roster.Service
+	rooms    []*muc.Service
+	clients  *c2s.Server
+	serving  context.Context    //nolint:containedctx // what services are called with; ends after the last connection
+	endServe context.CancelFunc // ends serving
+
+	// Owned by whoever calls New, Start and Shutdown.
+	stages []stage // what Shutdown ends, the last one first
+
+	stopping  atomic.Bool
+	certs     atomic.Pointer[certificates]
+	config    atomic.Pointer[config.Config]
+	listeners atomic.Pointer[[]admin.Listener]
+	wg        sync.WaitGroup // of accept loops and connections
+}
+
+// stage is one part of a server and how it ends.
+type stage struct {
+	name string
+	most time.Duration // that the end may take; 0: all that is left
+	end  func(ctx context.Context) error
+}
+
+// New builds a server from a valid configuration. Nothing listens yet, but the
+// data directory is locked and the database open: a server must be ended with
+// Shutdown.
+func New(cfg *config.Config, o Options) (*Server, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{opts: o, log: o.Logger, registry: newRegistry(), started: time.Now()}
+	s.serving, s.endServe = context.WithCancel(context.Background())
+	s.config.Store(cfg)
+	s.listeners.Store(&[]admin.Listener{})
+	s.setLogLevel(cfg)
+	if err := s.build(cfg); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), ShutdownTimeout)
+		defer cancel()
+		return nil, errors.Join(err, s.Shutdown(ctx))
+	}
+	return s, nil
+}
+
+// Run starts the server, and ends it when ctx does.
+func (s *Server) Run(ctx context.Context) error {
+	err := s.Start(ctx)
+	if err == nil {
+		<-ctx.Done()
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), ShutdownTimeout)
+	defer cancel()
+	return errors.Join(err, s.Shutdown(end))
+}
+
+// Start opens the listeners, all of them or none, and returns once clients can
+// connect. ctx bounds only that.
+func (s *Server) Start(ctx context.Context) error {
+	cfg := s.config.Load()
+	if s.opts.NoListen {
+		return nil
+	}
+	if err := s.listen(ctx, cfg); err != nil {
+		return err
+	}
+	s.log.LogAttrs(ctx, slog.LevelInfo, "server started", slog.String("version", Version()),
+		slog.Any("hosts", cfg.General.Hosts), slog.Duration("took", time.Since(s.started)))
+	return nil
+}
+
+// Shutdown ends the server: nobody is let in any more, rooms and streams are
+// told, what waits to be stored is stored. If ctx ends first the rest is left
+// as a killed server would leave it, which loses nothing that was promised.
+func (s *Server) Shutdown(ctx context.Context) error {
+	begin := time.Now()
+	s.stopping.Store(true)
+	var errs []error
+	for i := len(s.stages) - 1; i >= 0; i-- {
+		st := s.stages[i]
+		if err := endWithin(ctx, st); err != nil {
+			errs = append(errs, fmt.Errorf("end %s: %w", st.name, err))
+		}
+	}
+	s.stages = nil
+	s.endServe()
+	s.log.LogAttrs(ctx, slog.LevelInfo, "server ended", slog.Duration("took", time.Since(begin)))
+	return errors.Join(errs...)
+}
+
+// endWithin ends a stage and waits no longer than it may take.
+func endWithin(total context.Context, st stage) error {
+	ctx, grace := total, 50*time.Millisecond
+	if st.most > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(total, st.most)
+		defer cancel()
+	}
+	done := make(chan error, 1)
+	go func() { done <- st.end(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	// It knows that its time is over: let it say so, but not for long.
+	if total.Err() == nil {
+		grace = time.Second / 2
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(grace):
+		return ctx.Err()
+	}
+}
+
+// onEnd adds a stage that ends before all earlier ones.
+func (s *Server) onEnd(name string, most time.Duration, end func(ctx context.Context) error) {
+	s.stages = append(s.stages, stage{name, most, end})
+}
+
+// Info says what the server is and where it listens.
+func (s *Server) Info() admin.Info {
+	return admin.Info{
+		Version: Version(), PID: os.Getpid(), Started: s.started,
+		Hosts: s.config.Load().General.Hosts, RoomHosts: s.RoomHosts(), Listeners: *s.listeners.Load(),
+	}
+}
+
+// RoomHosts returns the domains of the rooms.
+func (s *Server) RoomHosts() []string {
+	hosts := make([]string, len(s.rooms))
+	for i, r := range s.rooms {
+		hosts[i] = r.Domain().String()
+	}
+	return hosts
+}
+
+// Rooms returns the room service of a domain, nil if there is none.
+func (s *Server) Rooms(domain string) *muc.Service {
+	for _, r := range s.rooms {
+		if r.Domain().Domain() == domain {
+			return r
+		}
+	}
+	return nil
+}
+
+// AddUser creates an account.
+func (s *Server) AddUser(ctx context.Context, account jid.JID, password string) error {
+	return s.accounts.Create(ctx, account, password)
+}
+
+// Dial returns the client's end of a new connection that does not leave the
+// process. The configuration must have a listener for clients.
+func (s *Server) Dial() net.Conn {
+	client, server := net.Pipe()
+	s.wg.Go(func() { s.ServeC2S(server) })
+	return client
+}
+
+// ServeC2S serves a client connection as the first listener in the
+// configuration would, and returns when it is over.
+func (s *Server) ServeC2S(conn net.Conn) {
+	l, err := s.clientListener(0, &s.config.Load().Listen.C2S[0])
+	if err != nil {
+		s.log.LogAttrs(s.serving, slog.LevelError, "serve connection", slog.Any("err", err))
+		_ = conn.Close() // nobody has used it
+		return
+	}
+	l.ServeConn(s.serving, conn)
+}

@@ -1,0 +1,129 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/internal/account"
+	"github.com/muster-im/muster/internal/c2s"
+	"github.com/muster-im/muster/internal/entity"
+	"github.com/muster-im/muster/internal/offline"
+	"github.com/muster-im/muster/internal/roster"
+	"github.com/muster-im/muster/internal/router"
+	"github.com/muster-im/muster/internal/sasl"
+	"github.com/muster-im/muster/internal/stream"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// decoySecret is the name of the stored key behind the salts of accounts that
+// do not exist.
+const decoySecret = "sasl-decoy"
+
+// buildServices makes everything that people use but the rooms, and connects
+// it through the router.
+func (s *Server) buildServices(cfg *config.Config) error {
+	hasher := sasl.NewHasher(0, 0)
+	s.accounts = account.New(account.Options{
+		Store: s.db, Hosts: cfg.General.Hosts, Hasher: hasher, Registerer: s.registry,
+		OnDelete: []func(context.Context, jid.JID){s.accountDeleted},
+	})
+	s.router = router.New(router.Options{Accounts: s.accounts, Logger: s.log, Registerer: s.registry})
+	s.onEnd("router", routerEnd, func(context.Context) error { s.router.Close(); return nil })
+	for _, host := range cfg.General.Hosts {
+		s.router.AddHost(host)
+	}
+	waiting := offline.New(offline.Options{Store: s.db, Logger: s.log, Registerer: s.registry})
+	s.router.SetOffline(waiting)
+	s.contacts = roster.New(roster.Options{
+		Store: s.db, Router: s.router, Offline: waiting, Logger: s.log, Registerer: s.registry,
+	})
+	s.router.SetContacts(s.contacts)
+	s.describe(cfg)
+	return s.buildClients(cfg, hasher)
+}
+
+// accountDeleted ends what belongs to an account that is no more.
+func (s *Server) accountDeleted(ctx context.Context, j jid.JID) {
+	s.clients.EndAccount(ctx, j)
+	s.contacts.AccountDeleted(ctx, j)
+}
+
+// buildClients makes the service for client streams.
+func (s *Server) buildClients(cfg *config.Config, hasher *sasl.Hasher) error {
+	ctx, cancel := context.WithTimeout(s.serving, time.Minute)
+	defer cancel()
+	decoy, err := s.db.Secret(ctx, decoySecret, func() []byte { return []byte(rand.Text()) })
+	if err != nil {
+		return err
+	}
+	mechanisms := make([]sasl.Mechanism, len(cfg.Auth.SASLMechanisms))
+	for i, m := range cfg.Auth.SASLMechanisms {
+		mechanisms[i] = sasl.Mechanism(m)
+	}
+	auth, err := sasl.New(sasl.Options{
+		Lookup: s.accounts.Keys, DecoyKey: decoy, Mechanisms: mechanisms, Hasher: hasher,
+		AllowPlainWithoutTLS: cfg.Auth.AllowPlainWithoutTLS,
+	})
+	if err != nil {
+		return err
+	}
+	s.clients, err = c2s.New(c2s.Options{
+		Hosts: cfg.General.Hosts, SASL: auth, Accounts: s.accounts, Router: s.router, Contacts: s.contacts,
+		Features: []*stanza.Element{
+			stanza.NewElement(stanza.NSRosterVer, "ver"), // RFC 6121 §2.6.1
+		},
+		Logger: s.log, Registerer: s.registry, StreamMetrics: stream.NewMetrics(s.registry),
+	})
+	if err != nil {
+		return err
+	}
+	s.onEnd("client streams", clientsEnd, func(ctx context.Context) error {
+		err := s.clients.Shutdown(ctx)
+		s.wg.Wait()
+		return err
+	})
+	return nil
+}
+
+// describe connects what answers questions: rosters, and what the server says
+// of itself.
+func (s *Server) describe(cfg *config.Config) {
+	s.router.HandleAccount(stanza.NSRoster, stanza.TypeGet, s.contacts.Get)
+	s.router.HandleAccount(stanza.NSRoster, stanza.TypeSet, s.contacts.Set)
+	about := entity.New(entity.Options{
+		Version: Version(), Items: s.items, Contacts: contactAddresses(cfg), MaySee: s.contacts.Sees,
+	})
+	s.router.HandleHost(stanza.NSDiscoInfo, stanza.TypeGet, about.HostInfo)
+	s.router.HandleHost(stanza.NSDiscoItems, stanza.TypeGet, about.HostItems)
+	s.router.HandleHost(stanza.NSVersion, stanza.TypeGet, about.HostVersion)
+	s.router.HandleHost(stanza.NSPing, stanza.TypeGet, about.Ping)
+	s.router.HandleAccount(stanza.NSDiscoInfo, stanza.TypeGet, about.AccountInfo)
+	s.router.HandleAccount(stanza.NSDiscoItems, stanza.TypeGet, about.AccountItems)
+}
+
+// items are the services of a host in discovery.
+func (s *Server) items(host jid.JID) []entity.Item {
+	m := s.config.Load().Modules.MUC
+	if m == nil {
+		return nil
+	}
+	if rooms := s.Rooms(m.HostFor(host.Domain())); rooms != nil {
+		return []entity.Item{{JID: rooms.Domain(), Name: "Chat rooms"}}
+	}
+	return nil
+}
+
+// contactAddresses are the addresses of modules.mod_disco (XEP-0157).
+func contactAddresses(cfg *config.Config) map[string][]string {
+	if cfg.Modules.Disco == nil {
+		return nil
+	}
+	addresses := make(map[string][]string)
+	for _, i := range cfg.Modules.Disco.ServerInfo {
+		addresses[i.Name] = append(addresses[i.Name], i.URLs...)
+	}
+	return addresses
+}
