@@ -38,7 +38,7 @@ type Options struct {
 	Defaults map[string][]string // values of settings in new rooms, by form variable
 	// Affiliations and Subject are what new rooms start with besides.
 	Affiliations []AffiliationRecord
-	Subject      Subject                // Author is a nickname's occupant JID, or zero
+	Subject      Subject                // Author's resource is the nickname it is from; zero: the room
 	IsAdmin      func(who jid.JID) bool // owner of every room; nil: nobody
 
 	MaxRoomID    int           // bytes of a room's local part; 0: no limit
@@ -77,8 +77,10 @@ func setDefault[T comparable](p *T, v T) {
 
 // subjectAuthor is who a new room's subject is from.
 func (o *Options) subjectAuthor(room jid.JID) jid.JID {
-	if !o.Subject.Author.IsZero() {
-		return o.Subject.Author
+	if nick := o.Subject.Author.Resource(); nick != "" {
+		if j, err := room.WithResource(nick); err == nil {
+			return j
+		}
 	}
 	return room
 }
