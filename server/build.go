@@ -25,20 +25,15 @@ const (
 // given to onEnd at once, so that Shutdown ends what there is if a later one
 // fails.
 func (s *Server) build(cfg *config.Config) error {
-	dir, err := openDataDir(cfg.General.DataDir)
-	if err != nil {
+	if err := s.openStore(cfg); err != nil {
 		return err
 	}
-	s.onEnd("data directory", 0, func(context.Context) error { return dir.close() })
 	certs, problems := loadCertificates(cfg, selfSignedIn(cfg), s.log)
 	extensions, more := s.register(cfg, s.registry)
 	if problems = append(problems, more...); len(problems) > 0 {
 		return problems
 	}
 	s.useCertificates(cfg, certs)
-	if err := s.openStore(cfg); err != nil {
-		return err
-	}
 	messages := archive.New(archive.Options{Store: s.db, Logger: s.log, Registerer: s.registry})
 	s.onEnd("archive", archiveEnd, messages.Close)
 	if err := s.buildServices(cfg); err != nil {
@@ -47,12 +42,23 @@ func (s *Server) build(cfg *config.Config) error {
 	return s.buildRooms(cfg, roomArchive{messages}, extensions)
 }
 
-// openStore opens the database.
+// openStore makes the data directory its server's own and opens the database.
 func (s *Server) openStore(cfg *config.Config) error {
+	dir := cfg.General.DataDir
+	if err := prepareDataDir(dir); err != nil {
+		return err
+	}
+	if cfg.Storage.Driver != sqlstore.SQLite {
+		lock, err := lockDataDir(dir)
+		if err != nil {
+			return err
+		}
+		s.onEnd("data directory", 0, func(context.Context) error { return lock.Close() })
+	}
 	ctx, cancel := context.WithTimeout(s.serving, time.Minute) // migrations
 	defer cancel()
 	db, err := sqlstore.Open(ctx, sqlstore.Options{
-		Driver: cfg.Storage.Driver, Dir: cfg.General.DataDir, URL: string(cfg.Storage.URL),
+		Driver: cfg.Storage.Driver, Dir: dir, URL: string(cfg.Storage.URL),
 		Durability: cfg.Storage.Durability, Logger: s.log, Registerer: s.registry,
 	})
 	if err != nil {

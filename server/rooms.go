@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/muster-im/muster/config"
@@ -34,9 +36,20 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 		}
 		s.rooms = append(s.rooms, service)
 		s.router.AddService(service.Domain().Domain(), service)
-		s.onEnd("rooms of "+host, roomsEnd, func(ctx context.Context) error { return service.Shutdown(ctx) })
 	}
+	s.onEnd("rooms", roomsEnd, s.endRooms)
 	return nil
+}
+
+// endRooms ends all room services at once.
+func (s *Server) endRooms(ctx context.Context) error {
+	errs := make([]error, len(s.rooms))
+	var wg sync.WaitGroup
+	for i, r := range s.rooms {
+		wg.Go(func() { errs[i] = r.Shutdown(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // roomOptions are the settings of one room service.

@@ -64,6 +64,7 @@ type Server struct {
 	// Owned by whoever calls New, Start and Shutdown.
 	stages []stage // what Shutdown ends, the last one first
 
+	running   atomic.Bool // Start has succeeded
 	stopping  atomic.Bool
 	certs     atomic.Pointer[certificates]
 	config    atomic.Pointer[config.Config]
@@ -113,12 +114,12 @@ func (s *Server) Run(ctx context.Context) error {
 // connect. ctx bounds only that.
 func (s *Server) Start(ctx context.Context) error {
 	cfg := s.config.Load()
-	if s.opts.NoListen {
-		return nil
+	if !s.opts.NoListen {
+		if err := s.listen(ctx, cfg); err != nil {
+			return err
+		}
 	}
-	if err := s.listen(ctx, cfg); err != nil {
-		return err
-	}
+	s.running.Store(true)
 	s.log.LogAttrs(ctx, slog.LevelInfo, "server started", slog.String("version", Version()),
 		slog.Any("hosts", cfg.General.Hosts), slog.Duration("took", time.Since(s.started)))
 	return nil
@@ -139,7 +140,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.stages = nil
 	s.endServe()
-	s.log.LogAttrs(ctx, slog.LevelInfo, "server ended", slog.Duration("took", time.Since(begin)))
+	if s.running.Load() {
+		s.log.LogAttrs(ctx, slog.LevelInfo, "server ended", slog.Duration("took", time.Since(begin)))
+	}
 	return errors.Join(errs...)
 }
 

@@ -102,6 +102,7 @@ func (s *Server) describe(cfg *config.Config) {
 	s.router.HandleHost(stanza.NSPing, stanza.TypeGet, about.Ping)
 	s.router.HandleAccount(stanza.NSDiscoInfo, stanza.TypeGet, about.AccountInfo)
 	s.router.HandleAccount(stanza.NSDiscoItems, stanza.TypeGet, about.AccountItems)
+	s.router.HandleAccount(stanza.NSPing, stanza.TypeGet, about.AccountPing)
 }
 
 // items are the services of a host in discovery.

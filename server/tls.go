@@ -147,7 +147,7 @@ func selfSignedIn(cfg *config.Config) func() (certFile, keyFile string, err erro
 	return func() (string, string, error) {
 		certFile, keyFile, err := ensureSelfSigned(cfg.General.DataDir, cfg.General.Hosts)
 		if err != nil {
-			return "", "", dirError(cfg.General.DataDir, "write to", err)
+			return "", "", dirError(cfg.General.DataDir, "written to", err)
 		}
 		return certFile, keyFile, nil
 	}
