@@ -58,6 +58,7 @@ var tiers = map[string]int{
 
 	"":                  0, // the package comment of the module
 	"internal/xmpptest": tests,
+	"internal/interop":  tests,
 }
 
 // Budgets of a file and of a package, in lines without tests.

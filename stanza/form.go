@@ -163,9 +163,9 @@ func ParseForm(x *Element) (*Form, error) {
 		case c.Is(NSData, "instructions"):
 			f.Instructions = append(f.Instructions, c.Text())
 		case c.Is(NSData, "field"):
-			field, err := parseField(c)
-			if err != nil {
-				return nil, err
+			field := parseField(c)
+			if field.Var == "" && field.Type != FieldFixed {
+				continue // clients send headings back without their type
 			}
 			f.Fields = append(f.Fields, field)
 		}
@@ -173,13 +173,10 @@ func ParseForm(x *Element) (*Form, error) {
 	return f, nil
 }
 
-func parseField(e *Element) (Field, error) {
+func parseField(e *Element) Field {
 	f := Field{
 		Var: e.Attr("var"), Type: FieldType(e.Attr("type")), Label: e.Attr("label"),
 		Desc: e.ChildText(NSData, "desc"), Required: e.Child(NSData, "required") != nil,
-	}
-	if f.Var == "" && f.Type != FieldFixed { // XEP-0004 §3.2
-		return Field{}, fmt.Errorf("form field without a var attribute")
 	}
 	for c := range e.Elements() {
 		switch {
@@ -189,5 +186,5 @@ func parseField(e *Element) (Field, error) {
 			f.Options = append(f.Options, Option{c.Attr("label"), c.ChildText(NSData, "value")})
 		}
 	}
-	return f, nil
+	return f
 }

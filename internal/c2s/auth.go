@@ -121,6 +121,10 @@ func (n *negotiation) succeed(ctx context.Context, x sasl.Exchange, m sasl.Mecha
 	return true, nil
 }
 
+// maxMismatches bounds the attempts of a stream that fail for their channel
+// binding and do not count as failures.
+const maxMismatches = 8
+
 // fail answers a failed attempt. The client may try again a few times
 // (RFC 6120 §6.4.5).
 func (n *negotiation) fail(ctx context.Context, err error) error {
@@ -136,6 +140,13 @@ func (n *negotiation) fail(ctx context.Context, err error) error {
 	n.log(ctx, level, "authentication refused", slog.Any("err", se))
 	if err := n.stream.Send(failure(se)); err != nil {
 		return err
+	}
+	if errors.Is(err, sasl.ErrBinding) {
+		// Clients with a channel binding that we do not have go through their
+		// mechanisms until one fits: these are no guesses of a password.
+		if n.mismatches++; n.mismatches <= maxMismatches {
+			return nil
+		}
 	}
 	if se.Condition == sasl.NotAuthorized || se.Condition == sasl.AccountDisabled {
 		n.srv.failures.failed(n.conn.RemoteAddr())

@@ -20,14 +20,15 @@ import (
 // (RFC 6120 §4.3), and forgets then. It belongs to the reader.
 type negotiation struct {
 	*link
-	deadline  time.Time
-	host      string
-	lang      string // of the client's stream, for stanzas that name none
-	streamID  string
-	channel   sasl.Channel
-	failures  int // of authentication
-	account   jid.JID
-	mechanism sasl.Mechanism
+	deadline   time.Time
+	host       string
+	lang       string // of the client's stream, for stanzas that name none
+	streamID   string
+	channel    sasl.Channel
+	failures   int // of authentication
+	mismatches int // of channel binding, which are no failures yet
+	account    jid.JID
+	mechanism  sasl.Mechanism
 }
 
 // negotiate brings a connection to a session; nil if it has ended before.

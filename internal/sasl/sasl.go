@@ -51,6 +51,10 @@ func (m Mechanism) hash() (h Hash, plus, ok bool) {
 	return "", false, false
 }
 
+// ErrBinding is the cause of a refusal for the channel binding that a client
+// wants, before anything secret was shown: it is no guess of a password.
+var ErrBinding = errors.New("channel binding")
+
 // Condition is what the peer is told of a failure (RFC 6120 §6.5).
 type Condition string
 

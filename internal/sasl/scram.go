@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/base64"
-	"errors"
+	"fmt"
 	"strconv"
 
 	"github.com/muster-im/muster/jid"
@@ -91,9 +91,9 @@ func (x *scramExchange) checkFlag(m clientFirst) error {
 	case m.flag == 'y' && x.plusOffered:
 		// The client would bind and believes that we do not: somebody between
 		// us has changed the list of mechanisms.
-		return &Error{Condition: NotAuthorized, Text: "The server does support channel binding.", Err: errors.New("channel binding was stripped")}
+		return &Error{Condition: NotAuthorized, Text: "The server does support channel binding.", Err: fmt.Errorf("%w: stripped", ErrBinding)}
 	case m.flag == 'p' && x.data(m.binding) == nil:
-		return &Error{Condition: NotAuthorized, Text: "The channel binding type is not supported.", Err: errors.New("unsupported channel binding " + m.binding)}
+		return &Error{Condition: NotAuthorized, Text: "The channel binding type is not supported.", Err: fmt.Errorf("%w: %.40q is not supported", ErrBinding, m.binding)}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@
 package stream
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -289,9 +290,10 @@ func (s *Stream) Flush() { <-s.queue.drain() }
 
 // StartTLS begins TLS as a server, after <proceed/> has been sent if proceed is
 // set (RFC 6120 §5.4). Nothing but TLS may have been received behind
-// <starttls/>: what came before the handshake is not protected by it.
+// <starttls/>: what came before the handshake is not protected by it. A line
+// end, which some clients send, is harmless and dropped.
 func (s *Stream) StartTLS(cfg *tls.Config, proceed bool, deadline time.Time) error {
-	if len(s.in) > 0 || s.framer.Partial() {
+	if len(bytes.TrimLeft(s.in, " \t\r\n")) > 0 || s.framer.Partial() {
 		return &Error{Condition: PolicyViolation, Text: "Data was sent behind <starttls/> before the handshake."}
 	}
 	if proceed {
@@ -322,6 +324,7 @@ func (s *Stream) handshake(conn *tls.Conn, deadline time.Time) error {
 	if err := s.base.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
+	s.releaseInput()
 	s.conn, s.raw, s.tls = conn, nil, true
 	s.queue.swap(conn, nil)
 	s.Restart()

@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Two people meet, with slixmpp as their client: login by SCRAM over STARTTLS,
+contacts, presence, messages, a room. Prints a line for each step that was seen
+to work, and ends with status 1 if one is missing."""
+import asyncio
+import sys
+
+import slixmpp
+
+HOST, PORT, CA = "127.0.0.1", int(sys.argv[1]), sys.argv[2]
+ROOM = "team@conference.localhost"
+
+
+class Person(slixmpp.ClientXMPP):
+    def __init__(self, name):
+        super().__init__(f"{name}@localhost/tour", "secret-" + name)
+        self.ca_certs = CA
+        for plugin in ("xep_0030", "xep_0045", "xep_0092", "xep_0199", "xep_0203"):
+            self.register_plugin(plugin)
+        self.auto_authorize, self.auto_subscribe = True, True
+        self.heard = asyncio.Queue()
+        self.started = asyncio.get_event_loop().create_future()
+        self.add_event_handler("session_start", self.start)
+        self.add_event_handler("failed_all_auth", lambda e: self.fail("login refused"))
+        for event in ("message", "groupchat_subject", "presence_available", "presence_unavailable", "roster_update", "groupchat_presence"):
+            self.add_event_handler(event, self.hear(event))
+
+    def fail(self, why):
+        if not self.started.done():
+            self.started.set_exception(RuntimeError(why))
+
+    def hear(self, event):
+        return lambda stanza: self.heard.put_nowait((event, stanza))
+
+    async def start(self, _):
+        await self.get_roster()
+        self.send_presence(pstatus="touring")
+        self.started.set_result(True)
+
+    async def until(self, what, seen):
+        """Waits for a stanza that seen accepts."""
+        try:
+            async with asyncio.timeout(10):
+                while True:
+                    event, stanza = await self.heard.get()
+                    if seen(event, stanza):
+                        print("ok", what, flush=True)
+                        return stanza
+        except TimeoutError:
+            raise RuntimeError("never seen: " + what) from None
+
+
+async def tour():
+    romeo, juliet = Person("romeo"), Person("juliet")
+    for person in (romeo, juliet):
+        person.connect((HOST, PORT), force_starttls=True)
+        await asyncio.wait_for(person.started, 15)
+        print("ok login of", person.boundjid.bare, flush=True)
+
+    romeo.send_presence_subscription("juliet@localhost")
+    await romeo.until("contact in both directions", lambda e, s: e == "roster_update"
+                      and any(str(j) == "juliet@localhost" and i["subscription"] == "both" for j, i in s["roster"]["items"].items()))
+    if romeo.client_roster["juliet@localhost"].resources == {}:
+        await romeo.until("presence of the contact", lambda e, s: e == "presence_available" and s["from"].bare == "juliet@localhost")
+
+    romeo.send_message("juliet@localhost", "But soft \N{WAXING CRESCENT MOON SYMBOL}", mtype="chat")
+    await juliet.until("message", lambda e, s: e == "message" and s["body"].startswith("But soft \N{WAXING CRESCENT MOON SYMBOL}"))
+
+    info = await romeo["xep_0030"].get_info("localhost")
+    assert "urn:xmpp:ping" in info["disco_info"]["features"], info
+    items = await romeo["xep_0030"].get_items("localhost")
+    assert any(str(i[0]) == "conference.localhost" for i in items["disco_items"]["items"]), items
+    version = await romeo["xep_0092"].get_version("localhost")
+    assert version["software_version"]["name"] == "Muster", version
+    await romeo["xep_0199"].ping("localhost")
+    print("ok discovery, version, ping", flush=True)
+
+    muc = romeo["xep_0045"]
+    muc.join_muc(ROOM, "Romeo")
+    await romeo.until("own presence in the new room", lambda e, s: e == "groupchat_presence" and 201 in s["muc"]["status_codes"])
+    form = await muc.get_room_config(ROOM)
+    form["type"] = "submit"
+    form.set_values({"muc#roomconfig_roomname": "The team", "muc#roomconfig_persistentroom": True})
+    await muc.set_room_config(ROOM, form)
+    print("ok room configured", flush=True)
+    juliet["xep_0045"].join_muc(ROOM, "Juliet")
+    await romeo.until("somebody who enters", lambda e, s: e == "groupchat_presence" and s["from"].resource == "Juliet")
+    romeo.send_message(ROOM, "He jests at scars", mtype="groupchat")
+    for person in (juliet, romeo):
+        await person.until("room message", lambda e, s: e == "message" and s["type"] == "groupchat" and s["body"] == "He jests at scars")
+    romeo.send_message(ROOM, None, msubject="Balcony", mtype="groupchat")
+    await juliet.until("subject", lambda e, s: e == "groupchat_subject" and s["subject"] == "Balcony")
+    await muc.set_role(ROOM, "Juliet", "none", reason="the nurse calls")
+    await juliet.until("kick", lambda e, s: s["type"] == "unavailable" and s["from"].bare == ROOM and 307 in s["muc"]["status_codes"])
+    await juliet.disconnect()
+    await romeo.until("contact leaves", lambda e, s: e == "presence_unavailable" and s["from"].bare == "juliet@localhost")
+    juliet = None
+    romeo.send_message("juliet@localhost", "Are you there?", mtype="chat")
+    juliet = Person("juliet")
+    juliet.connect((HOST, PORT), force_starttls=True)
+    late = await juliet.until("message that waited", lambda e, s: e == "message" and s["body"] == "Are you there?")
+    assert late["delay"]["stamp"], late
+    await juliet.disconnect()
+    await romeo.disconnect()
+
+
+try:
+    asyncio.get_event_loop().run_until_complete(asyncio.wait_for(tour(), 60))
+except Exception as e:  # pylint: disable=broad-except
+    print("FAILED:", type(e).__name__, e, flush=True)
+    sys.exit(1)
+print("ok everything", flush=True)
