@@ -1,0 +1,174 @@
+// Command status reads docs/protocol.md, checks that every test it names is
+// there, and writes the status table of README.md from it. It runs in the root
+// of the repository.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const (
+	protocolFile = "docs/protocol.md"
+	readmeFile   = "README.md"
+	begin        = "<!-- status:begin -->\n"
+	end          = "<!-- status:end -->\n"
+)
+
+// The statuses.
+const (
+	works  = "works"
+	partly = "partly"
+	notYet = "not yet"
+)
+
+// row is one specification in the document's tables, whose columns are these.
+type row struct {
+	line                               int
+	name, version, status, what, proof string
+}
+
+func main() {
+	if err := write("."); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// write writes the table into the README below root.
+func write(root string) error {
+	stale, fresh, err := readme(root)
+	if err != nil || stale == fresh {
+		return err
+	}
+	return os.WriteFile(filepath.Join(root, readmeFile), []byte(fresh), 0o644)
+}
+
+// readme returns the README as it is and as it should be.
+func readme(root string) (is, should string, err error) {
+	document, err := os.ReadFile(filepath.Join(root, protocolFile))
+	if err != nil {
+		return "", "", err
+	}
+	rows, err := parse(string(document))
+	if err != nil {
+		return "", "", err
+	}
+	var problems []error
+	for _, r := range rows {
+		problems = append(problems, r.check(root))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return "", "", err
+	}
+	data, err := os.ReadFile(filepath.Join(root, readmeFile))
+	if err != nil {
+		return "", "", err
+	}
+	before, rest, ok := strings.Cut(string(data), begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		return "", "", fmt.Errorf("%s has no place for the table: %s and %s", readmeFile, strings.TrimSpace(begin), strings.TrimSpace(end))
+	}
+	return string(data), before + begin + table(rows) + end + after, nil
+}
+
+// parse returns the rows of all tables that have the columns of row.
+func parse(document string) ([]row, error) {
+	var rows []row
+	number := 0
+	for line := range strings.Lines(document) {
+		number++
+		line = strings.TrimSpace(line)
+		if !strings.HasPrefix(line, "|") {
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		if len(cells) != 5 {
+			return nil, fmt.Errorf("%s:%d: want 5 columns, got %d", protocolFile, number, len(cells))
+		}
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		if cells[0] == "Specification" || strings.Trim(cells[0], "-: ") == "" {
+			continue
+		}
+		rows = append(rows, row{number, cells[0], cells[1], cells[2], cells[3], cells[4]})
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("%s: no table found", protocolFile)
+	}
+	return rows, nil
+}
+
+var quoted = regexp.MustCompile("`([^`]+)`")
+
+// check returns what is wrong with a row: a status that there is not, or a
+// proof that there is not.
+func (r row) check(root string) error {
+	where := fmt.Sprintf("%s:%d: %s", protocolFile, r.line, r.name)
+	if !slices.Contains([]string{works, partly, notYet}, r.status) {
+		return fmt.Errorf("%s: status %q: want %s, %s or %s", where, r.status, works, partly, notYet)
+	}
+	proofs := quoted.FindAllStringSubmatch(r.proof, -1)
+	if len(proofs) == 0 && r.status != notYet {
+		return fmt.Errorf("%s: nothing proves that it %s", where, r.status)
+	}
+	var problems []error
+	for _, p := range proofs {
+		if err := findProof(root, p[1]); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", where, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// findProof looks for a transcript, such as testdata/script/ping.txt, or for a
+// test, such as internal/sasl.TestBindings.
+func findProof(root, proof string) error {
+	if strings.HasSuffix(proof, ".txt") {
+		_, err := os.Stat(filepath.Join(root, proof))
+		return err
+	}
+	dot := strings.LastIndexByte(proof, '.')
+	if dot < 0 {
+		return fmt.Errorf("%q is neither a transcript nor a test: want testdata/script/NAME.txt or PACKAGE.TestNAME", proof)
+	}
+	paths, err := filepath.Glob(filepath.Join(root, proof[:dot], "*_test.go"))
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if strings.Contains(string(data), "\nfunc "+proof[dot+1:]+"(") {
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no test %s", proof)
+}
+
+// table is what the README says: what works in one column and so on.
+func table(rows []row) string {
+	var b strings.Builder
+	b.WriteString("| | |\n|---|---|\n")
+	for _, status := range []string{works, partly, notYet} {
+		var names []string
+		for _, r := range rows {
+			if r.status == status {
+				names = append(names, r.name)
+			}
+		}
+		if len(names) > 0 {
+			b.WriteString("| **" + status + "** | " + strings.Join(names, "; ") + " |\n")
+		}
+	}
+	return b.String()
+}
