@@ -1,0 +1,84 @@
+package xmpptest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/server"
+)
+
+// Rooms is the domain of the rooms of NewServer.
+const Rooms = "conf.test"
+
+// shutdownTimeout is how long a server may take to end, in virtual time.
+const shutdownTimeout = time.Minute
+
+// whole is a server with all its parts, off the network.
+type whole struct {
+	// Set at construction.
+	t   testing.TB
+	cfg *config.Config
+
+	server *server.Server
+}
+
+// NewServer starts a server with all its parts, on SQLite in a temporary
+// directory. Without a file muster.toml it serves localhost with rooms at
+// conf.test, as `muster init` would set it up, but for TLS: there is none. The
+// data directory that the file names does not count.
+func NewServer(t testing.TB, files map[string]string) System {
+	t.Helper()
+	cfg := config.Modern(domain)
+	cfg.Listen.C2S[0].TLS.Mode = "none"
+	cfg.Modules.MUC.Host = Rooms
+	if text, ok := files["muster.toml"]; ok {
+		var err error
+		if cfg, err = config.Parse("muster.toml", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg.General.DataDir = t.TempDir()
+	cfg.Storage.Durability = "process" // nobody pulls the plug
+	w := &whole{t: t, cfg: cfg}
+	if err := w.start(); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *whole) start() error {
+	s, err := server.New(w.cfg, server.Options{NoListen: true})
+	if err != nil {
+		return fmt.Errorf("start the server: %w", err)
+	}
+	w.server = s
+	return s.Start(context.Background())
+}
+
+// Dial connects to the first listener.
+func (w *whole) Dial() net.Conn { return w.server.Dial() }
+
+// AddUser makes an account.
+func (w *whole) AddUser(account jid.JID, password string) error {
+	return w.server.AddUser(context.Background(), account, password)
+}
+
+// Restart ends the server and starts it on the same data.
+func (w *whole) Restart() error {
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return w.start()
+}
+
+// Close ends the server.
+func (w *whole) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	return w.server.Shutdown(ctx)
+}
