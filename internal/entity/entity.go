@@ -40,7 +40,7 @@ func New(o Options) *Service {
 		o.Name = "Muster"
 	}
 	o.Features = sorted(append(o.Features, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSVersion, stanza.NSPing))
-	o.Account = sorted(append(o.Account, stanza.NSDiscoInfo, stanza.NSDiscoItems))
+	o.Account = sorted(append(o.Account, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing))
 	return &Service{o}
 }
 
@@ -127,6 +127,12 @@ func (s *Service) mayAsk(ctx context.Context, iq *stanza.Stanza) error {
 		}
 	}
 	return stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "")
+}
+
+// AccountPing answers urn:xmpp:ping to an account, which is also where a ping
+// without address goes (XEP-0199 §4.2).
+func (s *Service) AccountPing(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, error) {
+	return nil, s.mayAsk(ctx, iq)
 }
 
 // HostVersion answers jabber:iq:version.
