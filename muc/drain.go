@@ -15,7 +15,7 @@ const commitTimeout = 5 * time.Second
 func (r *Room) post(c command, mayPark bool) (busy <-chan struct{}, err error) {
 	busy, start, err := r.mailbox.put(c, mayPark)
 	if start {
-		r.svc.wg.Go(r.drain)
+		r.svc.tasks.run(r.drain)
 	}
 	return busy, err
 }
@@ -23,7 +23,7 @@ func (r *Room) post(c command, mayPark bool) (busy <-chan struct{}, err error) {
 // tell queues a note. It is called from any goroutine.
 func (r *Room) tell(n note) {
 	if r.mailbox.tell(n) {
-		r.svc.wg.Go(r.drain)
+		r.svc.tasks.run(r.drain)
 	}
 }
 

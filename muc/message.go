@@ -125,9 +125,13 @@ func (r *Room) publish(q *request, ev *MessageEvent, historic, archive bool) {
 }
 
 func (r *Room) sendToArchive(t *ticket) {
-	err := r.svc.opts.Archive.Append(t.message, func(err error) { r.tell(&archived{t, err}) })
-	if err != nil { // not queued: as if the commit had failed, in its turn
+	r.svc.tasks.begin()
+	report := func(err error) {
 		r.tell(&archived{t, err})
+		r.svc.tasks.end()
+	}
+	if err := r.svc.opts.Archive.Append(t.message, report); err != nil {
+		report(err) // not queued: as if the commit had failed, in its turn
 	}
 }
 

@@ -102,7 +102,7 @@ type Service struct {
 	ioCancel  context.CancelFunc
 	io        pool
 	deferred  pool
-	wg        sync.WaitGroup
+	tasks     tasks
 
 	mu sync.RWMutex
 	// Guarded by mu.
@@ -134,7 +134,7 @@ func New(o Options) (*Service, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.ioCtx, s.ioCancel = context.WithCancel(context.Background())
-	s.io, s.deferred = newPool(&s.wg, 16), newPool(&s.wg, 64)
+	s.io, s.deferred = newPool(&s.tasks, 16), newPool(&s.tasks, 64)
 	s.core = addCoreFields(s.hooks, &s.opts)
 	registerEntryChecks(s.hooks)
 	for _, e := range o.Extensions {
@@ -255,12 +255,18 @@ func (s *Service) room(j jid.JID) *Room {
 	s.mu.RLock()
 	r, closing := s.rooms[j], s.closing
 	s.mu.RUnlock()
-	if r != nil || closing {
+	switch {
+	case closing:
+		return nil
+	case r != nil:
 		return r
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := s.rooms[j]; r != nil || s.closing {
+	if s.closing {
+		return nil
+	}
+	if r := s.rooms[j]; r != nil {
 		return r
 	}
 	r = &Room{svc: s, jid: j, values: s.defaults, shared: true, log: s.log.With(slog.String("room", j.String()))}
@@ -305,11 +311,9 @@ func (s *Service) Shutdown(ctx context.Context) error {
 		s.timer.Stop()
 	}
 	s.idleMu.Unlock()
-	done := make(chan struct{})
-	go func() { s.wg.Wait(); close(done) }()
 	defer s.ioCancel()
 	select {
-	case <-done:
+	case <-s.tasks.settled():
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("room service %s: %w", s.domain, ctx.Err())
@@ -327,14 +331,14 @@ func (shutdownNote) take(r *Room) {
 
 // pool runs functions that may block, so many at a time.
 type pool struct {
-	wg    *sync.WaitGroup
+	tasks *tasks
 	slots chan struct{}
 }
 
-func newPool(wg *sync.WaitGroup, n int) pool { return pool{wg, make(chan struct{}, n)} }
+func newPool(t *tasks, n int) pool { return pool{t, make(chan struct{}, n)} }
 
 func (p pool) run(fn func()) {
-	p.wg.Go(func() {
+	p.tasks.run(func() {
 		p.slots <- struct{}{}
 		defer func() { <-p.slots }()
 		fn()
@@ -343,6 +347,12 @@ func (p pool) run(fn func()) {
 
 // mayIdle remembers an empty stored room, which is put to sleep after a while.
 func (s *Service) mayIdle(r *Room) {
+	s.mu.RLock()
+	closing := s.closing
+	s.mu.RUnlock()
+	if closing {
+		return
+	}
 	s.idleMu.Lock()
 	defer s.idleMu.Unlock()
 	s.idle[r] = struct{}{}
