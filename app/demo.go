@@ -53,15 +53,15 @@ func (c *demoCommand) Run(ctx context.Context, e *env) (err error) {
 		log = slog.New(slog.NewTextHandler(e.stderr, nil))
 	}
 	d := &demo{env: e, dir: dir, colours: newPalette(e.stdout, os.Getenv)}
+	defer func() { err = errors.Join(err, d.end()) }()
 	if err := d.start(ctx, log); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.end()) }()
 	talkCtx, cancel := context.WithTimeoutCause(ctx, demoLimit, fmt.Errorf("the conversation took longer than %v", demoLimit))
 	defer cancel()
 	t, err := d.talk(talkCtx, !c.Once)
 	if err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && !c.Once {
 			return nil // the user has seen enough
 		}
 		return err
@@ -189,12 +189,12 @@ func (d *demo) invite(room jid.JID) {
 			d.env.printf("  metrics   http://%s/metrics\n", l.Address)
 		}
 	}
-	d.env.printf("  accounts  %s user add NAME --data-dir %s\n", program(), d.dir)
+	d.env.printf("  accounts  %s user add NAME --data-dir %s\n", commandName(), d.dir)
 	d.env.printf("\n%s\n\n", dim("What is said in the room appears here. Ctrl-C ends the demo and removes everything."))
 }
 
-// program is how this program was called.
-func program() string {
+// commandName is how this program was called.
+func commandName() string {
 	path, err := os.Executable()
 	if err == nil && strings.Contains(path, "go-build") {
 		return "go run ./cmd/muster"
@@ -255,6 +255,9 @@ func (d *demo) end() error {
 		if p.conn != nil {
 			_ = p.conn.Close() // what counts has been seen
 		}
+	}
+	if d.srv == nil {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), server.ShutdownTimeout)
 	defer cancel()

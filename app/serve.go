@@ -121,7 +121,7 @@ func (c *serveCommand) greet(e *env, cfg *config.Config, info admin.Info) {
 	if c.Config != "" {
 		flag = " --config " + c.Config
 	}
-	e.printf("\n  Add an account from another terminal: %s\n", p.bold(fmt.Sprintf("%s user add NAME@%s%s", program(), info.Hosts[0], flag)))
+	e.printf("\n  Add an account from another terminal: %s\n", p.bold(fmt.Sprintf("%s user add NAME@%s%s", commandName(), info.Hosts[0], flag)))
 	if cfg.Name() == config.Development().Name() {
 		e.printf("  These are development settings, for this machine only; %q writes a file for more.\n", "muster init")
 	}
