@@ -57,7 +57,6 @@ var tiers = map[string]int{
 	"internal/xmlstream": 0,
 
 	"":                  0, // the package comment of the module
-	"internal/interop":  tests,
 	"internal/xmpptest": tests,
 	"internal/interop":  tests,
 }

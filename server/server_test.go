@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/internal/admin"
@@ -354,6 +356,22 @@ func TestAddressOfNobody(t *testing.T) {
 	oneLine(t, s.Start(t.Context()), "listen.http[0]: this machine has no address 192.0.2.1")
 }
 
+// obeyModes takes root's right to write everywhere from the calling goroutine.
+func obeyModes(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread() // and never unlock it: the thread ends with the test
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&header, &sets[0]); err != nil {
+		t.Fatal(err)
+	}
+	sets[0].Effective &^= 1 << unix.CAP_DAC_OVERRIDE
+	sets[0].Permitted &^= 1 << unix.CAP_DAC_OVERRIDE
+	if err := unix.Capset(&header, &sets[0]); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestDataDirProblems(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
@@ -373,7 +391,7 @@ func TestDataDirProblems(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			if tt.dir == sealed && os.Geteuid() == 0 {
-				t.Skip("root may write everywhere")
+				obeyModes(t)
 			}
 			cfg := offNetwork(t)
 			cfg.General.DataDir = tt.dir
