@@ -252,7 +252,7 @@ func TestServeProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()                                    //nolint:errcheck // a test
-	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // TCP it is
+	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port) //nolint:errcheck,forcetypeassert // TCP it is
 	running, _ := configFile(t, "")
 	serving(t, running)
 	taken, _ := configFile(t, "[[listen.c2s]]\nport = "+port+"\n")

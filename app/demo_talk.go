@@ -44,16 +44,16 @@ func privateScript() []utterance {
 
 func roomScript() (early, late []utterance) {
 	return []utterance{
-			{0, "There we are. What is left before we can ship?"},
-			{1, "The importer: 40 000 contacts last night, no complaints so far."},
-		}, []utterance{
-			{2, "Hi! Just read the above. What happens if it is killed half-way?"},
-			{1, "It starts where it stopped. I pulled the plug twice to be sure."},
-			{2, "Then I have no more excuses :) The release notes are ready."},
-			{0, "Thursday it is. Who brings the cake?"},
-			{1, "Chloe lost the last bet."},
-			{2, "Fine. Chocolate, then."},
-		}
+		{0, "There we are. What is left before we can ship?"},
+		{1, "The importer: 40 000 contacts last night, no complaints so far."},
+	}, []utterance{
+		{2, "Hi! Just read the above. What happens if it is killed half-way?"},
+		{1, "It starts where it stopped. I pulled the plug twice to be sure."},
+		{2, "Then I have no more excuses :) The release notes are ready."},
+		{0, "Thursday it is. Who brings the cake?"},
+		{1, "Chloe lost the last bet."},
+		{2, "Fine. Chocolate, then."},
+	}
 }
 
 // run lets the team meet, see each other and talk. It ends with an error if

@@ -34,7 +34,7 @@ func (s *Server) build(cfg *config.Config) error {
 		return problems
 	}
 	s.useCertificates(cfg, certs)
-	messages := archive.New(archive.Options{Store: s.db, Logger: s.log, Registerer: s.registry})
+	messages := archive.New(archive.Options{Store: s.db, Logger: s.logger("archive"), Registerer: s.registry})
 	s.onEnd("archive", archiveEnd, messages.Close)
 	if err := s.buildServices(cfg); err != nil {
 		return err
@@ -59,7 +59,7 @@ func (s *Server) openStore(cfg *config.Config) error {
 	defer cancel()
 	db, err := sqlstore.Open(ctx, sqlstore.Options{
 		Driver: cfg.Storage.Driver, Dir: dir, URL: string(cfg.Storage.URL),
-		Durability: cfg.Storage.Durability, Logger: s.log, Registerer: s.registry,
+		Durability: cfg.Storage.Durability, Logger: s.logger("store"), Registerer: s.registry,
 	})
 	if err != nil {
 		return err

@@ -43,8 +43,7 @@ func (s *Server) observation() *http.ServeMux {
 	return mux
 }
 
-// health answers 200 while the server accepts clients and its database
-// answers, else 503; the body says which.
+// health answers 200 while the database answers, else 503; the body says why.
 func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
 	defer cancel()
@@ -55,9 +54,6 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	code := http.StatusOK
 	if err := s.db.Ping(ctx); err != nil {
 		body.Storage, body.Status, code = err.Error(), "failing", http.StatusServiceUnavailable
-	}
-	if s.stopping.Load() {
-		body.Status, code = "stopping", http.StatusServiceUnavailable
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

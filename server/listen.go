@@ -201,7 +201,7 @@ func (s *Server) serveHTTP(l opened, h http.Handler) {
 func (s *Server) administration(cfg *config.Config) http.Handler {
 	mux := s.observation()
 	mux.Handle("/", admin.NewHandler(admin.Options{
-		Accounts: s.accounts, Info: s.Info, Hosts: cfg.General.Hosts, Logger: s.log,
+		Accounts: s.accounts, Info: s.Info, Hosts: cfg.General.Hosts, Logger: s.logger("admin"),
 	}))
 	return mux
 }

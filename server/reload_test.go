@@ -92,7 +92,7 @@ func shown(t *testing.T, address, name string) int64 {
 		t.Fatal(err)
 	}
 	defer conn.Close()                                                                 //nolint:errcheck // a test
-	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.Int64() //nolint:forcetypeassert // TLS it is
+	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.Int64() //nolint:errcheck,forcetypeassert // TLS it is
 }
 
 func TestReload(t *testing.T) {
@@ -132,7 +132,7 @@ tls.keyfile = "%[1]s/@HOST@.key"
 	expect("b.test", 21)
 
 	// Other files and another log level, on demand.
-	certFile, keyFile := a.issue(t, "both", 30, "a.test", "b.test")
+	_, keyFile := a.issue(t, "both", 30, "a.test", "b.test")
 	next := strings.NewReplacer("@HOST@.crt", "both.crt", "@HOST@.key", "both.key", `"warning"`, `"debug"`).Replace(text)
 	if err := s.Reload(parse(t, next, dir)); err != nil {
 		t.Fatal(err)
@@ -156,37 +156,41 @@ tls.keyfile = "%[1]s/@HOST@.key"
 	if level.Level() != slog.LevelDebug {
 		t.Errorf("log level %v after a refused reload, want debug still", level)
 	}
-	_ = certFile
 }
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	certFile, keyFile := a.issue(t, "a.test", 1, "a.test")
-	selfCert, selfKey := filepath.Join(t.TempDir(), "s.crt"), ""
-	{ // what a development server has made for itself
-		cfg := offNetwork(t)
-		shutdown(t, start(t, cfg, server.Options{NoListen: true}))
-		selfCert = filepath.Join(cfg.General.DataDir, server.SelfSignedCertificate)
-		selfKey = strings.TrimSuffix(selfCert, ".crt") + ".key"
-	}
+	development := offNetwork(t)
+	shutdown(t, start(t, development, server.Options{NoListen: true}))
+	selfCert := filepath.Join(development.General.DataDir, server.SelfSignedCertificate)
+	selfKey := strings.TrimSuffix(selfCert, ".crt") + ".key"
 	file := func(hosts, ip, cert, key, more string) string {
 		return fmt.Sprintf("[general]\nhosts = [%s]\n[[listen.c2s]]\nip_address = %q\ntls.certfile = %q\ntls.keyfile = %q\n%s", hosts, ip, cert, key, more)
 	}
 	tests := []struct{ name, text, warning, problem string }{
 		{"fine", file(`"a.test"`, "0.0.0.0", certFile, keyFile, "[modules.mod_muc]\n"), "", ""},
 		{"no files", "[general]\nhosts = [\"a.test\"]\n[[listen.c2s]]\n", "", ""},
-		{"host not covered", file(`"a.test", "b.test"`, "0.0.0.0", certFile, keyFile, ""),
-			"muster.toml:5:16: listen.c2s[0].tls.certfile: the certificate " + certFile + " is not valid for b.test", ""},
-		{"missing file", file(`"a.test"`, "0.0.0.0", "/nowhere/a.crt", keyFile, ""), "",
-			"muster.toml:5:16: listen.c2s[0].tls.certfile: certificate /nowhere/a.crt: there is no such file"},
+		{
+			"host not covered", file(`"a.test", "b.test"`, "0.0.0.0", certFile, keyFile, ""),
+			"muster.toml:5:16: listen.c2s[0].tls.certfile: the certificate " + certFile + " is not valid for b.test", "",
+		},
+		{
+			"missing file", file(`"a.test"`, "0.0.0.0", "/nowhere/a.crt", keyFile, ""), "",
+			"muster.toml:5:16: listen.c2s[0].tls.certfile: certificate /nowhere/a.crt: there is no such file",
+		},
 		{"not its key", file(`"a.test"`, "0.0.0.0", certFile, selfKey, ""), "", "private key does not match public key"},
-		{"self-signed for others", file(`"localhost"`, "0.0.0.0", selfCert, selfKey, ""), "",
-			"is self-signed, and 0.0.0.0 can be reached from elsewhere"},
+		{
+			"self-signed for others", file(`"localhost"`, "0.0.0.0", selfCert, selfKey, ""), "",
+			"is self-signed, and 0.0.0.0 can be reached from elsewhere",
+		},
 		{"self-signed for oneself", file(`"localhost"`, "::1", selfCert, selfKey, ""), "", ""},
-		{"room defaults", file(`"a.test"`, "127.0.0.1", certFile, keyFile,
-			"[modules.mod_muc]\nmax_room_name = 3\ndefault_room.title = \"Balcony\"\n"), "",
-			"muster.toml:7:10: modules.mod_muc: room service: default of muc#roomconfig_roomname: at most 3 bytes, got 7"},
+		{
+			"room defaults", file(`"a.test"`, "127.0.0.1", certFile, keyFile,
+				"[modules.mod_muc]\nmax_room_name = 3\ndefault_room.title = \"Balcony\"\n"), "",
+			"muster.toml:7:10: modules.mod_muc: room service: default of muc#roomconfig_roomname: at most 3 bytes, got 7",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

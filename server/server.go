@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,7 +66,6 @@ type Server struct {
 	stages []stage // what Shutdown ends, the last one first
 
 	running   atomic.Bool // Start has succeeded
-	stopping  atomic.Bool
 	certs     atomic.Pointer[certificates]
 	config    atomic.Pointer[config.Config]
 	listeners atomic.Pointer[[]admin.Listener]
@@ -130,10 +130,8 @@ func (s *Server) Start(ctx context.Context) error {
 // as a killed server would leave it, which loses nothing that was promised.
 func (s *Server) Shutdown(ctx context.Context) error {
 	begin := time.Now()
-	s.stopping.Store(true)
 	var errs []error
-	for i := len(s.stages) - 1; i >= 0; i-- {
-		st := s.stages[i]
+	for _, st := range slices.Backward(s.stages) {
 		if err := endWithin(ctx, st); err != nil {
 			errs = append(errs, fmt.Errorf("end %s: %w", st.name, err))
 		}
@@ -171,6 +169,11 @@ func endWithin(total context.Context, st stage) error {
 	case <-time.After(grace):
 		return ctx.Err()
 	}
+}
+
+// logger is the logger of one part of the server.
+func (s *Server) logger(service string) *slog.Logger {
+	return s.log.With(slog.String("service", service))
 }
 
 // onEnd adds a stage that ends before all earlier ones.

@@ -329,7 +329,7 @@ func TestPortTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()                      //nolint:errcheck // a test
-	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // TCP it is
+	port := l.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // TCP it is
 	cfg := onNetwork(t)
 	cfg.Listen.C2S[1].Port = config.Port(port)
 	s, err := server.New(cfg, server.Options{})

@@ -30,15 +30,15 @@ func (s *Server) buildServices(cfg *config.Config) error {
 		Store: s.db, Hosts: cfg.General.Hosts, Hasher: hasher, Registerer: s.registry,
 		OnDelete: []func(context.Context, jid.JID){s.accountDeleted},
 	})
-	s.router = router.New(router.Options{Accounts: s.accounts, Logger: s.log, Registerer: s.registry})
+	s.router = router.New(router.Options{Accounts: s.accounts, Logger: s.logger("router"), Registerer: s.registry})
 	s.onEnd("router", routerEnd, func(context.Context) error { s.router.Close(); return nil })
 	for _, host := range cfg.General.Hosts {
 		s.router.AddHost(host)
 	}
-	waiting := offline.New(offline.Options{Store: s.db, Logger: s.log, Registerer: s.registry})
+	waiting := offline.New(offline.Options{Store: s.db, Logger: s.logger("offline"), Registerer: s.registry})
 	s.router.SetOffline(waiting)
 	s.contacts = roster.New(roster.Options{
-		Store: s.db, Router: s.router, Offline: waiting, Logger: s.log, Registerer: s.registry,
+		Store: s.db, Router: s.router, Offline: waiting, Logger: s.logger("roster"), Registerer: s.registry,
 	})
 	s.router.SetContacts(s.contacts)
 	s.describe(cfg)
@@ -75,13 +75,14 @@ func (s *Server) buildClients(cfg *config.Config, hasher *sasl.Hasher) error {
 		Features: []*stanza.Element{
 			stanza.NewElement(stanza.NSRosterVer, "ver"), // RFC 6121 §2.6.1
 		},
-		Logger: s.log, Registerer: s.registry, StreamMetrics: stream.NewMetrics(s.registry),
+		Logger: s.logger("c2s"), Registerer: s.registry, StreamMetrics: stream.NewMetrics(s.registry),
 	})
 	if err != nil {
 		return err
 	}
 	s.onEnd("client streams", clientsEnd, func(ctx context.Context) error {
 		err := s.clients.Shutdown(ctx)
+		s.endServe() // whoever is left waits for the database
 		s.wg.Wait()
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strings"
 
 	"github.com/muster-im/muster/internal/account"
@@ -216,14 +217,7 @@ func (a *api) checkAddress(j jid.JID) error {
 	return nil
 }
 
-func (a *api) serves(domain string) bool {
-	for _, h := range a.Hosts {
-		if h == domain {
-			return true
-		}
-	}
-	return false
-}
+func (a *api) serves(domain string) bool { return slices.Contains(a.Hosts, domain) }
 
 func (a *api) notServed(domain string) error {
 	return refuse(http.StatusNotFound, "this server has no accounts at "+quote(domain)+
