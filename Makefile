@@ -15,7 +15,7 @@ TESTFLAGS ?=
 
 .PHONY: help
 help: ## say what there is to make
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 .PHONY: test
 test: ## run all tests; optional parts that are absent are skipped and named
