@@ -67,12 +67,13 @@ func (db *DB) PutRosterItem(ctx context.Context, owner jid.JID, item store.Roste
 			[]any{o, time.Now().UnixMicro()}, &version); err != nil {
 			return err
 		}
-		_, err := q.exec(ctx, `INSERT INTO roster_items (owner, `+rosterColumns+`)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+		_, err := q.exec(ctx, `INSERT INTO roster_items (owner, `+rosterColumns+`, shown)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $9)
 			ON CONFLICT (owner, contact) DO UPDATE SET name = excluded.name, groups = excluded.groups,
 				subscription = excluded.subscription, pending_out = excluded.pending_out,
 				pending_in = excluded.pending_in, approved = excluded.approved, in_roster = excluded.in_roster,
-				request = excluded.request, version = excluded.version, removed = excluded.removed`,
+				request = excluded.request, version = excluded.version, removed = excluded.removed,
+				shown = roster_items.shown OR excluded.shown`,
 			o, text(item.Contact.Bare()), item.Name, string(groups), string(item.Subscription), item.PendingOut,
 			item.PendingIn, item.Approved, item.InRoster, item.Request, version, item.Removed)
 		if err != nil || !item.Removed {
@@ -103,9 +104,10 @@ func pruneTombstones(ctx context.Context, q querier, owner string) error {
 }
 
 // RosterChanges returns the items that changed after the version since, oldest
-// change first and with tombstones, and the roster's version. It returns
-// store.ErrNotFound if since is unknown or too old: the client then needs the
-// whole roster.
+// change first and with tombstones, and the roster's version. Items that were
+// never part of the roster, such as a request that was denied, are left out. It
+// returns store.ErrNotFound if since is unknown or too old: the client then
+// needs the whole roster.
 func (db *DB) RosterChanges(ctx context.Context, owner jid.JID, since int64) (items []store.RosterItem, version int64, err error) {
 	o := text(owner.Bare())
 	err = db.meta.view(ctx, func(ctx context.Context, q querier) error {
@@ -117,7 +119,8 @@ func (db *DB) RosterChanges(ctx context.Context, owner jid.JID, since int64) (it
 			return store.ErrNotFound
 		}
 		items, err = rosterItems(ctx, q,
-			"SELECT "+rosterColumns+" FROM roster_items WHERE owner = $1 AND version > $2 ORDER BY version", o, since)
+			"SELECT "+rosterColumns+" FROM roster_items WHERE owner = $1 AND version > $2 AND shown ORDER BY version",
+			o, since)
 		return err
 	})
 	if err != nil {
@@ -158,18 +161,41 @@ func rosterItems(ctx context.Context, q querier, query string, args ...any) ([]s
 	return items, err
 }
 
+// RosterSize returns how many contacts a roster has, and how many requests that
+// are no contacts yet wait in it.
+func (db *DB) RosterSize(ctx context.Context, owner jid.JID) (contacts, waiting int, err error) {
+	err = db.meta.view(ctx, func(ctx context.Context, q querier) error {
+		_, err := q.one(ctx, `SELECT count(*), count(CASE WHEN in_roster THEN 1 END) FROM roster_items
+			WHERE owner = $1 AND NOT removed`, []any{text(owner.Bare())}, &waiting, &contacts)
+		return err
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("count roster of %s: %w", owner, clean(err))
+	}
+	return contacts, waiting - contacts, nil
+}
+
 // RosterOwners returns the accounts that have contact in their roster, or a
 // request of his that waits.
 func (db *DB) RosterOwners(ctx context.Context, contact jid.JID) ([]jid.JID, error) {
+	return db.owners(ctx, contact, "")
+}
+
+// RosterGrants returns the accounts whose presence contact may see: they have
+// him in their roster with from or both.
+func (db *DB) RosterGrants(ctx context.Context, contact jid.JID) ([]jid.JID, error) {
+	return db.owners(ctx, contact, " AND subscription IN ('from', 'both')")
+}
+
+// owners returns the accounts that have contact in their roster, by a further
+// condition.
+func (db *DB) owners(ctx context.Context, contact jid.JID, and string) ([]jid.JID, error) {
 	var owners []jid.JID
-	err := db.meta.each(ctx, "SELECT owner FROM roster_items WHERE contact = $1 AND NOT removed ORDER BY owner",
+	err := db.meta.each(ctx, "SELECT owner FROM roster_items WHERE contact = $1 AND NOT removed"+and+" ORDER BY owner",
 		[]any{text(contact.Bare())}, func(rows *sql.Rows) error {
-			var owner string
-			if err := rows.Scan(&owner); err != nil {
-				return err
-			}
-			j, err := jid.Parse(owner)
-			owners = append(owners, j)
+			var owner jid.JID
+			err := rows.Scan(address{&owner})
+			owners = append(owners, owner)
 			return err
 		})
 	if err != nil {

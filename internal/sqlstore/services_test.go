@@ -158,9 +158,9 @@ func TestRosterChanges(t *testing.T) {
 		if items, version, err := db.RosterChanges(ctx, romeo, 0); err != nil || len(items) != 0 || version != 0 {
 			t.Errorf("roster that was never written: %v, %d, %v", items, version, err)
 		}
-		v1, err := db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: juliet, Subscription: store.SubNone})
+		v1, err := db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: juliet, Subscription: store.SubNone, InRoster: true})
 		must(t, err)
-		v2, err := db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: coven, Subscription: store.SubBoth})
+		v2, err := db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: coven, Subscription: store.SubBoth, InRoster: true})
 		must(t, err)
 		v3, err := db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: juliet, Subscription: store.SubNone, Removed: true})
 		must(t, err)
@@ -196,7 +196,7 @@ func TestRosterChanges(t *testing.T) {
 		// Versions of a roster that is gone mean nothing in the next one.
 		must(t, db.DeleteRoster(ctx, romeo))
 		for range 3 {
-			_, err = db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: juliet, Subscription: store.SubNone})
+			_, err = db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: juliet, Subscription: store.SubNone, InRoster: true})
 			must(t, err)
 		}
 		if _, _, err := db.RosterChanges(ctx, romeo, v2); !errors.Is(err, store.ErrNotFound) {
@@ -212,7 +212,7 @@ func TestTombstonesAreBounded(t *testing.T) {
 		var versions []int64
 		for i := range tombstones + 10 {
 			contact := newJID(t, fmt.Sprint("c", i), "example.org")
-			v, err := db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: contact, Subscription: store.SubNone, Removed: true})
+			v, err := db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: contact, Subscription: store.SubNone, InRoster: true, Removed: true})
 			must(t, err)
 			versions = append(versions, v)
 		}
@@ -222,6 +222,57 @@ func TestTombstonesAreBounded(t *testing.T) {
 		items, _, err := db.RosterChanges(ctx, romeo, versions[9])
 		if err != nil || len(items) != tombstones {
 			t.Errorf("got %d tombstones, %v, want %d", len(items), err, tombstones)
+		}
+	})
+}
+
+func TestRosterChangesLeaveOutWhatWasNeverShown(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		db, ctx := open(), t.Context()
+		since, err := db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: juliet, Subscription: store.SubNone, InRoster: true})
+		must(t, err)
+		request := store.RosterItem{Contact: coven, Subscription: store.SubNone, PendingIn: true}
+		_, err = db.PutRosterItem(ctx, romeo, request)
+		must(t, err)
+		if items, _, err := db.RosterChanges(ctx, romeo, since); err != nil || len(items) != 0 {
+			t.Errorf("a request that waits: got %+v, %v, want no changes", items, err)
+		}
+		if contacts, waiting, err := db.RosterSize(ctx, romeo); err != nil || contacts != 1 || waiting != 1 {
+			t.Errorf("got %d contacts, %d waiting, %v, want 1 and 1", contacts, waiting, err)
+		}
+		request.Removed, request.PendingIn = true, false
+		_, err = db.PutRosterItem(ctx, romeo, request)
+		must(t, err)
+		if items, _, err := db.RosterChanges(ctx, romeo, since); err != nil || len(items) != 0 {
+			t.Errorf("a request that was denied: got %+v, %v, want no changes", items, err)
+		}
+		// A contact that was removed and now only asks is still a removal to tell.
+		_, err = db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: juliet, Subscription: store.SubNone, PendingIn: true})
+		must(t, err)
+		items, _, err := db.RosterChanges(ctx, romeo, since)
+		if err != nil || len(items) != 1 || items[0].Contact != juliet || items[0].InRoster {
+			t.Errorf("a contact that is none any more: got %+v, %v", items, err)
+		}
+	})
+}
+
+func TestRosterGrants(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		db, ctx := open(), t.Context()
+		var want []jid.JID
+		for _, sub := range []store.Subscription{store.SubBoth, store.SubFrom, store.SubNone, store.SubTo} {
+			owner := newJID(t, string(sub), "example.org")
+			_, err := db.PutRosterItem(ctx, owner, store.RosterItem{Contact: juliet, Subscription: sub, InRoster: true})
+			must(t, err)
+			if sub == store.SubBoth || sub == store.SubFrom {
+				want = append(want, owner)
+			}
+		}
+		got, err := db.RosterGrants(ctx, juliet)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("got %v, %v\nwant %v", got, err, want)
 		}
 	})
 }

@@ -46,8 +46,11 @@ CREATE TABLE roster_items (
 	request      BYTEA,
 	version      BIGINT NOT NULL,
 	removed      BOOLEAN NOT NULL, -- a tombstone
+	shown        BOOLEAN NOT NULL, -- has ever been part of the roster
 	PRIMARY KEY (owner, contact)
 );
+
+CREATE INDEX roster_contact ON roster_items (contact);
 
 CREATE TABLE offline_messages (
 	id        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -46,8 +46,11 @@ CREATE TABLE roster_items (
 	request      BLOB,
 	version      INTEGER NOT NULL,
 	removed      INTEGER NOT NULL, -- a tombstone
+	shown        INTEGER NOT NULL, -- has ever been part of the roster
 	PRIMARY KEY (owner, contact)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX roster_contact ON roster_items (contact);
 
 -- AUTOINCREMENT: an id is never used again, so that "delete up to id" cannot
 -- meet a message that came later.
