@@ -45,8 +45,7 @@ m.toml:10:13: modules.mod_muc.max_users: want a positive integer, got "lots"`,
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			_, err := config.Parse("m.toml", []byte(test.text))
-			var problems config.Problems
-			if !errors.As(err, &problems) {
+			if _, ok := errors.AsType[config.Problems](err); !ok {
 				t.Fatalf("got %v, want Problems", err)
 			}
 			if !strings.Contains(err.Error(), test.want) {
@@ -141,8 +140,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("[[listen.c2s]]\n[listen.c2s.tls]\nmode = 3\na.b.c = {d = [1, {e = 2}]}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, err := config.Parse("m.toml", data)
-		var problems config.Problems
-		if err != nil && !errors.As(err, &problems) {
+		if _, ok := errors.AsType[config.Problems](err); err != nil && !ok {
 			t.Errorf("%q: %v is no Problems", data, err)
 		}
 	})

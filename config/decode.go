@@ -92,7 +92,7 @@ func fieldsOf(t reflect.Type) []reflect.StructField {
 
 // field decodes one value.
 func (d *decoder) field(path string, v any, to reflect.Value, choice string) {
-	if own, ok := to.Addr().Interface().(valuer); ok {
+	if own, ok := reflect.TypeAssert[valuer](to.Addr()); ok {
 		if err := own.set(v); err != nil {
 			d.wrong(path, v, err.Error())
 		}
@@ -133,7 +133,7 @@ func (d *decoder) field(path string, v any, to reflect.Value, choice string) {
 }
 
 func (d *decoder) withDefaults(path string, v any, to reflect.Value) {
-	if own, ok := to.Addr().Interface().(defaulter); ok {
+	if own, ok := reflect.TypeAssert[defaulter](to.Addr()); ok {
 		own.defaults()
 	}
 	if to.Kind() == reflect.Struct {
@@ -162,7 +162,7 @@ func (d *decoder) array(path string, v any, to reflect.Value, choice string) {
 
 // wanted says what a field accepts.
 func wanted(t reflect.Type, choice string) string {
-	if own, ok := reflect.New(t).Interface().(valuer); ok {
+	if own, ok := reflect.TypeAssert[valuer](reflect.New(t)); ok {
 		return own.form()
 	}
 	words := ""

@@ -22,7 +22,9 @@ func Example() []byte {
 // writer writes a configuration with its documentation.
 type writer struct{ bytes.Buffer }
 
-func (w *writer) line(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+func (w *writer) line(format string, args ...any) {
+	_, _ = fmt.Fprintf(w, format+"\n", args...) // a buffer takes everything
+}
 
 // comment writes text as comment lines of bearable length.
 func (w *writer) comment(text string) {
@@ -133,7 +135,7 @@ func hasValues(t reflect.Type) bool {
 // literal is a value as it stands in a file.
 func literal(v reflect.Value) string {
 	if v.CanAddr() {
-		if own, ok := v.Addr().Interface().(valuer); ok {
+		if own, ok := reflect.TypeAssert[valuer](v.Addr()); ok {
 			return own.text()
 		}
 	}

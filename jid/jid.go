@@ -103,15 +103,13 @@ func MustParse(s string) JID {
 // (RFC 7622 §3.2); parts that are announced must not be empty.
 func split(s string) (local, domain, resource string, err error) {
 	domain = s
-	if i := strings.IndexByte(s, '/'); i >= 0 {
-		domain, resource = s[:i], s[i+1:]
-		if resource == "" {
+	if before, after, ok := strings.Cut(s, "/"); ok {
+		if domain, resource = before, after; resource == "" {
 			return "", "", "", fmt.Errorf("%w: empty resource", ErrMalformed)
 		}
 	}
-	if i := strings.IndexByte(domain, '@'); i >= 0 {
-		local, domain = domain[:i], domain[i+1:]
-		if local == "" {
+	if before, after, ok := strings.Cut(domain, "@"); ok {
+		if local, domain = before, after; local == "" {
 			return "", "", "", fmt.Errorf("%w: empty localpart", ErrMalformed)
 		}
 	}

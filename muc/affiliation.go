@@ -15,7 +15,7 @@ const (
 	Owner
 )
 
-var affiliationNames = [...]string{"outcast", "none", "member", "admin", "owner"}
+var affiliationNames = [...]string{"outcast", "none", "member", "admin", "owner"} //nolint:gochecknoglobals // a table
 
 // String returns the word on the wire.
 func (a Affiliation) String() string { return affiliationNames[a-Outcast] }
@@ -41,7 +41,7 @@ const (
 	Moderator
 )
 
-var roleNames = [...]string{"none", "visitor", "participant", "moderator"}
+var roleNames = [...]string{"none", "visitor", "participant", "moderator"} //nolint:gochecknoglobals // a table
 
 // String returns the word on the wire.
 func (r Role) String() string { return roleNames[r] }

@@ -226,9 +226,9 @@ func (r *Room) tellOfAbsent(a *affiliationChange) {
 // affiliationStaged returns the entry for j as it will be after the event at
 // hand.
 func (r *Room) affiliationStaged(j jid.JID) AffiliationRecord {
-	for i := len(r.staged.affiliations) - 1; i >= 0; i-- {
-		if rec := r.staged.affiliations[i].record; rec.JID == j {
-			return rec
+	for _, c := range slices.Backward(r.staged.affiliations) {
+		if c.record.JID == j {
+			return c.record
 		}
 	}
 	rec, ok := r.affiliations[j]

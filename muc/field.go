@@ -74,8 +74,7 @@ type fieldCore struct {
 	initial  any
 	parse    func(values []string) (any, error)
 	format   func(v any) []string
-	options  func(r *Room) []stanza.Option // instead of spec.Choices
-	computed *Computed                     // a field that stands for something else
+	computed *Computed // a field that stands for something else
 }
 
 // Field is a typed setting of a room.

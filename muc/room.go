@@ -22,19 +22,18 @@ type Room struct {
 	mailbox mailbox // guarded by its own mutex
 
 	// Owned by drain.
-	batch    []command // taken from the mailbox; next is the first not done
-	next     int
-	backlog  []command // released from held senders, before batch
-	held     map[jid.JID]*held
-	waiting  bool // for a load or a commit
-	outbox   []outItem
-	touched  []*Session // scratch of flush
-	watch    hookWatch
-	staged   change
-	ids      stanzaIDs
-	emptyAt  time.Time // since when nobody is in; zero: somebody is
-	asleep   bool      // to be put away once nothing waits
-	shutting bool
+	batch   []command // taken from the mailbox; next is the first not done
+	next    int
+	backlog []command // released from held senders, before batch
+	held    map[jid.JID]*held
+	waiting bool // for a load or a commit
+	outbox  []outItem
+	touched []*Session // scratch of flush
+	watch   hookWatch
+	staged  change
+	ids     stanzaIDs
+	emptyAt time.Time // since when nobody is in; zero: somebody is
+	asleep  bool      // to be put away once nothing waits
 
 	exists       bool
 	stored       bool

@@ -118,6 +118,7 @@ func (s *Server) Start(ctx context.Context) error {
 		if err := s.listen(ctx, cfg); err != nil {
 			return err
 		}
+		s.wg.Go(func() { s.trimMemory(s.serving) })
 	}
 	s.running.Store(true)
 	s.log.LogAttrs(ctx, slog.LevelInfo, "server started", slog.String("version", Version()),

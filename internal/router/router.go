@@ -8,7 +8,6 @@ package router
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -99,7 +98,7 @@ type Router struct {
 // New returns a router that knows nobody yet.
 func New(o Options) *Router {
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Router{
 		accounts: o.Accounts, log: o.Logger, metrics: newMetrics(o.Registerer),

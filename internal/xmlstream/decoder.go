@@ -2,6 +2,7 @@ package xmlstream
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -288,9 +289,9 @@ func (d *Decoder) declare(prefix, uri string) error {
 }
 
 func (d *Decoder) lookup(prefix string) (uri string, ok bool) {
-	for i := len(d.bindings) - 1; i >= 0; i-- {
-		if d.bindings[i].Prefix == prefix {
-			return d.bindings[i].URI, true
+	for _, b := range slices.Backward(d.bindings) {
+		if b.Prefix == prefix {
+			return b.URI, true
 		}
 	}
 	switch prefix {
