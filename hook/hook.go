@@ -15,7 +15,7 @@ import (
 
 // Handled is returned by a Filter function to swallow the event: nothing more
 // happens to it and its sender gets no answer from the service.
-var Handled = errors.New("handled") //nolint:errname,gochecknoglobals // reads as a verdict: hook.Handled
+var Handled = errors.New("handled") //nolint:errname,gochecknoglobals,staticcheck // reads as a verdict: hook.Handled
 
 // Panic is the error of a run in which a function panicked.
 type Panic struct {

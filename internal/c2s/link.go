@@ -158,6 +158,7 @@ func (k *link) linger() {
 // log writes a line about the connection.
 func (k *link) log(ctx context.Context, level slog.Level, message string, attrs ...slog.Attr) {
 	if k.srv.log.Enabled(ctx, level) {
-		k.srv.log.LogAttrs(ctx, level, message, append(attrs, slog.String("remote", k.conn.RemoteAddr().String()))...)
+		k.srv.log.LogAttrs(ctx, level, message, append(attrs, //nolint:sloglint // callers give constants
+			slog.String("remote", k.conn.RemoteAddr().String()))...)
 	}
 }

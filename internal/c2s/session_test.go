@@ -159,27 +159,43 @@ func TestStanzas(t *testing.T) {
 	t.Parallel()
 	const ping = "<ping xmlns='urn:xmpp:ping'/>"
 	for _, tt := range []struct{ name, send, told, want string }{
-		{"message", "<message to='juliet@a.test'><body>hi</body></message>",
-			"route <message from='romeo@a.test/x' to='juliet@a.test'><body>hi</body></message>", ""},
-		{"own full address as from", "<message from='romeo@a.test/x' to='juliet@a.test'/>",
-			"route <message from='romeo@a.test/x' to='juliet@a.test'/>", ""},
-		{"own bare address as from", "<message from='Romeo@a.test' to='juliet@a.test'/>",
-			"route <message from='romeo@a.test/x' to='juliet@a.test'/>", ""},
+		{
+			"message", "<message to='juliet@a.test'><body>hi</body></message>",
+			"route <message from='romeo@a.test/x' to='juliet@a.test'><body>hi</body></message>", "",
+		},
+		{
+			"own full address as from", "<message from='romeo@a.test/x' to='juliet@a.test'/>",
+			"route <message from='romeo@a.test/x' to='juliet@a.test'/>", "",
+		},
+		{
+			"own bare address as from", "<message from='Romeo@a.test' to='juliet@a.test'/>",
+			"route <message from='romeo@a.test/x' to='juliet@a.test'/>", "",
+		},
 		{"message to nobody", "<message/>", "route <message from='romeo@a.test/x' to='romeo@a.test'/>", ""},
-		{"message of unknown type", "<message type='x' to='juliet@a.test'/>",
-			"route <message type='x' from='romeo@a.test/x' to='juliet@a.test'/>", ""},
-		{"request to nobody", "<iq type='get' id='1'>" + ping + "</iq>",
-			"route <iq type='get' id='1' from='romeo@a.test/x' to='romeo@a.test'>" + ping + "</iq>", ""},
-		{"result", "<iq type='result' id='1' to='juliet@a.test/y'/>",
-			"route <iq type='result' id='1' from='romeo@a.test/x' to='juliet@a.test/y'/>", ""},
+		{
+			"message of unknown type", "<message type='x' to='juliet@a.test'/>",
+			"route <message type='x' from='romeo@a.test/x' to='juliet@a.test'/>", "",
+		},
+		{
+			"request to nobody", "<iq type='get' id='1'>" + ping + "</iq>",
+			"route <iq type='get' id='1' from='romeo@a.test/x' to='romeo@a.test'>" + ping + "</iq>", "",
+		},
+		{
+			"result", "<iq type='result' id='1' to='juliet@a.test/y'/>",
+			"route <iq type='result' id='1' from='romeo@a.test/x' to='juliet@a.test/y'/>", "",
+		},
 		{"presence", "<presence/>", "outbound <presence from='romeo@a.test/x'/>", ""},
 		{"directed presence", "<presence to='room@c.test/nick'/>", "outbound <presence from='romeo@a.test/x' to='room@c.test/nick'/>", ""},
-		{"unknown children pass", "<message to='juliet@a.test'><x xmlns='y' z='1'>t</x></message>",
-			"route <message from='romeo@a.test/x' to='juliet@a.test'><x xmlns='y' z='1'>t</x></message>", ""},
+		{
+			"unknown children pass", "<message to='juliet@a.test'><x xmlns='y' z='1'>t</x></message>",
+			"route <message from='romeo@a.test/x' to='juliet@a.test'><x xmlns='y' z='1'>t</x></message>", "",
+		},
 		{"white space", " \n\t ", "", ""},
 
-		{"bad to", "<message to='@' id='1'><body>hi</body></message>", "",
-			"<message type='error' id='1' to='romeo@a.test/x'><body>hi</body><error type='modify'><jid-malformed "},
+		{
+			"bad to", "<message to='@' id='1'><body>hi</body></message>", "",
+			"<message type='error' id='1' to='romeo@a.test/x'><body>hi</body><error type='modify'><jid-malformed ",
+		},
 		{"bad to in an IQ", "<iq type='get' id='1' to='a b@c'>" + ping + "</iq>", "", "<error type='modify'><jid-malformed "},
 		{"bad to in a presence", "<presence to='@'/>", "", "<error type='modify'><jid-malformed "},
 		{"bad to in an error", "<message type='error' to='@'/>", "", ""},
@@ -193,8 +209,10 @@ func TestStanzas(t *testing.T) {
 		{"presence of unknown type", "<presence type='away'/>", "", "<error type='modify'><bad-request "},
 		{"old session", "<iq type='set' id='s'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>", "", "<iq type='result' id='s' to='romeo@a.test/x'/>"},
 		{"second binding", bindRequest("y"), "", "<error type='cancel'><not-allowed "},
-		{"session of somebody else", "<iq type='set' id='s' to='juliet@a.test'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>",
-			"route <iq type='set' id='s' from='romeo@a.test/x' to='juliet@a.test'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>", ""},
+		{
+			"session of somebody else", "<iq type='set' id='s' to='juliet@a.test'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>",
+			"route <iq type='set' id='s' from='romeo@a.test/x' to='juliet@a.test'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>", "",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

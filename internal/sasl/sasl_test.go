@@ -339,7 +339,10 @@ func TestProofIsBoundToNonceAndHeader(t *testing.T) {
 			prepared, _ := Prepare(password)
 			// A client that signs what it sends, whatever that is.
 			c, _ := scram.SHA256.NewClientUnprepped("romeo", prepared, "")
-			stored := c.GetStoredCredentials(scram.KeyFactors{Salt: string(d[0].Salt), Iters: d[0].Iterations})
+			stored, err := c.GetStoredCredentialsWithError(scram.KeyFactors{Salt: string(d[0].Salt), Iters: d[0].Iterations})
+			if err != nil {
+				t.Fatal(err)
+			}
 			if !bytes.Equal(stored.StoredKey, d[0].StoredKey) || !bytes.Equal(stored.ServerKey, d[0].ServerKey) {
 				t.Fatal("keys differ from the oracle's")
 			}

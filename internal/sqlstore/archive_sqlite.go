@@ -203,7 +203,7 @@ func (a *appender) insertRows(ctx context.Context, rows []store.ArchiveRow, ids 
 }
 
 func run(ctx context.Context, st driver.Stmt, args []driver.NamedValue) error {
-	_, err := st.(driver.StmtExecContext).ExecContext(ctx, args)
+	_, err := st.(driver.StmtExecContext).ExecContext(ctx, args) //nolint:errcheck,forcetypeassert // this driver's statements are
 	return err
 }
 
