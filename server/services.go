@@ -72,9 +72,7 @@ func (s *Server) buildClients(cfg *config.Config, hasher *sasl.Hasher) error {
 	}
 	s.clients, err = c2s.New(c2s.Options{
 		Hosts: cfg.General.Hosts, SASL: auth, Accounts: s.accounts, Router: s.router, Contacts: s.contacts,
-		Features: []*stanza.Element{
-			stanza.NewElement(stanza.NSRosterVer, "ver"), // RFC 6121 §2.6.1
-		},
+		Features: s.contacts.Features(),
 		Logger: s.logger("c2s"), Registerer: s.registry, StreamMetrics: stream.NewMetrics(s.registry),
 	})
 	if err != nil {
@@ -96,6 +94,7 @@ func (s *Server) describe(cfg *config.Config) {
 	s.router.HandleAccount(stanza.NSRoster, stanza.TypeSet, s.contacts.Set)
 	about := entity.New(entity.Options{
 		Version: Version(), Items: s.items, Contacts: contactAddresses(cfg), MaySee: s.contacts.Sees,
+		Features: []string{stanza.NSRoster, offline.Feature},
 	})
 	s.router.HandleHost(stanza.NSDiscoInfo, stanza.TypeGet, about.HostInfo)
 	s.router.HandleHost(stanza.NSDiscoItems, stanza.TypeGet, about.HostItems)

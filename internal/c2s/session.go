@@ -47,6 +47,16 @@ func (s *Session) Deliver(batch []*stanza.Encoded) {
 	}
 }
 
+// Flush waits until everything delivered has been written; an error says that
+// some of it may not have been.
+func (s *Session) Flush() error {
+	s.link.stream.Flush()
+	if s.link.ended() {
+		return errEnded
+	}
+	return s.link.stream.Err()
+}
+
 // undelivered counts what the stream has not taken, and ends the session.
 func (s *Session) undelivered(n int, err error) {
 	if errors.Is(err, stream.ErrSlowConsumer) {

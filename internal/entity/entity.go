@@ -39,13 +39,12 @@ func New(o Options) *Service {
 	if o.Name == "" {
 		o.Name = "Muster"
 	}
-	o.Features = sorted(append(o.Features, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSVersion, stanza.NSPing))
-	o.Account = sorted(append(o.Account, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing))
+	o.Features = sorted(append(slices.Clone(o.Features), stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSVersion, stanza.NSPing))
+	o.Account = sorted(append(slices.Clone(o.Account), stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing))
 	return &Service{o}
 }
 
 func sorted(features []string) []string {
-	features = slices.Clone(features)
 	slices.Sort(features)
 	return slices.Compact(features)
 }
@@ -112,6 +111,9 @@ func (s *Service) AccountInfo(ctx context.Context, iq *stanza.Stanza) (*stanza.E
 func (s *Service) AccountItems(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, error) {
 	if err := s.mayAsk(ctx, iq); err != nil {
 		return nil, err
+	}
+	if node := iq.Payload().Attr("node"); node != "" {
+		return nil, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The account has no such node.")
 	}
 	return stanza.NewElement(stanza.NSDiscoItems, "query"), nil
 }

@@ -1,5 +1,7 @@
 // Package offline keeps messages for accounts that have no available session
-// (XEP-0160). It has no goroutines; its methods wait for the store.
+// (XEP-0160). It has no goroutines; its methods wait for the store. Deliver
+// also waits for the client that it delivers to, without holding a lock that
+// Store takes.
 package offline
 
 import (
@@ -38,36 +40,60 @@ type Options struct {
 
 const (
 	defaultLimit = 1000
-	pageSize     = 100
-	lockCount    = 64
+	pageSize     = 100       // messages handed over at once
+	pageBytes    = 256 << 10 // and their bytes, unless one alone has more
+	lockCount    = 256
 )
 
-// Service stores messages and delivers them once.
+// Service stores messages and delivers them once. Where both locks are held,
+// delivering was taken first.
 type Service struct {
 	store     Store
 	limit     int
 	log       *slog.Logger
 	stored    prometheus.Counter
 	delivered prometheus.Counter
-	refused   prometheus.Counter
-	seed      maphash.Seed
-	locks     [lockCount]sync.Mutex // one delivery at a time for an account
+	worthless prometheus.Counter
+	full      prometheus.Counter
+	unkept    prometheus.Counter
+	unread    prometheus.Counter
+
+	seed    maphash.Seed
+	storing [lockCount]sync.Mutex // by account: no message comes between the look at the store that finds it empty and the end of a delivery
+
+	mu sync.Mutex
+	// Guarded by mu.
+	delivering map[jid.JID]chan struct{} // closed when the delivery ends
 }
+
+// Reasons for messages that are neither stored nor delivered.
+const (
+	dropWorthless = "nothing_worth_keeping"
+	dropFull      = "too_many_wait"
+	dropUnkept    = "must_not_be_stored"
+	dropUnread    = "stored_message_unreadable"
+)
 
 // New returns the service.
 func New(o Options) *Service {
 	counter := func(name, help string) prometheus.Counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-		if o.Registerer != nil {
-			o.Registerer.MustRegister(c)
-		}
-		return c
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
+	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "muster_offline_dropped_total", Help: "Messages neither stored nor delivered, by reason.",
+	}, []string{"reason"})
 	s := &Service{
 		seed: maphash.MakeSeed(), store: o.Store, limit: o.Limit, log: o.Logger,
-		stored:    counter("muster_offline_stored_total", "Messages stored for somebody who was away."),
-		delivered: counter("muster_offline_delivered_total", "Stored messages delivered."),
-		refused:   counter("muster_offline_refused_total", "Messages refused because too many waited already."),
+		delivering: make(map[jid.JID]chan struct{}),
+		stored:     counter("muster_offline_stored_total", "Messages stored for somebody who was away."),
+		delivered:  counter("muster_offline_delivered_total", "Stored messages delivered."),
+		worthless:  dropped.WithLabelValues(dropWorthless),
+		full:       dropped.WithLabelValues(dropFull),
+		unkept:     dropped.WithLabelValues(dropUnkept),
+		unread:     dropped.WithLabelValues(dropUnread),
+	}
+	if o.Registerer != nil {
+		o.Registerer.MustRegister(s.stored, s.delivered, dropped)
 	}
 	if s.limit == 0 {
 		s.limit = defaultLimit
@@ -78,33 +104,54 @@ func New(o Options) *Service {
 	return s
 }
 
-// nsChatStates and the like are contents that alone are not worth keeping.
-const (
-	nsChatStates = "http://jabber.org/protocol/chatstates"
-	nsHints      = stanza.NSHints
-)
+// Feature is what the server says of itself in discovery (XEP-0160 §4).
+const Feature = "msgoffline"
 
-// Store keeps a message for the account it is addressed to. What XEP-0160 §3
-// does not want stored is refused with service-unavailable, or dropped if
-// nobody misses it.
-func (s *Service) Store(ctx context.Context, st stanza.Stanza) error {
+const nsChatStates = "http://jabber.org/protocol/chatstates"
+
+// Store keeps a message for the account it is addressed to. What must not be
+// stored (XEP-0160 §3) is refused with service-unavailable, or dropped if
+// nobody misses it. deliver is tried first, while no delivery to the account
+// can come to its end: so a message is never stored behind the back of somebody
+// who has just come.
+func (s *Service) Store(ctx context.Context, st stanza.Stanza, deliver func() bool) error {
 	switch verdict(&st) {
 	case drop:
+		s.worthless.Inc()
 		return nil
 	case refuse:
+		s.unkept.Inc()
 		return stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "")
 	}
 	m := store.OfflineMessage{To: st.To.Bare(), Time: time.Now(), Stanza: st.AppendXML(nil)}
-	err := s.store.AddOffline(ctx, m, s.limit)
+	err := s.add(ctx, m, deliver)
 	switch {
 	case errors.Is(err, store.ErrFull):
-		s.refused.Inc()
+		s.full.Inc()
 		return stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "Too many messages wait for this person already.")
 	case err != nil:
 		return fmt.Errorf("store message for %s: %w", m.To, err)
 	}
-	s.stored.Inc()
 	return nil
+}
+
+func (s *Service) add(ctx context.Context, m store.OfflineMessage, deliver func() bool) error {
+	defer s.lock(m.To)()
+	if deliver() {
+		return nil
+	}
+	err := s.store.AddOffline(ctx, m, s.limit)
+	if err == nil {
+		s.stored.Inc()
+	}
+	return err
+}
+
+// lock keeps messages from being stored for an account.
+func (s *Service) lock(account jid.JID) (unlock func()) {
+	l := &s.storing[maphash.Comparable(s.seed, account)%lockCount]
+	l.Lock()
+	return l.Unlock
 }
 
 type decision int
@@ -115,59 +162,119 @@ const (
 	refuse
 )
 
-// verdict says what is to become of a message (XEP-0160 §3, XEP-0334).
+// verdict says what is to become of a message (XEP-0160 §3, XEP-0334 §4). A
+// sender who has said something learns if it is not kept; chat states and the
+// like are worth nothing later and not even that.
 func verdict(st *stanza.Stanza) decision {
-	switch st.Type {
-	case "", stanza.TypeNormal, stanza.TypeChat:
-	default:
-		return refuse
-	}
-	if st.Child(nsHints, "no-store") != nil || st.Child(nsHints, "no-permanent-store") != nil {
-		return drop
-	}
-	if st.Child(nsHints, "store") != nil {
-		return keep
-	}
 	worth := false
 	for e := range st.Elements() {
-		if e.Name.Space != nsChatStates && !e.Is(stanza.NSClient, "thread") && e.Name.Space != nsHints {
+		if e.Name.Space != nsChatStates && e.Name.Space != stanza.NSHints && !e.Is(stanza.NSClient, "thread") {
 			worth = true
 		}
 	}
-	if worth {
+	switch {
+	case st.Type != "" && st.Type != stanza.TypeNormal && st.Type != stanza.TypeChat:
+		return refuse
+	case st.Child(stanza.NSHints, "no-store") != nil: // no-permanent-store allows this store, which is not permanent
+		if st.Child(stanza.NSClient, "body") != nil {
+			return refuse
+		}
+		return drop
+	case worth || st.Child(stanza.NSHints, "store") != nil:
 		return keep
 	}
 	return drop
 }
 
+// Flusher is a target that can tell whether what it was given has been written.
+// Flush waits for that.
+type Flusher interface{ Flush() error }
+
 // Deliver hands everything that waits for an account to one of its sessions,
 // oldest first, each with the time of its arrival (XEP-0203). Of two sessions
-// that come at once, one gets each message. host is who kept them.
+// that come at once, one gets each message. host is who kept them. A target
+// that is a Flusher is given no more than it takes, and what it has not taken
+// stays for the next session.
 func (s *Service) Deliver(ctx context.Context, to jid.JID, host jid.JID, target stanza.Target) error {
-	lock := &s.locks[maphash.Comparable(s.seed, to)%lockCount]
-	lock.Lock()
-	defer lock.Unlock()
+	done, err := s.begin(ctx, to)
+	if err != nil {
+		return err
+	}
+	defer done()
 	for {
-		page, err := s.store.Offline(ctx, to, pageSize)
+		page, err := s.page(ctx, to)
 		if err != nil {
 			return fmt.Errorf("load messages for %s: %w", to, err)
 		}
 		if len(page) == 0 {
 			return nil
 		}
-		batch := make([]*stanza.Encoded, 0, len(page))
-		for _, m := range page {
-			st, err := stanza.Parse(m.Stanza)
-			if err != nil {
-				s.log.LogAttrs(ctx, slog.LevelError, "stored message not readable", slog.String("jid", to.String()), slog.Any("err", err))
-				continue
-			}
-			batch = append(batch, stanza.EncodeAddressed(st.With(stanza.Delay(host, m.Time))))
-		}
-		target.Deliver(batch)
-		s.delivered.Add(float64(len(batch)))
-		if err := s.store.DeleteOffline(ctx, to, page[len(page)-1].ID); err != nil {
-			return fmt.Errorf("remove messages of %s: %w", to, err)
+		if err := s.handOver(ctx, page, host, target); err != nil {
+			return err
 		}
 	}
+}
+
+// begin waits until no other delivery to the account is under way.
+func (s *Service) begin(ctx context.Context, to jid.JID) (end func(), err error) {
+	ended := make(chan struct{})
+	for {
+		s.mu.Lock()
+		other := s.delivering[to]
+		if other == nil {
+			s.delivering[to] = ended
+			s.mu.Unlock()
+			return func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				delete(s.delivering, to)
+				close(ended)
+			}, nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// page returns the oldest messages, as many as are handed over at once.
+func (s *Service) page(ctx context.Context, to jid.JID) ([]store.OfflineMessage, error) {
+	defer s.lock(to)()
+	page, err := s.store.Offline(ctx, to, pageSize)
+	size := 0
+	for i := range page {
+		if size += len(page[i].Stanza); size > pageBytes && i > 0 {
+			return page[:i], err
+		}
+	}
+	return page, err
+}
+
+// handOver delivers messages and forgets them.
+func (s *Service) handOver(ctx context.Context, page []store.OfflineMessage, host jid.JID, target stanza.Target) error {
+	to := page[0].To
+	batch := make([]*stanza.Encoded, 0, len(page))
+	for _, m := range page {
+		st, err := stanza.Parse(m.Stanza)
+		if err != nil {
+			s.unread.Inc()
+			s.log.LogAttrs(ctx, slog.LevelError, "stored message not readable", slog.String("jid", to.String()), slog.Any("err", err))
+			continue
+		}
+		batch = append(batch, stanza.EncodeAddressed(st.With(stanza.Delay(host, m.Time))))
+	}
+	target.Deliver(batch)
+	if f, ok := target.(Flusher); ok {
+		if err := f.Flush(); err != nil {
+			return fmt.Errorf("hand messages to %s: %w", to, err)
+		}
+	}
+	s.delivered.Add(float64(len(batch)))
+	if err := s.store.DeleteOffline(ctx, to, page[len(page)-1].ID); err != nil {
+		return fmt.Errorf("remove messages of %s: %w", to, err)
+	}
+	return nil
 }

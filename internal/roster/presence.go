@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"strings"
 
 	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/store"
@@ -13,67 +14,54 @@ import (
 
 // Outbound handles every presence that a client sends. A non-nil channel asks
 // to read no more from it until the channel closes.
-func (s *Service) Outbound(ctx context.Context, from router.Session, p stanza.Stanza) (busy <-chan struct{}) {
-	switch p.Type {
-	case stanza.TypeSubscribe, stanza.TypeSubscribed, stanza.TypeUnsubscribe, stanza.TypeUnsubscribed:
-		if p.To.IsZero() {
-			s.refuse(&p, stanza.NewError(stanza.Modify, stanza.BadRequest, "A subscription needs the contact's address."))
-			return nil
-		}
+func (s *Service) Outbound(ctx context.Context, session router.Session, p stanza.Stanza) (busy <-chan struct{}) {
+	plain := p.Type == "" || p.Type == stanza.TypeUnavailable
+	switch {
+	case p.To.IsZero() && p.Type == "":
+		s.announce(ctx, session, p)
+	case p.To.IsZero() && p.Type == stanza.TypeUnavailable:
+		s.farewell(ctx, session, p)
+	case p.To.IsZero():
+		s.refuse(ctx, &p, p.From, stanza.NewError(stanza.Modify, stanza.BadRequest, "Presence of this type needs an address."))
+	case isSubscription(p.Type):
 		return s.sendSubscription(ctx, p)
-	case "", stanza.TypeUnavailable:
-		if !p.To.IsZero() {
-			return s.direct(ctx, from, p)
-		}
-		s.broadcastOwn(ctx, from, p)
-		return nil
+	case plain:
+		return s.direct(ctx, session, p)
+	default:
+		return s.opts.Router.Route(ctx, p)
 	}
-	if p.To.IsZero() {
-		s.refuse(&p, stanza.NewError(stanza.Modify, stanza.BadRequest, "Presence of this type needs an address."))
-		return nil
-	}
-	return s.opts.Router.Route(ctx, p)
+	return nil
 }
 
-// direct sends presence to one address (RFC 6121 §4.6), and remembers it, so
+// direct sends presence to one address (RFC 6121 §4.6) and remembers it, so
 // that its recipient also learns of the end.
-func (s *Service) direct(ctx context.Context, from router.Session, p stanza.Stanza) (busy <-chan struct{}) {
-	from.State().Directed(p.To, p.Type == "")
+func (s *Service) direct(ctx context.Context, session router.Session, p stanza.Stanza) (busy <-chan struct{}) {
+	if !session.State().Directed(p.To, p.Type == "", s.opts.MaxDirected) {
+		s.refuse(ctx, &p, p.From, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "This session has sent presence to too many addresses."))
+		return nil
+	}
 	return s.opts.Router.Route(ctx, p)
 }
 
-// broadcastOwn handles presence to everybody (RFC 6121 §4.2, §4.4, §4.5).
-func (s *Service) broadcastOwn(ctx context.Context, from router.Session, p stanza.Stanza) {
-	state := from.State()
-	if p.Type == stanza.TypeUnavailable {
-		if state.SetPresence(p, 0, false) {
-			s.farewell(ctx, from, p)
-		} else {
-			s.farewellDirected(ctx, from, p, nil)
-		}
-		return
-	}
+// announce handles presence for everybody (RFC 6121 §4.2, §4.4).
+func (s *Service) announce(ctx context.Context, session router.Session, p stanza.Stanza) {
 	priority, ok := parsePriority(&p)
 	if !ok {
-		s.refuse(&p, stanza.NewError(stanza.Modify, stanza.BadRequest, "A priority is a number from -128 to 127."))
+		s.refuse(ctx, &p, p.From, stanza.NewError(stanza.Modify, stanza.BadRequest, "A priority is a number from -128 to 127."))
 		return
 	}
-	_, before, _ := state.Presence()
-	was := state.SetPresence(p, priority, true)
-	items, _, err := s.opts.Store.Roster(ctx, from.JID().Bare())
-	if err != nil {
-		s.log.LogAttrs(ctx, slog.LevelError, "load roster", slog.String("jid", from.JID().String()), slog.Any("err", err))
-		items = nil // one's own sessions still see each other
-	}
-	s.tell(ctx, from, p, items)
+	_, before, was := session.State().Presence()
+	items := s.appear(ctx, session, p, priority)
 	if !was {
-		s.welcome(from, items)
+		s.welcome(ctx, session, items)
 	}
-	if priority >= 0 && (!was || before < 0) && s.opts.Offline != nil {
-		err := s.opts.Offline.Deliver(ctx, from.JID().Bare(), from.JID().DomainOnly(), from)
-		if err != nil {
-			s.log.LogAttrs(ctx, slog.LevelError, "deliver stored messages", slog.Any("err", err))
-		}
+	if takesMessages := priority >= 0 && (!was || before < 0); !takesMessages || s.opts.Offline == nil {
+		return
+	}
+	// XEP-0160 §2 (5).
+	account := session.JID().Bare()
+	if err := s.opts.Offline.Deliver(ctx, account, account.DomainOnly(), session); err != nil {
+		s.logError(ctx, "deliver stored messages", account, err)
 	}
 }
 
@@ -83,178 +71,262 @@ func parsePriority(p *stanza.Stanza) (int8, bool) {
 	if e == nil {
 		return 0, true
 	}
-	n, err := strconv.ParseInt(e.Text(), 10, 8)
+	n, err := strconv.ParseInt(strings.TrimSpace(e.Text()), 10, 8)
 	return int8(n), err == nil
 }
 
-// tell sends presence to the contacts that see it and to the account's own
-// sessions.
-func (s *Service) tell(ctx context.Context, from router.Session, p stanza.Stanza, items []store.RosterItem) {
+// appear makes presence the session's and tells everybody who sees it. It
+// returns the account's roster.
+func (s *Service) appear(ctx context.Context, session router.Session, p stanza.Stanza, priority int8) []store.RosterItem {
+	account := session.JID().Bare()
+	defer s.lock(account)()
+	items := s.audience(ctx, account)
+	session.State().SetPresence(p, priority, true)
+	s.tell(ctx, account, p, items)
+	return items
+}
+
+// audience returns the account's roster. If it cannot be read, presence goes
+// to the account's own sessions at least.
+func (s *Service) audience(ctx context.Context, account jid.JID) []store.RosterItem {
+	items, _, err := s.load(ctx, account)
+	if err != nil {
+		s.logError(ctx, "find who sees presence", account, err)
+	}
+	return items
+}
+
+// tell sends presence of one of the account's sessions to the contacts that see
+// it and to its available sessions, the one it is from among them (RFC 6121
+// §4.2.2, §4.4.2, §4.5.2). The account is locked.
+func (s *Service) tell(ctx context.Context, account jid.JID, p stanza.Stanza, items []store.RosterItem) {
 	batch := []*stanza.Encoded{stanza.Encode(p)}
-	s.toLocal(from.JID().Bare(), batch)
+	s.toAvailable(account, batch)
 	for i := range items {
-		if !hasFrom(items[i].Subscription) {
-			continue
-		}
 		contact := items[i].Contact
-		if s.opts.Router.IsHost(contact.Domain()) && contact.Local() != "" {
-			s.toLocal(contact, batch)
-			continue
+		switch {
+		case stateOf(&items[i])&from == 0 || contact == account:
+		case s.isLocal(contact):
+			s.toAvailable(contact, batch)
+		default:
+			st := p
+			st.To = contact
+			s.opts.Router.Route(ctx, st)
 		}
-		st := p
-		st.To = contact
-		s.opts.Router.Route(ctx, st)
 	}
 }
 
-// toLocal delivers presence to the available sessions of a local account.
-func (s *Service) toLocal(account jid.JID, batch []*stanza.Encoded) {
+// toAvailable delivers to the available sessions of a local account.
+func (s *Service) toAvailable(account jid.JID, batch []*stanza.Encoded) {
 	for _, session := range s.opts.Router.Sessions(account) {
-		if _, _, ok := session.State().Presence(); ok {
+		if isAvailable(session) {
 			session.Deliver(batch)
 		}
 	}
 }
 
-// welcome shows a session that has become available the presence of its
-// contacts and of the account's other sessions, and the requests that wait for
-// an answer (RFC 6121 §4.2.3, §3.1.3). Contacts of other servers would be
-// probed; there are none yet.
-func (s *Service) welcome(to router.Session, items []store.RosterItem) {
+// give brings presence to one address without taking a lock.
+func (s *Service) give(ctx context.Context, p stanza.Stanza) {
+	switch {
+	case !s.isLocal(p.To):
+		s.opts.Router.Route(ctx, p)
+	case p.To.IsBare():
+		s.toAvailable(p.To, []*stanza.Encoded{stanza.EncodeAddressed(p)})
+	default:
+		if session := s.opts.Router.Session(p.To); session != nil {
+			session.Deliver([]*stanza.Encoded{stanza.EncodeAddressed(p)})
+		}
+	}
+}
+
+// welcome shows a session that has become available the presence of the
+// account's other sessions and of its contacts, and the requests that wait for
+// an answer (RFC 6121 §4.2.3, §4.3, §3.1.3). Local contacts are looked at
+// instead of being sent a probe; whether they let themselves be seen is for
+// their own rosters to say. There is nobody on other servers yet.
+func (s *Service) welcome(ctx context.Context, session router.Session, items []store.RosterItem) {
+	account := session.JID().Bare()
+	s.lookAt(account, session)
+	granted, err := s.grants(ctx, account)
+	if err != nil {
+		s.logError(ctx, "find whose presence is seen", account, err)
+		return
+	}
+	var requests []*stanza.Encoded
+	for i := range items {
+		item := &items[i]
+		if item.PendingIn {
+			requests = append(requests, stanza.EncodeAddressed(requestOf(item, account)))
+		}
+		switch {
+		case stateOf(item)&to == 0 || !s.isLocal(item.Contact):
+		case granted[item.Contact]:
+			s.lookAt(item.Contact, session)
+		default:
+			s.repair(ctx, account, item.Contact)
+		}
+	}
+	if len(requests) > 0 {
+		session.Deliver(requests)
+	}
+}
+
+// grants returns the accounts whose presence an account may see.
+func (s *Service) grants(ctx context.Context, account jid.JID) (map[jid.JID]bool, error) {
+	owners, err := s.opts.Store.RosterGrants(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	set := make(map[jid.JID]bool, len(owners))
+	for _, j := range owners {
+		set[j] = true
+	}
+	return set, nil
+}
+
+// lookAt delivers the presence of an account's sessions to a session.
+func (s *Service) lookAt(account jid.JID, viewer router.Session) {
+	if len(s.opts.Router.Sessions(account)) == 0 {
+		return // whoever comes now tells the viewer himself
+	}
+	defer s.lock(account)()
 	var batch []*stanza.Encoded
-	collect := func(account jid.JID) {
-		for _, other := range s.opts.Router.Sessions(account) {
-			if p, _, ok := other.State().Presence(); ok && other != to {
-				batch = append(batch, stanza.Encode(p))
-			}
+	for _, session := range s.opts.Router.Sessions(account) {
+		if p, _, ok := session.State().Presence(); ok && session != viewer {
+			batch = append(batch, stanza.Encode(p))
 		}
-	}
-	collect(to.JID().Bare())
-	for i := range items {
-		if hasTo(items[i].Subscription) {
-			collect(items[i].Contact)
-		}
-	}
-	for i := range items {
-		if !items[i].PendingIn {
-			continue
-		}
-		request, err := stanza.Parse(items[i].Request)
-		if err != nil {
-			request = subscription(stanza.TypeSubscribe, items[i].Contact, to.JID())
-		}
-		batch = append(batch, stanza.EncodeAddressed(request))
 	}
 	if len(batch) > 0 {
-		to.Deliver(batch)
+		viewer.Deliver(batch)
 	}
+}
+
+// requestOf is the request that waits in an item.
+func requestOf(item *store.RosterItem, account jid.JID) stanza.Stanza {
+	request, err := stanza.Parse(item.Request)
+	if err != nil { // there is none, or it was written by somebody else
+		return subscription(stanza.TypeSubscribe, item.Contact, account)
+	}
+	return request
+}
+
+// repair ends a subscription that the contact does not know of: the server was
+// stopped between the two halves of its end. A probe would be answered with the
+// same (RFC 6121 §4.3.2).
+func (s *Service) repair(ctx context.Context, account, contact jid.JID) {
+	defer s.lockPair(account, contact)()
+	sees, err := s.Sees(ctx, account, contact)
+	if err != nil || sees {
+		return
+	}
+	s.metrics.repaired.Inc()
+	s.log.LogAttrs(ctx, slog.LevelInfo, "subscription repaired", slog.String("jid", account.String()))
+	if err := s.receive(ctx, subscription(stanza.TypeUnsubscribed, contact, account)); err != nil {
+		s.logError(ctx, "repair subscription", account, err)
+	}
+}
+
+// unavailable is what the server says for a session that is gone.
+func unavailable(session, to jid.JID) stanza.Stanza {
+	return stanza.Stanza{Kind: stanza.Presence, Type: stanza.TypeUnavailable, From: session, To: to}
 }
 
 // Ended says goodbye for a session that has gone without doing so itself
 // (RFC 6121 §4.5.2).
 func (s *Service) Ended(ctx context.Context, session router.Session) {
-	p := stanza.Stanza{Kind: stanza.Presence, Type: stanza.TypeUnavailable, From: session.JID()}
-	if session.State().SetPresence(p, 0, false) {
-		s.farewell(ctx, session, p)
-	} else {
-		s.farewellDirected(ctx, session, p, nil)
-	}
+	s.farewell(ctx, session, unavailable(session.JID(), jid.JID{}))
 }
 
-// farewell sends unavailable presence to everybody who has seen available one.
-func (s *Service) farewell(ctx context.Context, from router.Session, p stanza.Stanza) {
-	items, _, err := s.opts.Store.Roster(ctx, from.JID().Bare())
-	if err != nil {
-		s.log.LogAttrs(ctx, slog.LevelError, "load roster", slog.String("jid", from.JID().String()), slog.Any("err", err))
+// farewell sends unavailable presence to everybody who has been shown
+// available one (RFC 6121 §4.5).
+func (s *Service) farewell(ctx context.Context, session router.Session, p stanza.Stanza) {
+	account := session.JID().Bare()
+	defer s.lock(account)()
+	told := make(map[jid.JID]bool)
+	if isAvailable(session) {
+		items := s.audience(ctx, account)
+		s.tell(ctx, account, p, items)
+		told[account] = true
+		for i := range items {
+			told[items[i].Contact] = stateOf(&items[i])&from != 0
+		}
+		session.State().SetPresence(p, 0, false)
 	}
-	s.tell(ctx, from, p, items)
-	if session := s.opts.Router.Session(from.JID()); session == from { // its own copy (RFC 6121 §4.5.2)
-		from.Deliver([]*stanza.Encoded{stanza.Encode(p)})
-	}
-	told := make(map[jid.JID]bool, len(items))
-	for i := range items {
-		told[items[i].Contact] = hasFrom(items[i].Subscription)
-	}
-	s.farewellDirected(ctx, from, p, told)
-}
-
-// farewellDirected takes back directed presence, except from those who have
-// been told already.
-func (s *Service) farewellDirected(ctx context.Context, from router.Session, p stanza.Stanza, told map[jid.JID]bool) {
-	for _, to := range from.State().TakeDirected() {
-		if told[to.Bare()] {
+	for _, j := range session.State().TakeDirected() {
+		if told[j] || told[j.Bare()] && s.wasTold(j) {
 			continue
 		}
 		st := p
-		st.To = to
-		s.opts.Router.Route(ctx, st)
+		st.To = j
+		s.give(ctx, st)
 	}
+}
+
+// wasTold reports whether an address gets what is told to its account: that is
+// told to available sessions, and directed presence may have gone to others.
+func (s *Service) wasTold(full jid.JID) bool {
+	session := s.opts.Router.Session(full)
+	return s.isLocal(full) && (session == nil || isAvailable(session))
 }
 
 // Inbound handles presence to a local account that is not for one of its
 // sessions alone.
 func (s *Service) Inbound(ctx context.Context, p stanza.Stanza) {
-	switch p.Type {
-	case stanza.TypeSubscribe, stanza.TypeSubscribed, stanza.TypeUnsubscribe, stanza.TypeUnsubscribed:
-		s.receiveSubscription(ctx, p)
-	case stanza.TypeProbe:
+	switch {
+	case isSubscription(p.Type):
+		defer s.lockPair(p.From.Bare(), p.To.Bare())()
+		if err := s.receive(ctx, p); err != nil {
+			s.refuse(ctx, &p, p.From, err)
+		}
+	case p.Type == stanza.TypeProbe:
 		s.answerProbe(ctx, p)
-	case "", stanza.TypeUnavailable:
-		s.toAvailable(p.To.Bare(), p)
+	case p.Type == "" || p.Type == stanza.TypeUnavailable:
+		s.toAvailable(p.To.Bare(), []*stanza.Encoded{stanza.EncodeAddressed(p)})
+	default:
+		s.metrics.badType.Inc()
 	}
 }
 
 // answerProbe tells a contact, or somebody who has directed presence, of an
-// account's sessions (RFC 6121 §4.3.2). Others learn nothing.
+// account's sessions (RFC 6121 §4.3.2). Others learn nothing, not even whether
+// there is such an account.
 func (s *Service) answerProbe(ctx context.Context, p stanza.Stanza) {
 	account := p.To.Bare()
 	sees, err := s.Sees(ctx, p.From, account)
 	if err != nil {
-		s.log.LogAttrs(ctx, slog.LevelError, "answer probe", slog.Any("err", err))
+		s.logError(ctx, "answer probe", account, err)
 		return
 	}
-	shown := false
+	if s.revealTo(ctx, p.From, p.To, sees) {
+		return
+	}
+	if !sees {
+		refusal := subscription(stanza.TypeUnsubscribed, account, p.From)
+		if s.isLocal(p.From) {
+			s.Inbound(ctx, refusal)
+		} else {
+			s.opts.Router.Route(ctx, refusal)
+		}
+		return
+	}
+	s.give(ctx, unavailable(p.To, p.From))
+}
+
+// revealTo sends a viewer the presence of an account's sessions, of those that
+// have sent him directed presence if he does not see all. It reports whether
+// there was any.
+func (s *Service) revealTo(ctx context.Context, viewer, target jid.JID, sees bool) (shown bool) {
+	account := target.Bare()
+	defer s.lock(account)()
 	for _, session := range s.opts.Router.Sessions(account) {
 		last, _, ok := session.State().Presence()
-		directed := session.State().HasDirected(p.From) || session.State().HasDirected(p.From.Bare())
-		if !ok || !sees && !directed || !p.To.IsBare() && session.JID() != p.To {
+		directed := session.State().HasDirected(viewer) || session.State().HasDirected(viewer.Bare())
+		if !ok || !sees && !directed || !target.IsBare() && session.JID() != target {
 			continue
 		}
-		last.To = p.From
-		s.opts.Router.Send(last)
+		last.To = viewer
+		s.give(ctx, last)
 		shown = true
 	}
-	if shown {
-		return
-	}
-	answer := subscription(stanza.TypeUnsubscribed, account, p.From)
-	if sees {
-		answer.Type = stanza.TypeUnavailable
-		answer.From = p.To
-		answer.To = p.From
-	}
-	s.opts.Router.Send(answer)
-}
-
-// grantPresence shows a contact the account's presence, which he may see from
-// now on (RFC 6121 §3.1.5).
-func (s *Service) grantPresence(ctx context.Context, account, contact jid.JID) {
-	for _, session := range s.opts.Router.Sessions(account) {
-		if p, _, ok := session.State().Presence(); ok {
-			p.To = contact
-			s.opts.Router.Route(ctx, p)
-		}
-	}
-}
-
-// withdrawPresence shows a contact the account as gone, because he may not see
-// it any more (RFC 6121 §3.2.1).
-func (s *Service) withdrawPresence(ctx context.Context, account, contact jid.JID) {
-	for _, session := range s.opts.Router.Sessions(account) {
-		if _, _, ok := session.State().Presence(); ok {
-			s.opts.Router.Route(ctx, stanza.Stanza{
-				Kind: stanza.Presence, Type: stanza.TypeUnavailable, From: session.JID(), To: contact,
-			})
-		}
-	}
+	return shown
 }

@@ -1,8 +1,16 @@
 // Package roster holds the contact lists of accounts and what follows from
 // them: pushes, subscriptions and presence (RFC 6121 §2–§4). It has no
-// goroutines; its methods wait for the store and never for a client. Changes
-// of one account are made one after the other, under that account's lock; two
-// of these locks are never held at once.
+// goroutines; its methods wait for the store and, while an account takes what
+// was stored for it, for that account's own client.
+//
+// Two kinds of lock order what happens. An account's lock covers its roster
+// and who is told of its presence: what is decided under it is also handed to
+// sessions under it, so that nobody gets news in the wrong order. A pair's lock
+// covers what stands between two people while a subscription stanza takes
+// effect on both sides. A pair's lock is taken before an account's; two of the
+// same kind are never held at once. Under an account's lock nothing is called
+// that could come back here: only the store, sessions, and services of other
+// domains, which never wait.
 package roster
 
 import (
@@ -11,8 +19,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
-	"slices"
-	"strconv"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,12 +36,18 @@ type Store interface {
 	Roster(ctx context.Context, owner jid.JID) ([]store.RosterItem, int64, error)
 	// RosterItem returns one item, store.ErrNotFound if there is none.
 	RosterItem(ctx context.Context, owner, contact jid.JID) (store.RosterItem, error)
+	// RosterSize returns how many contacts there are, and how many requests of
+	// others that wait.
+	RosterSize(ctx context.Context, owner jid.JID) (contacts, waiting int, err error)
 	// PutRosterItem stores an item with the roster's next version.
 	PutRosterItem(ctx context.Context, owner jid.JID, item store.RosterItem) (int64, error)
-	// RosterChanges returns what has changed after a version, tombstones too;
-	// store.ErrNotFound if that is not known any more.
+	// RosterChanges returns what has changed after a version, tombstones too,
+	// without what has never been InRoster; store.ErrNotFound if that is not
+	// known any more.
 	RosterChanges(ctx context.Context, owner jid.JID, since int64) ([]store.RosterItem, int64, error)
-	// RosterOwners returns whose rosters have a contact.
+	// RosterGrants returns the accounts whose presence who may see.
+	RosterGrants(ctx context.Context, who jid.JID) ([]jid.JID, error)
+	// RosterOwners returns whose rosters have a contact, or his request.
 	RosterOwners(ctx context.Context, contact jid.JID) ([]jid.JID, error)
 }
 
@@ -46,6 +58,7 @@ type Router interface {
 	Sessions(bare jid.JID) []router.Session
 	Session(full jid.JID) router.Session
 	IsHost(domain string) bool
+	Exists(ctx context.Context, account jid.JID) (bool, error)
 }
 
 // Offline delivers the messages that wait for an account.
@@ -55,292 +68,126 @@ type Offline interface {
 
 // Options configure a Service. Store and Router are required.
 type Options struct {
-	Store     Store
-	Router    Router
-	Offline   Offline // nil: none
-	MaxItems  int     // contacts of one account; 0 is 5000
-	MaxGroups int     // groups of one contact; 0 is 50
-	MaxName   int     // bytes of a contact's or a group's name; 0 is 1023
+	Store       Store
+	Router      Router
+	Offline     Offline // nil: none
+	MaxItems    int     // contacts of one account; 0 is 5000
+	MaxWaiting  int     // requests of strangers that wait for one account; 0 is 500
+	MaxGroups   int     // groups of one contact; 0 is 50
+	MaxName     int     // bytes of a contact's or a group's name; 0 is 1023
+	MaxDirected int     // addresses that have directed presence of one session; 0 is 10000
 
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
 
-const lockCount = 256
-
-// Service is the roster service.
-type Service struct {
-	opts   Options
-	log    *slog.Logger
-	pushes prometheus.Counter
-	seed   maphash.Seed
-	locks  [lockCount]sync.Mutex // by account
-}
-
-// New returns the service.
-func New(o Options) *Service {
-	if o.MaxItems == 0 {
-		o.MaxItems = 5000
-	}
-	if o.MaxGroups == 0 {
-		o.MaxGroups = 50
-	}
-	if o.MaxName == 0 {
-		o.MaxName = 1023
+func (o Options) withDefaults() Options {
+	for _, limit := range []struct {
+		value *int
+		def   int
+	}{
+		{&o.MaxItems, 5000}, {&o.MaxWaiting, 500}, {&o.MaxGroups, 50}, {&o.MaxName, 1023}, {&o.MaxDirected, 10_000},
+	} {
+		if *limit.value == 0 {
+			*limit.value = limit.def
+		}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	pushes := prometheus.NewCounter(prometheus.CounterOpts{Name: "muster_roster_pushes_total", Help: "Roster pushes sent."})
-	if o.Registerer != nil {
-		o.Registerer.MustRegister(pushes)
-	}
-	return &Service{opts: o, log: o.Logger, pushes: pushes, seed: maphash.MakeSeed()}
+	return o
 }
 
-// lock makes the caller the only one who changes an account's roster.
-func (s *Service) lock(owner jid.JID) (unlock func()) {
-	l := &s.locks[maphash.Comparable(s.seed, owner)%lockCount]
+const lockCount = 512
+
+// Service is the roster service.
+type Service struct {
+	opts    Options
+	log     *slog.Logger
+	metrics *metrics
+	seed    maphash.Seed
+	locks   [lockCount]sync.Mutex // by account
+	pairs   [lockCount]sync.Mutex // by two people
+}
+
+// New returns the service.
+func New(o Options) *Service {
+	o = o.withDefaults()
+	return &Service{opts: o, log: o.Logger, metrics: newMetrics(o.Registerer), seed: maphash.MakeSeed()}
+}
+
+// Features are the stream features that rosters bring: versions (RFC 6121
+// §2.6.1) and pre-approval (§3.4.1).
+func (s *Service) Features() []*stanza.Element {
+	return []*stanza.Element{
+		stanza.NewElement(stanza.NSRosterVer, "ver"),
+		stanza.NewElement("urn:xmpp:features:pre-approval", "sub"),
+	}
+}
+
+// lock makes the caller the only one who changes an account's roster or tells
+// others of its presence.
+func (s *Service) lock(account jid.JID) (unlock func()) {
+	l := &s.locks[maphash.Comparable(s.seed, account)%lockCount]
 	l.Lock()
 	return l.Unlock
 }
 
-// Get answers a request for the roster (RFC 6121 §2.1.3, §2.6). The result goes
-// out before any push of a later change.
-func (s *Service) Get(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, error) {
-	owner := iq.From.Bare()
-	if iq.To.Bare() != owner {
-		return nil, stanza.NewError(stanza.Auth, stanza.Forbidden, "A roster is its owner's.")
-	}
-	session := s.opts.Router.Session(iq.From)
-	if session == nil {
-		return nil, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "")
-	}
-	defer s.lock(owner)()
-	known, versioned := iq.Payload().LookupAttr("ver")
-	if since, err := strconv.ParseInt(known, 10, 64); versioned && err == nil {
-		changes, _, err := s.opts.Store.RosterChanges(ctx, owner, since)
-		if err == nil {
-			session.State().SetInterested()
-			s.opts.Router.Send(iq.Result(nil))
-			for i := range changes {
-				if changes[i].InRoster || changes[i].Removed {
-					s.pushTo(session, &changes[i], changes[i].Version)
-				}
-			}
-			return nil, router.ErrAnswered
-		}
-		if !errors.Is(err, store.ErrNotFound) {
-			return nil, fmt.Errorf("roster of %s: %w", owner, err)
-		}
-	}
+// lockPair makes the caller the only one who changes what stands between two
+// people.
+func (s *Service) lockPair(a, b jid.JID) (unlock func()) {
+	l := &s.pairs[(maphash.Comparable(s.seed, a)^maphash.Comparable(s.seed, b))%lockCount]
+	l.Lock()
+	return l.Unlock
+}
+
+// isLocal reports whether an address may be that of an account here.
+func (s *Service) isLocal(j jid.JID) bool { return j.Local() != "" && s.opts.Router.IsHost(j.Domain()) }
+
+// load returns everything that an account's roster holds. All that needs a
+// whole roster goes through here.
+func (s *Service) load(ctx context.Context, owner jid.JID) ([]store.RosterItem, int64, error) {
 	items, version, err := s.opts.Store.Roster(ctx, owner)
 	if err != nil {
-		return nil, fmt.Errorf("roster of %s: %w", owner, err)
+		return nil, 0, fmt.Errorf("load roster of %s: %w", owner, err)
 	}
-	session.State().SetInterested()
-	query := stanza.NewElement(stanza.NSRoster, "query")
-	if versioned {
-		query.SetAttr("ver", strconv.FormatInt(version, 10))
-	}
-	for i := range items {
-		if items[i].InRoster {
-			query.Add(itemElement(&items[i]))
-		}
-	}
-	s.opts.Router.Send(iq.Result(query))
-	return nil, router.ErrAnswered
-}
-
-// itemElement is an item on the wire (RFC 6121 §2.1.2).
-func itemElement(item *store.RosterItem) *stanza.Element {
-	e := stanza.NewElement(stanza.NSRoster, "item", "jid", item.Contact.String())
-	if item.Removed {
-		return e.SetAttr("subscription", "remove")
-	}
-	if item.Name != "" {
-		e.SetAttr("name", item.Name)
-	}
-	e.SetAttr("subscription", string(item.Subscription))
-	if item.PendingOut {
-		e.SetAttr("ask", "subscribe")
-	}
-	if item.Approved {
-		e.SetAttr("approved", "true")
-	}
-	for _, g := range item.Groups {
-		e.AddTextElement("group", g)
-	}
-	return e
-}
-
-// Set answers a change of the roster by its owner (RFC 6121 §2.3–§2.5).
-func (s *Service) Set(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, error) {
-	owner := iq.From.Bare()
-	if iq.To.Bare() != owner {
-		return nil, stanza.NewError(stanza.Auth, stanza.Forbidden, "A roster is its owner's.")
-	}
-	wish, remove, err := s.parseSet(iq.Payload())
-	if err != nil {
-		return nil, err
-	}
-	if remove {
-		return nil, s.remove(ctx, owner, wish.Contact)
-	}
-	defer s.lock(owner)()
-	item, err := s.item(ctx, owner, wish.Contact)
-	if err != nil {
-		return nil, err
-	}
-	if !item.InRoster {
-		if err := s.checkRoom(ctx, owner); err != nil {
-			return nil, err
-		}
-	}
-	item.Name, item.Groups, item.InRoster = wish.Name, wish.Groups, true
-	return nil, s.put(ctx, owner, &item)
-}
-
-// parseSet reads a roster set (RFC 6121 §2.1.5, §2.3.3).
-func (s *Service) parseSet(query *stanza.Element) (item store.RosterItem, remove bool, err error) {
-	bad := func(text string) error { return stanza.NewError(stanza.Modify, stanza.BadRequest, text) }
-	var e *stanza.Element
-	for c := range query.Elements() {
-		if !c.Is(stanza.NSRoster, "item") || e != nil {
-			return item, false, bad("A roster set has one item.")
-		}
-		e = c
-	}
-	if e == nil {
-		return item, false, bad("A roster set has one item.")
-	}
-	contact, jerr := jid.Parse(e.Attr("jid"))
-	if jerr != nil {
-		return item, false, stanza.NewError(stanza.Modify, stanza.JIDMalformed, "The contact's address is malformed.")
-	}
-	item.Contact = contact.Bare()
-	if e.Attr("subscription") == "remove" {
-		return item, true, nil
-	}
-	if item.Name = e.Attr("name"); len(item.Name) > s.opts.MaxName {
-		return item, false, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "The name is too long.")
-	}
-	for c := range e.Elements() {
-		if !c.Is(stanza.NSRoster, "group") {
-			continue
-		}
-		g := c.Text()
-		switch {
-		case slices.Contains(item.Groups, g):
-			return item, false, bad("A group is named twice.")
-		case g == "" || len(g) > s.opts.MaxName:
-			return item, false, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "A group's name is empty or too long.")
-		case len(item.Groups) == s.opts.MaxGroups:
-			return item, false, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "The contact has too many groups.")
-		}
-		item.Groups = append(item.Groups, g)
-	}
-	return item, false, nil
-}
-
-// checkRoom refuses a contact too many.
-func (s *Service) checkRoom(ctx context.Context, owner jid.JID) error {
-	items, _, err := s.opts.Store.Roster(ctx, owner)
-	if err != nil {
-		return fmt.Errorf("roster of %s: %w", owner, err)
-	}
-	if len(items) >= s.opts.MaxItems {
-		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The roster is full.")
-	}
-	return nil
-}
-
-// remove takes a contact out, with the subscriptions both ways (RFC 6121
-// §2.5.2).
-func (s *Service) remove(ctx context.Context, owner, contact jid.JID) error {
-	unlock := s.lock(owner)
-	item, err := s.item(ctx, owner, contact)
-	if err == nil && !item.InRoster {
-		err = stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such contact.")
-	}
-	before := item
-	if err == nil {
-		item = store.RosterItem{Contact: contact, Removed: true, Subscription: store.SubNone}
-		err = s.put(ctx, owner, &item)
-	}
-	unlock()
-	if err != nil {
-		return err
-	}
-	if hasTo(before.Subscription) || before.PendingOut {
-		s.opts.Router.Route(ctx, subscription(stanza.TypeUnsubscribe, owner, contact))
-	}
-	if hasFrom(before.Subscription) || before.PendingIn {
-		s.opts.Router.Route(ctx, subscription(stanza.TypeUnsubscribed, owner, contact))
-		s.withdrawPresence(ctx, owner, contact)
-	}
-	return nil
+	return items, version, nil
 }
 
 // item returns an account's item for a contact, a new one if there is none.
+// All that needs one contact goes through here.
 func (s *Service) item(ctx context.Context, owner, contact jid.JID) (store.RosterItem, error) {
 	item, err := s.opts.Store.RosterItem(ctx, owner, contact)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return store.RosterItem{Contact: contact, Subscription: store.SubNone}, nil
 	case err != nil:
-		return item, fmt.Errorf("contact %s of %s: %w", contact, owner, err)
+		return item, fmt.Errorf("load contact %s of %s: %w", contact, owner, err)
 	}
 	return item, nil
 }
 
-// put stores an item and pushes it to whom it concerns. The account is locked.
+// put stores an item. The account is locked.
 func (s *Service) put(ctx context.Context, owner jid.JID, item *store.RosterItem) error {
+	item.Removed = isEmpty(item)
 	version, err := s.opts.Store.PutRosterItem(ctx, owner, *item)
 	if err != nil {
 		return fmt.Errorf("store contact %s of %s: %w", item.Contact, owner, err)
 	}
-	if item.InRoster || item.Removed {
-		s.push(owner, item, version)
-	}
+	item.Version = version
 	return nil
 }
 
-// push tells every interested session of a changed item (RFC 6121 §2.1.6).
-func (s *Service) push(owner jid.JID, item *store.RosterItem, version int64) {
-	for _, session := range s.opts.Router.Sessions(owner) {
-		if session.State().Interested() {
-			s.pushTo(session, item, version)
-		}
+// checkSize refuses a contact too many.
+func (s *Service) checkSize(ctx context.Context, owner jid.JID) error {
+	contacts, _, err := s.opts.Store.RosterSize(ctx, owner)
+	if err != nil {
+		return fmt.Errorf("count contacts of %s: %w", owner, err)
 	}
-}
-
-func (s *Service) pushTo(session router.Session, item *store.RosterItem, version int64) {
-	s.pushes.Inc()
-	v := strconv.FormatInt(version, 10)
-	query := stanza.NewElement(stanza.NSRoster, "query", "ver", v).Add(itemElement(item))
-	push := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeSet, ID: "push-" + v, From: session.JID().Bare()}.With(query)
-	session.Deliver([]*stanza.Encoded{stanza.Encode(push)})
-}
-
-func subscription(t stanza.Type, from, to jid.JID) stanza.Stanza {
-	return stanza.Stanza{Kind: stanza.Presence, Type: t, From: from.Bare(), To: to.Bare()}
-}
-
-func hasTo(s store.Subscription) bool   { return s == store.SubTo || s == store.SubBoth }
-func hasFrom(s store.Subscription) bool { return s == store.SubFrom || s == store.SubBoth }
-
-// direction returns the subscription with these two halves.
-func direction(to, from bool) store.Subscription {
-	switch {
-	case to && from:
-		return store.SubBoth
-	case to:
-		return store.SubTo
-	case from:
-		return store.SubFrom
+	if contacts >= s.opts.MaxItems {
+		return stanza.NewError(stanza.Cancel, stanza.ResourceConstraint, "The roster is full.")
 	}
-	return store.SubNone
+	return nil
 }
 
 // Sees reports whether who gets the account's presence.
@@ -349,19 +196,24 @@ func (s *Service) Sees(ctx context.Context, who, account jid.JID) (bool, error) 
 		return true, nil
 	}
 	item, err := s.item(ctx, account.Bare(), who.Bare())
-	return hasFrom(item.Subscription), err
+	return err == nil && stateOf(&item)&from != 0, err
 }
 
 // AccountDeleted tells the contacts of an account that is no more, as if it had
 // removed them: their rosters show no subscription to it, and none from it.
 func (s *Service) AccountDeleted(ctx context.Context, account jid.JID) {
+	account = account.Bare()
 	owners, err := s.opts.Store.RosterOwners(ctx, account)
 	if err != nil {
-		s.log.LogAttrs(ctx, slog.LevelError, "tell contacts of a deleted account", slog.String("jid", account.String()), slog.Any("err", err))
+		s.logError(ctx, "tell contacts of a deleted account", account, err)
 		return
 	}
 	for _, owner := range owners {
-		s.receiveSubscription(ctx, subscription(stanza.TypeUnsubscribe, account, owner))
-		s.receiveSubscription(ctx, subscription(stanza.TypeUnsubscribed, account, owner))
+		s.Inbound(ctx, subscription(stanza.TypeUnsubscribe, account, owner))
+		s.Inbound(ctx, subscription(stanza.TypeUnsubscribed, account, owner))
 	}
+}
+
+func (s *Service) logError(ctx context.Context, what string, account jid.JID, err error) {
+	s.log.LogAttrs(ctx, slog.LevelError, what, slog.String("jid", account.String()), slog.Any("err", err))
 }

@@ -2,184 +2,221 @@ package roster
 
 import (
 	"context"
-	"log/slog"
+	"fmt"
 
+	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
 
-// step is what one subscription stanza does to one side's item: RFC 6121
-// Appendix A, as the two halves that its nine states are made of.
-type step struct {
-	route   bool        // pass the stanza on: to the contact, or to the account's sessions
-	changed bool        // the item is different now
-	answer  stanza.Type // what the server answers on its own; inbound only
-	granted bool        // the contact may see presence from now on
-	revoked bool        // or not any more
+func isSubscription(t stanza.Type) bool {
+	_, ok := sentTable[t]
+	return ok
 }
 
-// outbound applies a stanza that the account sends (RFC 6121 §A.2).
-func outbound(item *store.RosterItem, t stanza.Type) step {
-	to, from := hasTo(item.Subscription), hasFrom(item.Subscription)
-	before := *item
-	var st step
-	switch t {
-	case stanza.TypeSubscribe: // §A.2.1: always routed
-		st.route = true
-		item.InRoster = true
-		item.PendingOut = !to
-	case stanza.TypeUnsubscribe: // §A.2.2: always routed
-		st.route = true
-		to, item.PendingOut = false, false
-	case stanza.TypeSubscribed: // §A.2.3; §3.4 pre-approval
-		switch {
-		case item.PendingIn:
-			st.route, st.granted = true, true
-			from, item.PendingIn, item.InRoster, item.Request = true, false, true, nil
-		case !from:
-			item.Approved, item.InRoster = true, true
-		}
-	case stanza.TypeUnsubscribed: // §A.2.4
-		st.route = from || item.PendingIn
-		st.revoked = from
-		from, item.PendingIn, item.Approved, item.Request = false, false, false, nil
-	}
-	item.Subscription = direction(to, from)
-	st.changed = differs(&before, item)
-	return st
-}
-
-// inbound applies a stanza that the account receives (RFC 6121 §A.3).
-func inbound(item *store.RosterItem, t stanza.Type) step {
-	to, from := hasTo(item.Subscription), hasFrom(item.Subscription)
-	before := *item
-	var st step
-	switch t {
-	case stanza.TypeSubscribe: // §A.3.1
-		switch {
-		case from:
-			st.answer = stanza.TypeSubscribed
-		case item.Approved:
-			st.answer, st.granted = stanza.TypeSubscribed, true
-			from, item.PendingIn = true, false
-		case !item.PendingIn:
-			st.route = true
-			item.PendingIn = true
-		}
-	case stanza.TypeUnsubscribe: // §A.3.2
-		st.route = from || item.PendingIn
-		st.revoked = from
-		from, item.PendingIn, item.Request = false, false, nil
-	case stanza.TypeSubscribed: // §A.3.3
-		if item.PendingOut && !to {
-			st.route = true
-			to, item.PendingOut = true, false
-		}
-	case stanza.TypeUnsubscribed: // §A.3.4
-		st.route = to || item.PendingOut
-		to, item.PendingOut = false, false
-	}
-	item.Subscription = direction(to, from)
-	st.changed = differs(&before, item)
-	return st
-}
-
-func differs(a, b *store.RosterItem) bool {
-	return a.Subscription != b.Subscription || a.PendingOut != b.PendingOut || a.PendingIn != b.PendingIn ||
-		a.Approved != b.Approved || a.InRoster != b.InRoster
+// subscription is a subscription stanza of the server's own making.
+func subscription(t stanza.Type, from, to jid.JID) stanza.Stanza {
+	return stanza.Stanza{Kind: stanza.Presence, Type: t, From: from.Bare(), To: to.Bare()}
 }
 
 // sendSubscription handles a subscription stanza of a client (RFC 6121 §3).
 func (s *Service) sendSubscription(ctx context.Context, p stanza.Stanza) (busy <-chan struct{}) {
-	owner, contact := p.From.Bare(), p.To.Bare()
-	p.From, p.To = owner, contact // §3.1.2
-	if owner == contact {
-		s.refuse(&p, stanza.NewError(stanza.Cancel, stanza.NotAllowed, "You see your own presence anyway."))
+	client := p.From
+	p.From, p.To = p.From.Bare(), p.To.Bare() // §3.1.2
+	if p.From == p.To {
+		s.refuse(ctx, &p, client, stanza.NewError(stanza.Cancel, stanza.NotAllowed, "An account sees its own presence anyway."))
 		return nil
 	}
-	unlock := s.lock(owner)
-	item, err := s.item(ctx, owner, contact)
-	var st step
-	if err == nil {
-		listed := item.InRoster
-		st = outbound(&item, p.Type)
-		if !listed && item.InRoster {
-			err = s.checkRoom(ctx, owner)
+	defer s.lockPair(p.From, p.To)()
+	o, err := s.sent(ctx, p.From, p.To, p.Type)
+	if err != nil {
+		s.refuse(ctx, &p, client, err)
+		return nil
+	}
+	if o.pass {
+		if busy, err = s.pass(ctx, p); err != nil {
+			s.refuse(ctx, &p, client, err)
 		}
 	}
-	if err == nil && st.changed {
-		err = s.put(ctx, owner, &item)
-	}
-	unlock()
-	if err != nil {
-		s.refuse(&p, err)
-		return nil
-	}
-	if st.route {
-		busy = s.opts.Router.Route(ctx, p)
-	}
-	switch {
-	case st.granted:
-		s.grantPresence(ctx, owner, contact)
-	case st.revoked:
-		s.withdrawPresence(ctx, owner, contact)
-	}
+	s.follow(ctx, p.From, p.To, o)
 	return busy
 }
 
-// receiveSubscription handles a subscription stanza to a local account.
-func (s *Service) receiveSubscription(ctx context.Context, p stanza.Stanza) {
-	owner, contact := p.To.Bare(), p.From.Bare()
-	unlock := s.lock(owner)
+// sent applies what the account sends to its own roster.
+func (s *Service) sent(ctx context.Context, owner, contact jid.JID, t stanza.Type) (outcome, error) {
+	defer s.lock(owner)()
 	item, err := s.item(ctx, owner, contact)
-	var st step
-	if err == nil {
-		st = inbound(&item, p.Type)
-		if p.Type == stanza.TypeSubscribe && item.PendingIn && st.route {
-			item.Request = p.AppendXML(nil) // with all it holds, until it is answered (§3.1.3)
-		}
-		if st.changed {
-			err = s.put(ctx, owner, &item)
-		}
-	}
-	if err == nil && st.route {
-		s.toAvailable(owner, p)
-	}
-	unlock()
 	if err != nil {
-		s.log.LogAttrs(ctx, slog.LevelError, "handle subscription", slog.String("jid", owner.String()), slog.Any("err", err))
-		return
+		return outcome{}, err
 	}
-	if st.answer != "" {
-		s.opts.Router.Route(ctx, subscription(st.answer, owner, contact))
+	before := item
+	o := applySent(&item, t)
+	if item.InRoster && !before.InRoster {
+		if err := s.checkSize(ctx, owner); err != nil {
+			return outcome{}, err
+		}
 	}
-	switch {
-	case st.granted || st.answer != "":
-		s.grantPresence(ctx, owner, contact)
-	case st.revoked:
-		s.withdrawPresence(ctx, owner, contact)
-	}
+	return o, s.change(ctx, owner, &before, &item, nil)
 }
 
-// toAvailable delivers presence to every available session of an account.
-func (s *Service) toAvailable(account jid.JID, p stanza.Stanza) {
+// change stores an item that has become another, then tells the account's
+// clients: of the stanza that did it, if there is one for them, and of the item
+// if it looks different. The account is locked.
+func (s *Service) change(ctx context.Context, owner jid.JID, before, item *store.RosterItem, notice *stanza.Stanza) error {
+	shown := !sameShown(before, item)
+	if shown || before.PendingIn != item.PendingIn {
+		if err := s.put(ctx, owner, item); err != nil {
+			return err
+		}
+	}
+	if notice != nil {
+		s.notify(owner, *notice) // RFC 6121 §3.1.6, §3.2.3: before the push
+	}
+	if shown {
+		s.push(owner, item)
+	}
+	return nil
+}
+
+// notify shows a subscription stanza to the account's clients: requests go to
+// available ones (RFC 6121 §3.1.3), news to interested ones too (§3.1.6,
+// §3.2.3, §3.3.3).
+func (s *Service) notify(owner jid.JID, p stanza.Stanza) {
 	batch := []*stanza.Encoded{stanza.EncodeAddressed(p)}
-	for _, session := range s.opts.Router.Sessions(account) {
-		if _, _, ok := session.State().Presence(); ok {
+	for _, session := range s.opts.Router.Sessions(owner) {
+		if isAvailable(session) || p.Type != stanza.TypeSubscribe && session.State().Interested() {
 			session.Deliver(batch)
 		}
 	}
 }
 
-// refuse answers a client's presence.
-func (s *Service) refuse(p *stanza.Stanza, err error) {
+func isAvailable(session router.Session) bool {
+	_, _, ok := session.State().Presence()
+	return ok
+}
+
+// pass brings a subscription stanza to the contact. The pair is locked.
+func (s *Service) pass(ctx context.Context, p stanza.Stanza) (busy <-chan struct{}, err error) {
+	if s.isLocal(p.To) {
+		return nil, s.receive(ctx, p)
+	}
+	return s.opts.Router.Route(ctx, p), nil
+}
+
+// passOwn brings a subscription stanza of the server's own making to the
+// contact. The pair is locked.
+func (s *Service) passOwn(ctx context.Context, t stanza.Type, from, to jid.JID) {
+	if _, err := s.pass(ctx, subscription(t, from, to)); err != nil {
+		s.logError(ctx, "pass subscription on", from, err)
+	}
+}
+
+// receive handles a subscription stanza to a local account. The pair is locked.
+func (s *Service) receive(ctx context.Context, p stanza.Stanza) error {
+	owner, contact := p.To.Bare(), p.From.Bare()
+	p.From, p.To = contact, owner // RFC 6121 §3.1.2
+	o, err := s.received(ctx, p)
+	if err != nil {
+		return err
+	}
+	if o.answer != "" {
+		s.passOwn(ctx, o.answer, owner, contact)
+		o.appeared = true // who asks for what he has, has lost it
+	}
+	s.follow(ctx, owner, contact, o)
+	return nil
+}
+
+// received applies what a contact sends to the account's roster.
+func (s *Service) received(ctx context.Context, p stanza.Stanza) (outcome, error) {
+	exists, err := s.opts.Router.Exists(ctx, p.To)
+	if err != nil {
+		return outcome{}, err
+	}
+	if !exists { // RFC 6121 §8.5.1: nobody learns that
+		s.metrics.noAccount.Inc()
+		return outcome{}, nil
+	}
+	defer s.lock(p.To)()
+	item, err := s.item(ctx, p.To, p.From)
+	if err != nil {
+		return outcome{}, err
+	}
+	before := item
+	o := applyReceived(&item, p.Type)
+	if item.PendingIn && !before.PendingIn {
+		if err := s.checkWaiting(ctx, &item, p.To); err != nil {
+			return outcome{}, err
+		}
+		item.Request = p.AppendXML(nil) // whole, until it is answered (§3.1.3)
+	}
+	var notice *stanza.Stanza
+	if o.pass {
+		notice = &p
+	}
+	return o, s.change(ctx, p.To, &before, &item, notice)
+}
+
+// checkWaiting refuses a request too many, so that strangers cannot fill the
+// store.
+func (s *Service) checkWaiting(ctx context.Context, item *store.RosterItem, owner jid.JID) error {
+	if item.InRoster {
+		return nil
+	}
+	_, waiting, err := s.opts.Store.RosterSize(ctx, owner)
+	if err != nil {
+		return fmt.Errorf("count requests to %s: %w", owner, err)
+	}
+	if waiting >= s.opts.MaxWaiting {
+		s.metrics.waiting.Inc()
+		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too many requests wait for this person already.")
+	}
+	return nil
+}
+
+// follow lets presence follow a subscription: a contact who sees the account
+// now is shown its presence, one who does not any more sees it go.
+func (s *Service) follow(ctx context.Context, owner, contact jid.JID, o outcome) {
+	switch {
+	case o.appeared:
+		s.show(ctx, owner, contact)
+	case o.vanished:
+		s.hide(ctx, owner, contact)
+	}
+}
+
+// show sends a contact the account's presence (RFC 6121 §3.1.5).
+func (s *Service) show(ctx context.Context, owner, contact jid.JID) {
+	defer s.lock(owner)()
+	for _, session := range s.opts.Router.Sessions(owner) {
+		if p, _, ok := session.State().Presence(); ok {
+			p.To = contact
+			s.give(ctx, p)
+		}
+	}
+}
+
+// hide shows a contact the account as gone (RFC 6121 §3.2.1, §3.3.3).
+func (s *Service) hide(ctx context.Context, owner, contact jid.JID) {
+	defer s.lock(owner)()
+	for _, session := range s.opts.Router.Sessions(owner) {
+		if isAvailable(session) {
+			s.give(ctx, unavailable(session.JID(), contact))
+		}
+	}
+}
+
+// refuse answers presence with an error.
+func (s *Service) refuse(ctx context.Context, p *stanza.Stanza, client jid.JID, err error) {
 	se := stanza.AsError(err)
 	if se == nil {
-		s.log.LogAttrs(context.Background(), slog.LevelError, "handle presence", slog.String("jid", p.From.String()), slog.Any("err", err))
+		s.logError(ctx, "handle presence", p.From, err)
 		se = stanza.NewError(stanza.Wait, stanza.InternalServerError, "")
 	}
 	if reply, ok := p.ErrorReply(se); ok {
+		s.metrics.refused(se.Condition)
+		reply.To = client
 		s.opts.Router.Send(reply)
 	}
 }

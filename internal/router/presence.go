@@ -51,18 +51,23 @@ func (p *PresenceState) SetInterested() {
 }
 
 // Directed records that the session has sent available presence to j, or
-// (available false) taken it back (RFC 6121 §4.6).
-func (p *PresenceState) Directed(j jid.JID, available bool) {
+// (available false) taken it back (RFC 6121 §4.6). It returns false, and
+// records nothing, if that would be more than limit addresses.
+func (p *PresenceState) Directed(j jid.JID, available bool, limit int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !available {
 		delete(p.directed, j)
-		return
+		return true
+	}
+	if _, again := p.directed[j]; !again && len(p.directed) >= limit {
+		return false
 	}
 	if p.directed == nil {
 		p.directed = make(map[jid.JID]struct{})
 	}
 	p.directed[j] = struct{}{}
+	return true
 }
 
 // HasDirected reports whether j has the session's directed presence.

@@ -8,9 +8,11 @@ package router
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"log/slog"
+	"maps"
 	"runtime/debug"
-	"sync"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -56,8 +58,10 @@ type Accounts interface {
 // Offline takes messages for accounts without an available session.
 type Offline interface {
 	// Store keeps a message for the account that it is addressed to. A
-	// *stanza.Error refuses it.
-	Store(ctx context.Context, st stanza.Stanza) error
+	// *stanza.Error refuses it. Before it does, and with no delivery of stored
+	// messages to that account under way, it calls deliver, which reports
+	// whether somebody has come who takes the message at once.
+	Store(ctx context.Context, st stanza.Stanza, deliver func() bool) error
 }
 
 // Contacts takes presence that is addressed to a local account and not to one
@@ -92,7 +96,7 @@ type Router struct {
 	contacts  Contacts
 
 	sessions sessionTable
-	later    laterQueues
+	later    laterQueue
 }
 
 // New returns a router that knows nobody yet.
@@ -105,7 +109,8 @@ func New(o Options) *Router {
 		hosts: make(map[string]struct{}), services: make(map[string]Service),
 		hostIQ: make(map[iqKey]IQHandler), accountIQ: make(map[iqKey]IQHandler),
 	}
-	r.later.work = func(st stanza.Stanza) { r.Route(context.Background(), st) }
+	r.sessions.seed = maphash.MakeSeed()
+	r.later.init(r.routeLater)
 	return r
 }
 
@@ -115,14 +120,8 @@ func (r *Router) AddHost(domain string) { r.hosts[domain] = struct{}{} }
 // AddService gives a domain to a service. Before start.
 func (r *Router) AddService(domain string, s Service) { r.services[domain] = s }
 
-// Services returns the domains of services.
-func (r *Router) Services() []string {
-	var list []string
-	for d := range r.services {
-		list = append(list, d)
-	}
-	return list
-}
+// Services returns the domains of services, sorted.
+func (r *Router) Services() []string { return slices.Sorted(maps.Keys(r.services)) }
 
 // HandleHost answers IQs of a type (get or set) with a payload of that
 // namespace to served hosts. Before start.
@@ -136,8 +135,8 @@ func (r *Router) HandleAccount(namespace string, typ stanza.Type, h IQHandler) {
 	r.accountIQ[iqKey{namespace, typ}] = h
 }
 
-// SetOffline and SetContacts connect the services that take what has no
-// session. Before start.
+// SetOffline connects the service that keeps messages for accounts without an
+// available session. Before start.
 func (r *Router) SetOffline(o Offline) { r.offline = o }
 
 // SetContacts connects the roster service. Before start.
@@ -189,21 +188,40 @@ func (r *Router) Send(st stanza.Stanza) {
 		s.Handle(st)
 		return
 	}
-	if s := r.sessions.get(st.To); s != nil {
+	if s := r.sessions.get(st.To); s != nil && isForSession(&st) && !r.later.waits(st.To) {
 		deliver(s, st)
 		return
 	}
 	if !r.later.add(st) {
-		r.metrics.drop(dropBusy)
+		r.metrics.queueFull.Inc()
 		r.bounce(&st)
 	}
 }
 
-// bounce tells a local session that its stanza could not be queued.
+// isForSession reports whether a stanza to a full JID is for its session, and
+// not for the roster of its account.
+func isForSession(st *stanza.Stanza) bool {
+	return st.Kind != stanza.Presence || st.Type != stanza.TypeProbe && !isSubscription(st.Type)
+}
+
+// routeLater routes what Send has queued.
+func (r *Router) routeLater(st stanza.Stanza) {
+	ctx, cancel := context.WithTimeout(context.Background(), laterTimeout)
+	defer cancel()
+	r.Route(ctx, st)
+}
+
+// bounce tells the sender of a stanza that it could not be queued, if that
+// needs no queue.
 func (r *Router) bounce(st *stanza.Stanza) {
 	reply, ok := st.ErrorReply(stanza.NewError(stanza.Wait, stanza.ResourceConstraint, ""))
-	if s := r.sessions.get(st.From); ok && s != nil {
+	if !ok {
+		return
+	}
+	if s := r.sessions.get(reply.To); s != nil {
 		deliver(s, reply)
+	} else if s := r.services[reply.To.Domain()]; s != nil {
+		s.Handle(reply)
 	}
 }
 
@@ -230,7 +248,8 @@ func (d detour) Deliver(batch []*stanza.Encoded) {
 	}
 }
 
-// Close waits until everything that was queued has been routed.
+// Close waits until everything that was queued has been routed; nothing more is
+// queued then.
 func (r *Router) Close() { r.later.close() }
 
 // deliver hands a stanza to a session as it is addressed.
@@ -248,9 +267,6 @@ func (r *Router) refuse(ctx context.Context, st *stanza.Stanza, err error) {
 		se = stanza.NewError(stanza.Cancel, stanza.InternalServerError, "")
 		r.log.LogAttrs(ctx, slog.LevelError, "handle stanza", slog.String("id", st.ID), slog.Any("err", err))
 	}
-	if st.Kind == stanza.Presence && st.Type != "" && st.Type != stanza.TypeUnavailable {
-		return // subscriptions and probes have answers of their own
-	}
 	if reply, ok := st.ErrorReply(se); ok {
 		r.metrics.refused(se.Condition)
 		r.reply(reply)
@@ -260,7 +276,8 @@ func (r *Router) refuse(ctx context.Context, st *stanza.Stanza, err error) {
 // handleIQ lets the handler for a request answer it.
 func (r *Router) handleIQ(ctx context.Context, handlers map[iqKey]IQHandler, st stanza.Stanza) {
 	if !st.IsRequest() {
-		return // an answer to nothing that was asked
+		r.metrics.strayAnswer.Inc()
+		return
 	}
 	payload := st.Payload()
 	if payload == nil {
@@ -280,67 +297,4 @@ func (r *Router) handleIQ(ctx context.Context, handlers map[iqKey]IQHandler, st 
 	default:
 		r.reply(st.Result(result))
 	}
-}
-
-const (
-	laterQueueCount = 16
-	laterQueueDepth = 4096
-)
-
-// laterQueues work off stanzas that may need storage: one queue for all
-// stanzas of a recipient, one goroutine for a queue while it is not empty.
-type laterQueues struct {
-	work   func(stanza.Stanza)
-	queues [laterQueueCount]laterQueue
-	wg     sync.WaitGroup
-}
-
-type laterQueue struct {
-	mu sync.Mutex
-	// Guarded by mu.
-	waiting []stanza.Stanza
-	running bool
-	closed  bool
-}
-
-func (l *laterQueues) add(st stanza.Stanza) bool {
-	q := &l.queues[hash(st.To)%laterQueueCount]
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed || len(q.waiting) >= laterQueueDepth {
-		return false
-	}
-	q.waiting = append(q.waiting, st)
-	if !q.running {
-		q.running = true
-		l.wg.Go(func() { l.drain(q) })
-	}
-	return true
-}
-
-func (l *laterQueues) drain(q *laterQueue) {
-	for {
-		q.mu.Lock()
-		batch := q.waiting
-		q.waiting = nil
-		if len(batch) == 0 {
-			q.running = false
-			q.mu.Unlock()
-			return
-		}
-		q.mu.Unlock()
-		for _, st := range batch {
-			l.work(st)
-		}
-	}
-}
-
-func (l *laterQueues) close() {
-	for i := range l.queues {
-		q := &l.queues[i]
-		q.mu.Lock()
-		q.closed = true
-		q.mu.Unlock()
-	}
-	l.wg.Wait()
 }

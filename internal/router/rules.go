@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 
+	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
 
@@ -14,46 +15,42 @@ func (r *Router) toHost(ctx context.Context, st stanza.Stanza) {
 	case stanza.Message:
 		r.refuse(ctx, &st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The server takes no messages."))
 	case stanza.Presence: // nobody subscribes to a server
+		r.metrics.presence.Inc()
 	}
 }
 
 // toResource handles stanzas to a full JID of a local account (RFC 6121
-// §8.5.3).
+// §8.5.3). IQ requests are delivered whoever asks, though §8.5.3.1 would have
+// only those who share presence get an answer: who knows a resource has been
+// shown it, and people who meet in a room that shows real addresses expect
+// their clients to reach each other, as they do on other servers.
 func (r *Router) toResource(ctx context.Context, st stanza.Stanza) {
-	if st.Kind == stanza.Presence && isSubscription(st.Type) { // RFC 6121 §3.1.2: to the account
-		st.To = st.To.Bare()
-		r.toAccount(ctx, st)
+	if !isForSession(&st) { // §8.5.3.1, §8.5.3.2.2: as RFC 6121 §3 and §4.3 have it
+		r.contacts.Inbound(ctx, st)
 		return
 	}
 	if s := r.sessions.get(st.To); s != nil {
-		if st.Kind == stanza.Presence && st.Type == stanza.TypeProbe {
-			r.contacts.Inbound(ctx, st)
-			return
-		}
 		deliver(s, st)
 		return
 	}
-	// No such session (RFC 6121 §8.5.3.2).
 	switch st.Kind {
 	case stanza.Message:
 		r.toAbsentResource(ctx, st)
-	case stanza.Presence:
-		if st.Type == stanza.TypeProbe {
-			r.contacts.Inbound(ctx, st)
-		}
-	case stanza.IQ:
+	case stanza.Presence: // §8.5.3.2.2
+		r.metrics.presence.Inc()
+	case stanza.IQ: // §8.5.3.2.3; an answer is dropped
 		r.refuse(ctx, &st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, ""))
 	}
 }
 
 // toAbsentResource handles messages to a resource that is not there (RFC 6121
-// §8.5.3.2.1): people's words reach the account, the rest is refused.
+// §8.5.3.2.1): a conversation goes on at the account, the rest is refused.
 func (r *Router) toAbsentResource(ctx context.Context, st stanza.Stanza) {
 	switch st.Type {
-	case "", stanza.TypeNormal, stanza.TypeChat:
+	case stanza.TypeChat:
 		r.messageToAccount(ctx, st)
 	case stanza.TypeError:
-		r.metrics.drop(dropError)
+		r.metrics.strayError.Inc()
 	default:
 		r.refuse(ctx, &st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, ""))
 	}
@@ -69,9 +66,10 @@ func (r *Router) toAccount(ctx context.Context, st stanza.Stanza) {
 		r.contacts.Inbound(ctx, st)
 	case stanza.IQ:
 		if !st.IsRequest() {
+			r.metrics.strayAnswer.Inc()
 			return
 		}
-		if ok, err := r.exists(ctx, st); err != nil || !ok {
+		if ok, err := r.Exists(ctx, st.To); err != nil || !ok {
 			r.refuse(ctx, &st, orUnavailable(err))
 			return
 		}
@@ -79,14 +77,13 @@ func (r *Router) toAccount(ctx context.Context, st stanza.Stanza) {
 	}
 }
 
-// exists reports whether a stanza's recipient is an account. Who has a session
-// is.
-func (r *Router) exists(ctx context.Context, st stanza.Stanza) (bool, error) {
-	bare := st.To.Bare()
-	if len(r.sessions.of(bare)) > 0 {
+// Exists reports whether there is an account. Who has a session has one.
+func (r *Router) Exists(ctx context.Context, account jid.JID) (bool, error) {
+	account = account.Bare()
+	if len(r.sessions.of(account)) > 0 {
 		return true, nil
 	}
-	return r.accounts.Exists(ctx, bare)
+	return r.accounts.Exists(ctx, account)
 }
 
 // orUnavailable is the refusal for an account that does not exist: the same as
@@ -99,31 +96,35 @@ func orUnavailable(err error) error {
 }
 
 // messageToAccount handles messages to an account (RFC 6121 §8.5.2.1.1,
-// §8.5.2.2.1): every available session with a priority that is not negative
-// gets it, so that a person sees it on all devices. Without one, what people
-// write is stored.
+// §8.5.2.2.1). The RFC leaves open whether the most available session or all
+// with a priority that is not negative get it; all do, for a person expects to
+// find his conversations on every device. Without one, what people write is
+// stored.
 func (r *Router) messageToAccount(ctx context.Context, st stanza.Stanza) {
 	switch st.Type {
 	case stanza.TypeError:
-		r.metrics.drop(dropError)
+		r.metrics.strayError.Inc()
 		return
 	case stanza.TypeGroupchat:
 		r.refuse(ctx, &st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, ""))
+		return
+	case stanza.TypeHeadline: // news of the moment
+		if !r.deliverAvailable(st) {
+			r.metrics.headline.Inc()
+		}
 		return
 	}
 	if r.deliverAvailable(st) {
 		return
 	}
-	ok, err := r.exists(ctx, st)
+	ok, err := r.Exists(ctx, st.To)
 	switch {
-	case err != nil || !ok:
+	case err != nil || !ok: // §8.5.1
 		r.refuse(ctx, &st, orUnavailable(err))
-	case st.Type == stanza.TypeHeadline: // §8.5.2.2.1: news of the moment
-		r.metrics.drop(dropHeadline)
 	case r.offline == nil:
 		r.refuse(ctx, &st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, ""))
 	default:
-		if err := r.offline.Store(ctx, st); err != nil {
+		if err := r.offline.Store(ctx, st, func() bool { return r.deliverAvailable(st) }); err != nil {
 			r.refuse(ctx, &st, err)
 		}
 	}

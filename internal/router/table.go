@@ -10,12 +10,10 @@ import (
 
 const tableShards = 64
 
-var seed = maphash.MakeSeed() //nolint:gochecknoglobals // spreads addresses, nothing depends on its value
-
-func hash(j jid.JID) uint64 { return maphash.Comparable(seed, j.Bare()) }
-
-// sessionTable holds the bound sessions by account.
+// sessionTable holds the bound sessions by account. To find the session of a
+// full JID is one read of a map, and a look at the account's few sessions.
 type sessionTable struct {
+	seed   maphash.Seed
 	shards [tableShards]sessionShard
 }
 
@@ -25,7 +23,9 @@ type sessionShard struct {
 	accounts map[jid.JID][]Session
 }
 
-func (t *sessionTable) shard(j jid.JID) *sessionShard { return &t.shards[hash(j)%tableShards] }
+func (t *sessionTable) shard(bare jid.JID) *sessionShard {
+	return &t.shards[maphash.Comparable(t.seed, bare)%tableShards]
+}
 
 // of returns an account's sessions; the list must not be changed.
 func (t *sessionTable) of(bare jid.JID) []Session {

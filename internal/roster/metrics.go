@@ -1,0 +1,47 @@
+package roster
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/muster-im/muster/stanza"
+)
+
+// Reasons for presence that goes nowhere.
+const (
+	dropNoAccount = "no_such_account"
+	dropWaiting   = "too_many_requests"
+	dropType      = "error_or_unknown_type"
+)
+
+type metrics struct {
+	pushes    prometheus.Counter
+	repaired  prometheus.Counter
+	noAccount prometheus.Counter
+	waiting   prometheus.Counter
+	badType   prometheus.Counter
+	refusals  *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	drops := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "muster_roster_dropped_total", Help: "Presence that went nowhere, by reason.",
+	}, []string{"reason"})
+	m := &metrics{
+		pushes: prometheus.NewCounter(prometheus.CounterOpts{Name: "muster_roster_pushes_total", Help: "Roster pushes sent."}),
+		repaired: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "muster_roster_repaired_total", Help: "Subscriptions ended because the contact did not know of them.",
+		}),
+		noAccount: drops.WithLabelValues(dropNoAccount),
+		waiting:   drops.WithLabelValues(dropWaiting),
+		badType:   drops.WithLabelValues(dropType),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "muster_roster_refusals_total", Help: "Presence of clients answered with an error, by condition.",
+		}, []string{"condition"}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.pushes, m.repaired, drops, m.refusals)
+	}
+	return m
+}
+
+func (m *metrics) refused(c stanza.Condition) { m.refusals.WithLabelValues(string(c)).Inc() }

@@ -1,0 +1,240 @@
+package roster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/muster-im/muster/internal/router"
+	"github.com/muster-im/muster/internal/store"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// Get answers a request for the roster (RFC 6121 §2.1.3, §2.6). The session
+// gets the result before any push of a later change.
+func (s *Service) Get(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, error) {
+	owner := iq.From.Bare()
+	if err := ownOnly(iq); err != nil {
+		return nil, err
+	}
+	session := s.opts.Router.Session(iq.From)
+	if session == nil {
+		return nil, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "")
+	}
+	known, versioned := iq.Payload().LookupAttr("ver")
+	defer s.lock(owner)()
+	if since, err := strconv.ParseInt(known, 10, 64); versioned && err == nil {
+		changes, _, err := s.opts.Store.RosterChanges(ctx, owner, since)
+		switch {
+		case err == nil: // §2.6.3: an empty result, the changes follow as pushes
+			session.State().SetInterested()
+			answer(session, iq, nil)
+			for i := range changes {
+				s.pushTo(session, &changes[i])
+			}
+			return nil, router.ErrAnswered
+		case !errors.Is(err, store.ErrNotFound):
+			return nil, fmt.Errorf("load changes of roster of %s: %w", owner, err)
+		}
+	}
+	items, version, err := s.load(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	query := stanza.NewElement(stanza.NSRoster, "query")
+	if versioned {
+		query.SetAttr("ver", strconv.FormatInt(version, 10))
+	}
+	for i := range items {
+		if items[i].InRoster {
+			query.Add(itemElement(&items[i]))
+		}
+	}
+	session.State().SetInterested()
+	answer(session, iq, query)
+	return nil, router.ErrAnswered
+}
+
+// ownOnly refuses requests for somebody else's roster (RFC 6121 §2.3.3).
+func ownOnly(iq *stanza.Stanza) error {
+	if iq.To.Bare() != iq.From.Bare() {
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "A roster is its owner's.")
+	}
+	return nil
+}
+
+// answer hands the result of iq to the session that asked.
+func answer(session router.Session, iq *stanza.Stanza, payload *stanza.Element) {
+	session.Deliver([]*stanza.Encoded{stanza.Encode(iq.Result(payload))})
+}
+
+// itemElement is an item on the wire (RFC 6121 §2.1.2).
+func itemElement(item *store.RosterItem) *stanza.Element {
+	e := stanza.NewElement(stanza.NSRoster, "item", "jid", item.Contact.String())
+	if !item.InRoster {
+		return e.SetAttr("subscription", "remove")
+	}
+	if item.Name != "" {
+		e.SetAttr("name", item.Name)
+	}
+	e.SetAttr("subscription", string(item.Subscription))
+	if item.PendingOut {
+		e.SetAttr("ask", "subscribe")
+	}
+	if item.Approved {
+		e.SetAttr("approved", "true")
+	}
+	for _, g := range item.Groups {
+		e.AddTextElement("group", g)
+	}
+	return e
+}
+
+// Set answers a change of the roster by its owner (RFC 6121 §2.3–§2.5).
+func (s *Service) Set(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, error) {
+	owner := iq.From.Bare()
+	if err := ownOnly(iq); err != nil {
+		return nil, err
+	}
+	wish, remove, err := s.parseSet(iq.Payload())
+	switch {
+	case err != nil:
+		return nil, err
+	case remove:
+		return nil, s.remove(ctx, owner, wish.Contact)
+	}
+	defer s.lock(owner)()
+	item, err := s.item(ctx, owner, wish.Contact)
+	if err != nil {
+		return nil, err
+	}
+	if !item.InRoster {
+		if err := s.checkSize(ctx, owner); err != nil {
+			return nil, err
+		}
+	}
+	item.Name, item.Groups, item.InRoster = wish.Name, wish.Groups, true
+	if err := s.put(ctx, owner, &item); err != nil {
+		return nil, err
+	}
+	s.push(owner, &item)
+	return nil, nil //nolint:nilnil // an empty result
+}
+
+// parseSet reads a roster set (RFC 6121 §2.1.5, §2.3.3). What a client says of
+// subscription states is not its to say (§2.1.2.5) and is ignored.
+func (s *Service) parseSet(query *stanza.Element) (item store.RosterItem, remove bool, err error) {
+	e := query.FirstElement()
+	n := 0
+	for range query.Elements() {
+		n++
+	}
+	if n != 1 || !e.Is(stanza.NSRoster, "item") {
+		return item, false, stanza.NewError(stanza.Modify, stanza.BadRequest, "A roster set has one item.")
+	}
+	contact, malformed := jid.Parse(e.Attr("jid"))
+	if malformed != nil {
+		return item, false, stanza.NewError(stanza.Modify, stanza.JIDMalformed, "The contact's address is malformed.")
+	}
+	item.Contact = contact.Bare()
+	if e.Attr("subscription") == "remove" {
+		return item, true, nil
+	}
+	if item.Name = e.Attr("name"); len(item.Name) > s.opts.MaxName {
+		return item, false, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "The name is too long.")
+	}
+	item.Groups, err = s.parseGroups(e)
+	return item, false, err
+}
+
+func (s *Service) parseGroups(item *stanza.Element) (groups []string, err error) {
+	for c := range item.Elements() {
+		if !c.Is(stanza.NSRoster, "group") {
+			continue
+		}
+		switch g := c.Text(); {
+		case slices.Contains(groups, g):
+			return nil, stanza.NewError(stanza.Modify, stanza.BadRequest, "A group is named twice.")
+		case g == "" || len(g) > s.opts.MaxName:
+			return nil, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "A group's name is empty or too long.")
+		case len(groups) == s.opts.MaxGroups:
+			return nil, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "The contact has too many groups.")
+		default:
+			groups = append(groups, g)
+		}
+	}
+	return groups, nil
+}
+
+// remove takes a contact out, and with him the subscriptions both ways
+// (RFC 6121 §2.5.2).
+func (s *Service) remove(ctx context.Context, owner, contact jid.JID) error {
+	defer s.lockPair(owner, contact)()
+	before, err := s.takeOut(ctx, owner, contact)
+	if err != nil {
+		return err
+	}
+	if before&(to|pendOut) != 0 {
+		s.passOwn(ctx, stanza.TypeUnsubscribe, owner, contact)
+	}
+	if before&(from|pendIn) != 0 {
+		s.passOwn(ctx, stanza.TypeUnsubscribed, owner, contact)
+	}
+	if before&from != 0 {
+		s.hide(ctx, owner, contact)
+	}
+	return nil
+}
+
+// takeOut removes an item and returns the state that the contact was in.
+func (s *Service) takeOut(ctx context.Context, owner, contact jid.JID) (before state, err error) {
+	defer s.lock(owner)()
+	item, err := s.item(ctx, owner, contact)
+	if err != nil {
+		return none, err
+	}
+	if !item.InRoster { // §2.5.3
+		return none, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such contact.")
+	}
+	before = stateOf(&item)
+	item = store.RosterItem{Contact: contact, Subscription: store.SubNone}
+	if err := s.put(ctx, owner, &item); err != nil {
+		return none, err
+	}
+	s.push(owner, &item)
+	return before, nil
+}
+
+// push tells every interested session of a changed item (RFC 6121 §2.1.6). The
+// account is locked.
+func (s *Service) push(owner jid.JID, item *store.RosterItem) {
+	var batch []*stanza.Encoded
+	for _, session := range s.opts.Router.Sessions(owner) {
+		if !session.State().Interested() {
+			continue
+		}
+		if batch == nil {
+			batch = []*stanza.Encoded{pushOf(owner, item)}
+		}
+		s.metrics.pushes.Inc()
+		session.Deliver(batch)
+	}
+}
+
+// pushTo tells one session of an item.
+func (s *Service) pushTo(session router.Session, item *store.RosterItem) {
+	s.metrics.pushes.Inc()
+	session.Deliver([]*stanza.Encoded{pushOf(session.JID().Bare(), item)})
+}
+
+// pushOf is the push of an item. It comes from the account itself, which is
+// the one sender that clients accept it from (RFC 6121 §2.1.6).
+func pushOf(owner jid.JID, item *store.RosterItem) *stanza.Encoded {
+	version := strconv.FormatInt(item.Version, 10)
+	query := stanza.NewElement(stanza.NSRoster, "query", "ver", version).Add(itemElement(item))
+	push := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeSet, ID: "push-" + version, From: owner}
+	return stanza.Encode(push.With(query))
+}
