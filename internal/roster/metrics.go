@@ -10,7 +10,7 @@ import (
 const (
 	dropNoAccount = "no_such_account"
 	dropWaiting   = "too_many_requests"
-	dropType      = "error_or_unknown_type"
+	dropType      = "unknown_type"
 )
 
 type metrics struct {

@@ -280,7 +280,9 @@ func (s *Service) Inbound(ctx context.Context, p stanza.Stanza) {
 		}
 	case p.Type == stanza.TypeProbe:
 		s.answerProbe(ctx, p)
-	case p.Type == "" || p.Type == stanza.TypeUnavailable:
+	case p.Type == "" || p.Type == stanza.TypeUnavailable || p.Type == stanza.TypeError:
+		// §8.5.2.1.2; an error answers a subscription stanza, which comes from
+		// the account.
 		s.toAvailable(p.To.Bare(), []*stanza.Encoded{stanza.EncodeAddressed(p)})
 	default:
 		s.metrics.badType.Inc()
