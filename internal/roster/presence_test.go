@@ -2,6 +2,7 @@ package roster
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -179,6 +180,37 @@ func TestOfflineMessages(t *testing.T) {
 	w.connect(juliet, "chamber").send(`<presence/>`)
 	j.send(`<presence/>`)
 	j.expect("available from juliet@example.org/chamber", "available from juliet@example.org/balcony")
+}
+
+// TestNoStalePresence: juliet goes while romeo is being shown that she is
+// there. What he gets last is that she is gone.
+func TestNoStalePresence(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.friends(romeo, juliet)
+	j, r := w.online(juliet, "balcony"), w.connect(romeo, "orchard")
+	reached, release, gone := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	r.hold = func(st stanza.Stanza) {
+		if st.From == j.jid && st.Type == "" {
+			close(reached)
+			<-release
+		}
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { r.send(`<presence/>`) })
+	<-reached
+	wg.Go(func() { j.drop(); close(gone) })
+	for range 100_000 { // long enough for her, if nothing makes her wait
+		select {
+		case <-gone:
+		default:
+			runtime.Gosched()
+		}
+	}
+	close(release)
+	wg.Wait()
+	r.expect("available from romeo@example.org/orchard", "available from juliet@example.org/balcony",
+		"unavailable from juliet@example.org/balcony")
 }
 
 // TestNoGhosts: people come and go at once; in the end each sees the others

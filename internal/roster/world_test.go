@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -116,6 +115,7 @@ type client struct {
 	w     *world
 	jid   jid.JID
 	state router.PresenceState
+	hold  func(stanza.Stanza) // if set, called before a stanza arrives
 
 	mu  sync.Mutex
 	got []stanza.Stanza
@@ -126,7 +126,11 @@ func (c *client) State() *router.PresenceState { return &c.state }
 func (c *client) Replace()                     {}
 
 func (c *client) Deliver(batch []*stanza.Encoded) {
-	runtime.Gosched() // so that what is not ordered gets out of order
+	if c.hold != nil {
+		for _, e := range batch {
+			c.hold(e.Stanza)
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range batch {
