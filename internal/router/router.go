@@ -264,7 +264,7 @@ func (r *Router) reply(st stanza.Stanza) { r.Send(st) }
 func (r *Router) refuse(ctx context.Context, st *stanza.Stanza, err error) {
 	se := stanza.AsError(err)
 	if se == nil {
-		se = stanza.NewError(stanza.Cancel, stanza.InternalServerError, "")
+		se = stanza.NewError(stanza.Wait, stanza.InternalServerError, "") // the database may come back
 		r.log.LogAttrs(ctx, slog.LevelError, "handle stanza", slog.String("id", st.ID), slog.Any("err", err))
 	}
 	if reply, ok := st.ErrorReply(se); ok {

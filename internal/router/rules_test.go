@@ -1,243 +1,312 @@
-package router_test
+package router
 
 import (
 	"context"
+	"fmt"
 	"slices"
-	"sync"
+	"strings"
 	"testing"
-	"testing/synctest"
 
-	"go.uber.org/goleak"
-
-	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// rulesTable is RFC 6121 §8.5 with the choices made here. to: bare, or full
+// address, which is that of session 0 or of nobody ("absent"). sessions: the
+// priorities of juliet's sessions, "-" is one that is not available. result:
+// the sessions that get it; stored, silence, contacts (the rules of §3 and
+// §4.3), handler, or an error's condition.
+const rulesTable = `
+section     kind     type         to     sessions  result
+8.5.1       message  normal       ghost  .         service-unavailable
+8.5.1       message  chat         ghost  .         service-unavailable
+8.5.1       message  groupchat    ghost  .         service-unavailable
+8.5.1       message  headline     ghost  .         silence
+8.5.1       message  error        ghost  .         silence
+8.5.1       iq       get          ghost  .         service-unavailable
+8.5.1       iq       set          ghost  .         service-unavailable
+8.5.1       iq       result       ghost  .         silence
+8.5.1       iq       error        ghost  .         silence
+8.5.1       presence available    ghost  .         contacts
+8.5.1       presence subscribe    ghost  .         contacts
+8.5.1       presence probe        ghost  .         contacts
+8.5.1       message  chat         ghost/ .         service-unavailable
+8.5.1       message  normal       ghost/ .         service-unavailable
+8.5.1       message  headline     ghost/ .         service-unavailable
+8.5.1       message  error        ghost/ .         silence
+8.5.1       iq       get          ghost/ .         service-unavailable
+8.5.1       presence available    ghost/ .         silence
+8.5.2.1.1   message  normal       bare   1         0
+8.5.2.1.1   message  normal       bare   0,5       0,1
+8.5.2.1.1   message  normal       bare   1,-1,-    0
+8.5.2.1.1   message  normal       bare   -1        stored
+8.5.2.1.1   message  absent       bare   1         0
+8.5.2.1.1   message  chat         bare   1         0
+8.5.2.1.1   message  chat         bare   0,5       0,1
+8.5.2.1.1   message  chat         bare   -1,3,-    1
+8.5.2.1.1   message  chat         bare   -1,-2     stored
+8.5.2.1.1   message  groupchat    bare   1         service-unavailable
+8.5.2.1.1   message  headline     bare   1,0,-1,-  0,1
+8.5.2.1.1   message  headline     bare   -1        silence
+8.5.2.1.1   message  error        bare   1         silence
+8.5.2.1.2   presence available    bare   1         contacts
+8.5.2.1.2   presence unavailable  bare   1         contacts
+8.5.2.1.2   presence subscribe    bare   1         contacts
+8.5.2.1.2   presence subscribed   bare   1         contacts
+8.5.2.1.2   presence unsubscribe  bare   1         contacts
+8.5.2.1.2   presence unsubscribed bare   1         contacts
+8.5.2.1.2   presence probe        bare   1         contacts
+8.5.2.1.3   iq       get          bare   1         handler
+8.5.2.1.3   iq       set          bare   1         service-unavailable
+8.5.2.1.3   iq       result       bare   1         silence
+8.5.2.1.3   iq       error        bare   1         silence
+8.5.2.2.1   message  normal       bare   .         stored
+8.5.2.2.1   message  normal       bare   -         stored
+8.5.2.2.1   message  chat         bare   .         stored
+8.5.2.2.1   message  groupchat    bare   .         service-unavailable
+8.5.2.2.1   message  headline     bare   .         silence
+8.5.2.2.1   message  headline     bare   -         silence
+8.5.2.2.1   message  error        bare   .         silence
+8.5.2.2.2   presence available    bare   .         contacts
+8.5.2.2.2   presence subscribe    bare   .         contacts
+8.5.2.2.2   presence probe        bare   .         contacts
+8.5.2.2.3   iq       get          bare   .         handler
+8.5.2.2.3   iq       set          bare   .         service-unavailable
+8.5.2.2.3   iq       result       bare   .         silence
+8.5.3.1     message  normal       full   1,1       0
+8.5.3.1     message  chat         full   -1,1      0
+8.5.3.1     message  chat         full   -,1       0
+8.5.3.1     message  groupchat    full   1         0
+8.5.3.1     message  headline     full   -1        0
+8.5.3.1     message  error        full   1         0
+8.5.3.1     presence available    full   -         0
+8.5.3.1     presence unavailable  full   1         0
+8.5.3.1     presence subscribe    full   1         contacts
+8.5.3.1     presence subscribed   full   1         contacts
+8.5.3.1     presence unsubscribe  full   1         contacts
+8.5.3.1     presence unsubscribed full   1         contacts
+8.5.3.1     presence probe        full   1         contacts
+8.5.3.1     iq       get          full   -         0
+8.5.3.1     iq       set          full   1,1       0
+8.5.3.1     iq       result       full   1         0
+8.5.3.1     iq       error        full   1         0
+8.5.3.2.1   message  normal       absent 1         service-unavailable
+8.5.3.2.1   message  absent       absent 1         service-unavailable
+8.5.3.2.1   message  groupchat    absent 1         service-unavailable
+8.5.3.2.1   message  headline     absent 1         service-unavailable
+8.5.3.2.1   message  chat         absent 1,-1,0    0,2
+8.5.3.2.1   message  chat         absent -1        stored
+8.5.3.2.1   message  chat         absent .         stored
+8.5.3.2.1   message  error        absent 1         silence
+8.5.3.2.2   presence available    absent 1         silence
+8.5.3.2.2   presence unavailable  absent 1         silence
+8.5.3.2.2   presence subscribe    absent 1         contacts
+8.5.3.2.2   presence probe        absent 1         contacts
+8.5.3.2.3   iq       get          absent 1         service-unavailable
+8.5.3.2.3   iq       set          absent 1         service-unavailable
+8.5.3.2.3   iq       result       absent 1         silence
+8.5.3.2.3   iq       error        absent 1         silence
+`
 
-// session is a client that keeps what it gets.
-type session struct {
-	addr  jid.JID
-	state router.PresenceState
-
-	mu sync.Mutex
-	// Guarded by mu.
-	got      []stanza.Stanza
-	replaced bool
-}
-
-func (s *session) JID() jid.JID                 { return s.addr }
-func (s *session) State() *router.PresenceState { return &s.state }
-
-func (s *session) Replace() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.replaced = true
-}
-
-func (s *session) Deliver(batch []*stanza.Encoded) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, e := range batch {
-		s.got = append(s.got, e.Stanza)
-	}
-}
-
-// take returns what has come since the last call.
-func (s *session) take() []stanza.Stanza {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	got := s.got
-	s.got = nil
-	return got
-}
-
-// accounts are those that exist.
-type accounts []string
-
-func (a accounts) Exists(_ context.Context, bare jid.JID) (bool, error) {
-	return slices.Contains(a, bare.String()), nil
-}
-
-// mailbag keeps what is stored for later, and presence to accounts.
-type mailbag struct {
-	mu sync.Mutex
-	// Guarded by mu.
-	stored, presence []stanza.Stanza
-}
-
-func (m *mailbag) Store(_ context.Context, st stanza.Stanza, _ func() bool) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.stored = append(m.stored, st)
-	return nil
-}
-
-func (m *mailbag) Inbound(_ context.Context, st stanza.Stanza) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.presence = append(m.presence, st)
-}
-
-// world is a router with romeo, who sends, and juliet with some sessions.
-type world struct {
-	*router.Router
-	bag    *mailbag
-	romeo  *session
-	juliet []*session
-}
-
-// newWorld gives juliet one session per priority; "away" is one that has not
-// sent presence.
-func newWorld(priorities ...int) *world {
-	w := &world{Router: router.New(router.Options{Accounts: accounts{"romeo@a.test", "juliet@a.test"}}), bag: &mailbag{}}
-	w.AddHost("a.test")
-	w.SetOffline(w.bag)
-	w.SetContacts(w.bag)
-	w.romeo = &session{addr: jid.MustParse("romeo@a.test/r")}
-	w.Bind(w.romeo)
-	for i, p := range priorities {
-		s := &session{addr: jid.MustParse("juliet@a.test/" + string(rune('a'+i)))}
-		if p != away {
-			s.state.SetPresence(stanza.Stanza{Kind: stanza.Presence, From: s.addr}, int8(p), true)
-		}
-		w.Bind(s)
-		w.juliet = append(w.juliet, s)
-	}
-	return w
-}
-
-const away = 1000
-
-// TestDelivery is RFC 6121 §8.5: who gets a stanza of romeo's to juliet.
-func TestDelivery(t *testing.T) {
+func TestRules(t *testing.T) {
 	t.Parallel()
-	none, stored := []int{}, -1
-	const refused = -2
-	tests := []struct {
-		name       string
-		priorities []int
-		xml        string
-		want       any // sessions of juliet's, or stored, or refused
-	}{
-		// §8.5.2.1: bare JID with available resources.
-		{"chat to all that are not negative", []int{5, 0, -1}, "<message type='chat' to='juliet@a.test'><body/></message>", []int{0, 1}},
-		{"normal", []int{0}, "<message to='juliet@a.test'><body/></message>", []int{0}},
-		{"headline", []int{0, -1}, "<message type='headline' to='juliet@a.test'/>", []int{0}},
-		{"groupchat", []int{0}, "<message type='groupchat' to='juliet@a.test'/>", refused},
-		{"error", []int{0}, "<message type='error' to='juliet@a.test'/>", none},
-		{"request nobody knows", []int{0}, "<iq type='get' id='1' to='juliet@a.test'><q xmlns='u'/></iq>", refused},
-		{"result", []int{0}, "<iq type='result' id='1' to='juliet@a.test'/>", none},
-		// §8.5.2.2: without.
-		{"chat to negative ones only", []int{-1}, "<message type='chat' to='juliet@a.test'><body/></message>", stored},
-		{"chat to one without presence", []int{away}, "<message type='chat' to='juliet@a.test'><body/></message>", stored},
-		{"chat to nobody there", nil, "<message type='chat' to='juliet@a.test'><body/></message>", stored},
-		{"headline to nobody there", nil, "<message type='headline' to='juliet@a.test'/>", none},
-		// §8.5.3.1: full JID that matches, whatever its presence.
-		{"chat to a resource", []int{-1, 5}, "<message type='chat' to='juliet@a.test/a'/>", []int{0}},
-		{"groupchat to a resource", []int{away}, "<message type='groupchat' to='juliet@a.test/a'/>", []int{0}},
-		{"error to a resource", []int{0}, "<message type='error' to='juliet@a.test/a'/>", []int{0}},
-		{"request to a resource", []int{0, 0}, "<iq type='get' id='1' to='juliet@a.test/b'><q xmlns='u'/></iq>", []int{1}},
-		{"presence to a resource", []int{0, 0}, "<presence to='juliet@a.test/b'/>", []int{1}},
-		// §8.5.3.2: full JID that does not.
-		{"chat to a resource that is gone", []int{0, 0}, "<message type='chat' to='juliet@a.test/z'><body/></message>", []int{0, 1}},
-		{"chat to a resource of nobody there", nil, "<message type='chat' to='juliet@a.test/z'><body/></message>", stored},
-		{"groupchat to a resource that is gone", []int{0}, "<message type='groupchat' to='juliet@a.test/z'/>", refused},
-		{"error to a resource that is gone", []int{0}, "<message type='error' to='juliet@a.test/z'/>", none},
-		{"request to a resource that is gone", []int{0}, "<iq type='set' id='1' to='juliet@a.test/z'><q xmlns='u'/></iq>", refused},
-		{"presence to a resource that is gone", []int{0}, "<presence to='juliet@a.test/z'/>", none},
-		// §8.5.1: no such account.
-		{"message to no account", nil, "<message to='nobody@a.test'><body/></message>", refused},
-		{"request to no account", nil, "<iq type='get' id='1' to='nobody@a.test'><q xmlns='u'/></iq>", refused},
-		// Elsewhere.
-		{"another domain", nil, "<message to='juliet@b.test'><body/></message>", refused},
-		{"the server", nil, "<message to='a.test'><body/></message>", refused},
-		{"an error to another domain", nil, "<message type='error' to='juliet@b.test'/>", none},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
+	lines := strings.Split(strings.TrimSpace(rulesTable), "\n")[1:]
+	for _, line := range lines {
+		f := strings.Fields(line)
+		t.Run(strings.Join(f[:5], " "), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(test.priorities...)
-			st, err := stanza.Parse([]byte(test.xml))
-			if err != nil {
-				t.Fatal(err)
-			}
-			st.From = w.romeo.addr
-			w.Route(t.Context(), st)
-			w.Close()
-			var got []int
-			for i, s := range w.juliet {
-				for _, in := range s.take() {
-					if in.To != st.To {
-						t.Errorf("delivered to=%s, was sent to %s", in.To, st.To)
-					}
-					got = append(got, i)
-				}
-			}
-			answers := w.romeo.take()
-			isRefused := len(answers) == 1 && answers[0].Type == stanza.TypeError
-			wantSessions, _ := test.want.([]int)
-			if !slices.Equal(got, wantSessions) || isRefused != (test.want == refused) || len(answers) > 1 ||
-				(len(w.bag.stored) == 1) != (test.want == stored) {
-				t.Errorf("juliet's sessions %v, answers %v, stored %d; want %v", got, answers, len(w.bag.stored), test.want)
+			w := newWorld(t)
+			w.HandleAccount("urn:test", stanza.TypeGet, func(context.Context, *stanza.Stanza) (*stanza.Element, error) {
+				return nil, nil
+			})
+			sessions := w.juliets(prioritiesOf(t, f[4]))
+			w.Route(t.Context(), newStanza(kindOf(f[1]), typeOf(f[2]), addressOf(f[3])))
+			w.Close() // answers to bare addresses
+			if got := w.whatHappened(sessions); got != f[5] {
+				t.Errorf("got %s, want %s", got, f[5])
 			}
 		})
 	}
 }
 
-func TestReplace(t *testing.T) {
-	t.Parallel()
-	w := newWorld(0)
-	old := w.juliet[0]
-	newer := &session{addr: old.addr}
-	w.Bind(newer)
-	if !old.replaced {
-		t.Error("the older session was not told")
+func prioritiesOf(t *testing.T, list string) (priorities []int) {
+	t.Helper()
+	if list == "." {
+		return nil
 	}
-	w.Unbind(old) // late: the resource is the newer one's
-	if w.Session(old.addr) != newer {
-		t.Error("the newer session lost its resource to the end of the older one")
-	}
-	w.Unbind(newer)
-	if list := w.Sessions(old.addr.Bare()); len(list) != 0 {
-		t.Errorf("%d sessions are left", len(list))
-	}
-}
-
-func TestPanicCostsOneStanza(t *testing.T) {
-	t.Parallel()
-	w := newWorld()
-	w.HandleHost("urn:bad", stanza.TypeGet, func(context.Context, *stanza.Stanza) (*stanza.Element, error) { panic("boom") })
-	st, _ := stanza.Parse([]byte("<iq type='get' id='1' to='a.test'><q xmlns='urn:bad'/></iq>"))
-	st.From = w.romeo.addr
-	w.Route(t.Context(), st)
-	answers := w.romeo.take()
-	if len(answers) != 1 || answers[0].ParseError() == nil || answers[0].ParseError().Condition != stanza.InternalServerError {
-		t.Errorf("got %v, want internal-server-error", answers)
-	}
-	w.Close()
-}
-
-// TestSendKeepsOrder: what a room sends to somebody without a session arrives
-// in order, and Send does not wait for it.
-func TestSendKeepsOrder(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		for i := range 100 {
-			w.Send(stanza.Stanza{
-				Kind: stanza.Message, From: jid.MustParse("room@a.test"), To: jid.MustParse("juliet@a.test"), ID: string(rune('0' + i)),
-			})
-		}
-		w.Close()
-		for i, st := range w.bag.stored {
-			if st.ID != string(rune('0'+i)) {
-				t.Fatalf("message %d is %q", i, st.ID)
+	for p := range strings.SplitSeq(list, ",") {
+		n := away
+		if p != "-" {
+			if _, err := fmt.Sscan(p, &n); err != nil {
+				t.Fatal(err)
 			}
 		}
-		if len(w.bag.stored) != 100 {
-			t.Errorf("%d of 100 messages arrived", len(w.bag.stored))
+		priorities = append(priorities, n)
+	}
+	return priorities
+}
+
+func kindOf(name string) stanza.Kind {
+	return map[string]stanza.Kind{"message": stanza.Message, "presence": stanza.Presence, "iq": stanza.IQ}[name]
+}
+
+func typeOf(name string) stanza.Type {
+	if name == "absent" || name == "available" {
+		return ""
+	}
+	return stanza.Type(name)
+}
+
+func addressOf(name string) jid.JID {
+	return jid.MustParse(map[string]string{
+		"bare": "juliet@example.org", "full": "juliet@example.org/0", "absent": "juliet@example.org/absent",
+		"ghost": "ghost@example.org", "ghost/": "ghost@example.org/x",
+	}[name])
+}
+
+// whatHappened returns the one thing that became of a stanza from romeo.
+func (w *world) whatHappened(sessions []*fakeSession) string {
+	var all, to []string
+	for i, s := range sessions {
+		if got := s.take(); len(got) == 1 {
+			to = append(to, fmt.Sprint(i))
+		} else if len(got) > 1 {
+			all = append(all, fmt.Sprintf("%d got %q", i, got))
+		}
+	}
+	if to != nil {
+		all = append(all, strings.Join(to, ","))
+	}
+	if w.offline.take() != nil {
+		all = append(all, "stored")
+	}
+	if w.contacts.take() != nil {
+		all = append(all, "contacts")
+	}
+	for _, st := range w.romeo.take() {
+		if _, condition, isError := strings.Cut(st, "/"); isError {
+			all = append(all, condition)
+		} else {
+			all = append(all, "handler")
+		}
+	}
+	if all == nil {
+		return "silence"
+	}
+	return strings.Join(all, " and ")
+}
+
+// TestElsewhere: everything that is not a local account.
+func TestElsewhere(t *testing.T) {
+	t.Parallel()
+	host := jid.MustParse("example.org")
+	tests := []struct {
+		name string
+		st   stanza.Stanza
+		want []string
+	}{
+		{"message to an unknown domain", newStanza(stanza.Message, stanza.TypeChat, jid.MustParse("a@far.test")), []string{"message error cancel/remote-server-not-found"}},
+		{"IQ to an unknown domain", newStanza(stanza.IQ, stanza.TypeGet, jid.MustParse("far.test")), []string{"iq error cancel/remote-server-not-found"}},
+		{"presence to an unknown domain", newStanza(stanza.Presence, "", jid.MustParse("a@far.test/x")), []string{"presence error cancel/remote-server-not-found"}},
+		{"request to an unknown domain", newStanza(stanza.Presence, stanza.TypeSubscribe, jid.MustParse("a@far.test")), []string{"presence error cancel/remote-server-not-found"}},
+		{"error to an unknown domain", newStanza(stanza.Message, stanza.TypeError, jid.MustParse("a@far.test")), nil},
+		{"result to an unknown domain", newStanza(stanza.IQ, stanza.TypeResult, jid.MustParse("far.test")), nil},
+		{"message to the host", newStanza(stanza.Message, stanza.TypeNormal, host), []string{"message error cancel/service-unavailable"}},
+		{"presence to the host", newStanza(stanza.Presence, "", host), nil},
+		{"request that the host knows", newStanza(stanza.IQ, stanza.TypeGet, host), []string{"iq result id"}},
+		{"request that the host does not know", newStanza(stanza.IQ, stanza.TypeSet, host), []string{"iq error cancel/service-unavailable"}},
+		{"request without payload", stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeGet, ID: "id", From: romeo, To: host}, []string{"iq error modify/bad-request"}},
+		{"result to the host", newStanza(stanza.IQ, stanza.TypeResult, host), nil},
+		{"error to the host", newStanza(stanza.IQ, stanza.TypeError, host), nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.HandleHost("urn:test", stanza.TypeGet, func(context.Context, *stanza.Stanza) (*stanza.Element, error) { return nil, nil })
+			w.Route(t.Context(), test.st)
+			if got := w.romeo.take(); !slices.Equal(got, test.want) {
+				t.Errorf("got %q\nwant %q", got, test.want)
+			}
+		})
+	}
+}
+
+// TestHandlers: whatever a handler does, its request has one answer.
+func TestHandlers(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		handler IQHandler
+		want    []string
+	}{
+		{"result", func(context.Context, *stanza.Stanza) (*stanza.Element, error) { return nil, nil }, []string{"iq result id"}},
+		{"stanza error", func(context.Context, *stanza.Stanza) (*stanza.Element, error) {
+			return nil, fmt.Errorf("wrapped: %w", stanza.NewError(stanza.Auth, stanza.Forbidden, ""))
+		}, []string{"iq error auth/forbidden"}},
+		{"our own trouble", func(context.Context, *stanza.Stanza) (*stanza.Element, error) { return nil, errStore }, []string{"iq error wait/internal-server-error"}},
+		{"panic", func(context.Context, *stanza.Stanza) (*stanza.Element, error) { panic("in the handler") }, []string{"iq error cancel/internal-server-error"}},
+		{"answered", func(context.Context, *stanza.Stanza) (*stanza.Element, error) { return nil, ErrAnswered }, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.HandleHost("urn:test", stanza.TypeGet, test.handler)
+			w.Route(t.Context(), newStanza(stanza.IQ, stanza.TypeGet, jid.MustParse("example.org")))
+			if got := w.romeo.take(); !slices.Equal(got, test.want) {
+				t.Errorf("got %q\nwant %q", got, test.want)
+			}
+		})
+	}
+}
+
+// TestTroubleBelow: a store that fails is told to the sender, and a message is
+// never lost without a word.
+func TestTroubleBelow(t *testing.T) {
+	t.Parallel()
+	t.Run("accounts", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.accounts.err = errStore
+		w.Route(t.Context(), newStanza(stanza.Message, stanza.TypeChat, juliet))
+		w.Route(t.Context(), newStanza(stanza.IQ, stanza.TypeGet, juliet))
+		want := []string{"message error wait/internal-server-error", "iq error wait/internal-server-error"}
+		if got := w.romeo.take(); !slices.Equal(got, want) {
+			t.Errorf("got %q\nwant %q", got, want)
 		}
 	})
+	for name, err := range map[string]error{"internal-server-error": errStore, "resource-constraint": stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "")} {
+		t.Run("offline "+name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.offline.refuse = err
+			w.Route(t.Context(), newStanza(stanza.Message, stanza.TypeChat, juliet))
+			if got, want := w.romeo.take(), []string{"message error wait/" + name}; !slices.Equal(got, want) {
+				t.Errorf("got %q\nwant %q", got, want)
+			}
+		})
+	}
+	t.Run("juliet comes while her message is stored", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		s := w.juliets([]int{away})[0]
+		w.offline.before = func() { s.available(0) }
+		w.Route(t.Context(), newStanza(stanza.Message, stanza.TypeChat, juliet))
+		if got := s.take(); len(got) != 1 || w.offline.take() != nil {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// TestServicePanics: so does one of a local service.
+func TestServicePanics(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	st := newStanza(stanza.Message, stanza.TypeGroupchat, room)
+	st.ID = "panic"
+	w.Route(t.Context(), st)
+	if got := w.romeo.take(); !slices.Equal(got, []string{"message error cancel/internal-server-error"}) {
+		t.Errorf("got %q", got)
+	}
 }
