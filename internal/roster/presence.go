@@ -238,20 +238,9 @@ func (s *Service) Ended(ctx context.Context, session router.Session) {
 }
 
 // farewell sends unavailable presence to everybody who has been shown
-// available one (RFC 6121 §4.5).
+// available one (RFC 6121 §4.5, §4.6.3).
 func (s *Service) farewell(ctx context.Context, session router.Session, p stanza.Stanza) {
-	account := session.JID().Bare()
-	defer s.lock(account)()
-	told := make(map[jid.JID]bool)
-	if isAvailable(session) {
-		items := s.audience(ctx, account)
-		s.tell(ctx, account, p, items)
-		told[account] = true
-		for i := range items {
-			told[items[i].Contact] = stateOf(&items[i])&from != 0
-		}
-		session.State().SetPresence(p, 0, false)
-	}
+	told := s.vanish(ctx, session, p)
 	for _, j := range session.State().TakeDirected() {
 		if told[j] || told[j.Bare()] && s.wasTold(j) {
 			continue
@@ -260,6 +249,26 @@ func (s *Service) farewell(ctx context.Context, session router.Session, p stanza
 		st.To = j
 		s.give(ctx, st)
 	}
+}
+
+// vanish tells everybody who sees the session's presence that it is gone, if it
+// was there, and returns who that is.
+func (s *Service) vanish(ctx context.Context, session router.Session, p stanza.Stanza) (told map[jid.JID]bool) {
+	account := session.JID().Bare()
+	defer s.lock(account)()
+	if !isAvailable(session) {
+		return nil
+	}
+	items := s.audience(ctx, account)
+	s.tell(ctx, account, p, items)
+	session.State().SetPresence(p, 0, false)
+	told = map[jid.JID]bool{account: true}
+	for i := range items {
+		if stateOf(&items[i])&from != 0 {
+			told[items[i].Contact] = true
+		}
+	}
+	return told
 }
 
 // wasTold reports whether an address gets what is told to its account: that is

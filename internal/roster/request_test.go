@@ -19,10 +19,14 @@ func TestSet(t *testing.T) {
 		name, send string
 		want       []string
 	}{
-		{"new", item(`<item jid="peer@elsewhere.test/x" name="Peer"><group>Friends</group><group>Work</group></item>`),
-			[]string{"push peer@elsewhere.test none name=Peer [Friends] [Work]", "result"}},
-		{"states are not the client's to say", item(`<item jid="peer@elsewhere.test" subscription="both" ask="subscribe" approved="true"/>`),
-			[]string{"push peer@elsewhere.test none", "result"}},
+		{
+			"new", item(`<item jid="peer@elsewhere.test/x" name="Peer"><group>Friends</group><group>Work</group></item>`),
+			[]string{"push peer@elsewhere.test none name=Peer [Friends] [Work]", "result"},
+		},
+		{
+			"states are not the client's to say", item(`<item jid="peer@elsewhere.test" subscription="both" ask="subscribe" approved="true"/>`),
+			[]string{"push peer@elsewhere.test none", "result"},
+		},
 		{"changed", item(`<item jid="juliet@example.org" name="J"/>`), []string{"push juliet@example.org both name=J", "result"}},
 		{"removed that is not there", item(`<item jid="peer@elsewhere.test" subscription="remove"/>`), []string{"iq error item-not-found"}},
 		{"no item", item(``), []string{"iq error bad-request"}},
@@ -35,10 +39,14 @@ func TestSet(t *testing.T) {
 		{"empty group", item(`<item jid="a@b.test"><group/></item>`), []string{"iq error not-acceptable"}},
 		{"group twice", item(`<item jid="a@b.test"><group>A</group><group>A</group></item>`), []string{"iq error bad-request"}},
 		{"too many groups", item(`<item jid="a@b.test"><group>A</group><group>B</group><group>C</group></item>`), []string{"iq error not-acceptable"}},
-		{"somebody else's", `<iq type="set" id="i" to="juliet@example.org"><query xmlns="jabber:iq:roster"><item jid="a@b.test"/></query></iq>`,
-			[]string{"iq error forbidden"}},
-		{"get of somebody else's", `<iq type="get" id="i" to="juliet@example.org"><query xmlns="jabber:iq:roster"/></iq>`,
-			[]string{"iq error forbidden"}},
+		{
+			"somebody else's", `<iq type="set" id="i" to="juliet@example.org"><query xmlns="jabber:iq:roster"><item jid="a@b.test"/></query></iq>`,
+			[]string{"iq error forbidden"},
+		},
+		{
+			"get of somebody else's", `<iq type="get" id="i" to="juliet@example.org"><query xmlns="jabber:iq:roster"/></iq>`,
+			[]string{"iq error forbidden"},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -214,6 +214,7 @@ func (s *Service) AccountDeleted(ctx context.Context, account jid.JID) {
 	}
 }
 
-func (s *Service) logError(ctx context.Context, what string, account jid.JID, err error) {
-	s.log.LogAttrs(ctx, slog.LevelError, what, slog.String("jid", account.String()), slog.Any("err", err))
+func (s *Service) logError(ctx context.Context, doing string, account jid.JID, err error) {
+	s.log.LogAttrs(ctx, slog.LevelError, "roster service in trouble", slog.String("doing", doing),
+		slog.String("jid", account.String()), slog.Any("err", err))
 }

@@ -113,10 +113,14 @@ func TestSubscriptionErrors(t *testing.T) {
 		{"to oneself", `<presence type="subscribe" to="romeo@example.org"/>`, []string{"presence error not-allowed"}},
 		{"without address", `<presence type="subscribe"/>`, []string{"presence error bad-request"}},
 		{"probe without address", `<presence type="probe"/>`, []string{"presence error bad-request"}},
-		{"no such account (§8.5.1: silence)", `<presence type="subscribe" to="ghost@example.org"/>`,
-			[]string{"push ghost@example.org none ask=subscribe"}},
-		{"unknown domain", `<presence type="subscribe" to="peer@far.test"/>`,
-			[]string{"push peer@far.test none ask=subscribe", "presence error remote-server-not-found"}},
+		{
+			"no such account (§8.5.1: silence)", `<presence type="subscribe" to="ghost@example.org"/>`,
+			[]string{"push ghost@example.org none ask=subscribe"},
+		},
+		{
+			"unknown domain", `<presence type="subscribe" to="peer@far.test"/>`,
+			[]string{"push peer@far.test none ask=subscribe", "presence error remote-server-not-found"},
+		},
 		{"priority that is none", `<presence><priority>high</priority></presence>`, []string{"presence error bad-request"}},
 		{"priority too high", `<presence><priority>128</priority></presence>`, []string{"presence error bad-request"}},
 	}
