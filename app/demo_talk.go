@@ -43,10 +43,11 @@ func privateScript() []utterance {
 }
 
 func roomScript() (early, late []utterance) {
-	return []utterance{
+	early = []utterance{
 		{0, "There we are. What is left before we can ship?"},
 		{1, "The importer: 40 000 contacts last night, no complaints so far."},
-	}, []utterance{
+	}
+	late = []utterance{
 		{2, "Hi! Just read the above. What happens if it is killed half-way?"},
 		{1, "It starts where it stopped. I pulled the plug twice to be sure."},
 		{2, "Then I have no more excuses :) The release notes are ready."},
@@ -54,6 +55,7 @@ func roomScript() (early, late []utterance) {
 		{1, "Chloe lost the last bet."},
 		{2, "Fine. Chocolate, then."},
 	}
+	return early, late
 }
 
 // run lets the team meet, see each other and talk. It ends with an error if
