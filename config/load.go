@@ -118,6 +118,9 @@ func (d *decoder) check(c *Config) {
 	for i := range c.Listen.C2S {
 		l := &c.Listen.C2S[i]
 		d.listener(fmt.Sprintf("listen.c2s[%d]", i), l.IPAddress, &l.TLS)
+		if ip, err := netip.ParseAddr(l.IPAddress); err == nil && !ip.IsLoopback() && l.TLS.Mode == "none" && c.Auth.AllowPlainWithoutTLS {
+			d.wrong(fmt.Sprintf("listen.c2s[%d].tls.mode", i), l.TLS.Mode, "with auth.allow_plain_without_tls passwords would cross the network readably: want another mode, or a loopback address")
+		}
 		if l.MaxStanzaSize < 10_000 { // RFC 6120 §13.12
 			d.wrong(fmt.Sprintf("listen.c2s[%d].max_stanza_size", i), int(l.MaxStanzaSize), "want at least 10000 bytes")
 		}
@@ -130,9 +133,28 @@ func (d *decoder) check(c *Config) {
 			d.wrong(path+".tls.mode", l.TLS.Mode, `want "tls" or "none"`)
 		}
 	}
+	d.duplicates(c)
 	d.mechanisms(c)
 	if m := c.Modules.MUC; m != nil {
 		d.muc(c, m)
+	}
+}
+
+// duplicates finds listeners that would be in each other's way.
+func (d *decoder) duplicates(c *Config) {
+	seen := make(map[string]string)
+	claim := func(path, address string, port Port) {
+		where := fmt.Sprintf("%s port %d", address, port)
+		if first := seen[where]; first != "" && port != 0 {
+			d.problem(d.at(path+".port", path), path+".port", "%s listens at %s already", first, where)
+		}
+		seen[where] = path
+	}
+	for i := range c.Listen.C2S {
+		claim(fmt.Sprintf("listen.c2s[%d]", i), c.Listen.C2S[i].IPAddress, c.Listen.C2S[i].Port)
+	}
+	for i := range c.Listen.HTTP {
+		claim(fmt.Sprintf("listen.http[%d]", i), c.Listen.HTTP[i].IPAddress, c.Listen.HTTP[i].Port)
 	}
 }
 

@@ -175,7 +175,7 @@ func (c *adminCommand) decideList(r *Room, items []*stanza.Element) error {
 // affiliation lists for admins and owners, and the member list of a
 // members-only room for every member (XEP-0045 §9.5); features may widen them.
 func (r *Room) mayList(who jid.JID, ofRoles bool, a Affiliation) error {
-	q := &ListQuestion{Room: r, RealJID: who, Role: r.roleOf(who), Affiliation: r.Affiliation(who), OfRoles: ofRoles}
+	q := &ListQuestion{Room: r, RealJID: who, Role: r.roleOf(who), Affiliation: r.Affiliation(who), OfRoles: ofRoles, List: a}
 	allowed := q.Affiliation >= Admin || ofRoles && q.Role == Moderator
 	if !allowed && a != Outcast {
 		var err error

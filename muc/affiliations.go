@@ -33,7 +33,7 @@ func (r *Room) SetAffiliation(actor Actor, j jid.JID, a Affiliation, o Affiliati
 	if from == a && o.Reason == "" && o.Nick == "" {
 		return nil
 	}
-	ev := &AffiliationEvent{Event: Event{Room: r, req: &request{}}, Actor: actor, JID: j, From: from, To: a, Reason: o.Reason}
+	ev := &AffiliationEvent{Event: Event{Room: r, req: &request{detached: true}}, Actor: actor, JID: j, From: from, To: a, Reason: o.Reason}
 	if err := r.svc.hooks.BeforeSetAffiliation.Run(&r.watch, ev); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (r *Room) checkRole(actor Actor, o *Occupant, role Role, reason string) err
 			return err
 		}
 	}
-	ev := &RoleEvent{Event: Event{Room: r, req: &request{}}, Actor: actor, Occupant: o, From: o.role, To: role, Reason: reason}
+	ev := &RoleEvent{Event: Event{Room: r, req: &request{detached: true}}, Actor: actor, Occupant: o, From: o.role, To: role, Reason: reason}
 	return r.svc.hooks.BeforeSetRole.Run(&r.watch, ev)
 }
 

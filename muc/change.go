@@ -89,6 +89,7 @@ func (r *Room) applyChange(ch *change) {
 	}
 	if ch.unlock {
 		r.locked = false
+		r.svc.relist(r)
 	}
 	if ch.subject != nil {
 		r.subject, r.subjectID = *ch.subject, ch.subjectID
@@ -118,7 +119,11 @@ func (r *Room) applyValues(values map[int]any, first bool) {
 	}
 	for _, o := range r.occupants {
 		o.forget()
-		r.refreshSight(o)
+	}
+	for _, o := range r.occupants {
+		if r.refreshSight(o) {
+			r.resendOccupants(o)
+		}
 	}
 	if !first {
 		r.announceConfig(values)

@@ -159,7 +159,7 @@ func (n *committed) take(r *Room) {
 		r.svc.metrics.failedCommits.Inc()
 		r.log.LogAttrs(context.Background(), slog.LevelError, "store room", slog.Any("err", n.err))
 		if n.cmd != nil {
-			r.refuse(n.cmd.base(), stanza.NewError(stanza.Wait, stanza.InternalServerError, "The change could not be stored."))
+			r.abort(n.cmd, stanza.NewError(stanza.Wait, stanza.InternalServerError, "The change could not be stored."))
 		}
 		return
 	}

@@ -113,6 +113,14 @@ func (c *callCommand) apply(*Room) {}
 type createCommand struct {
 	request
 	configure func(*Room) error
+	begun     bool
+}
+
+// undo takes back what decide had to begin so that configure could work on it.
+func (c *createCommand) undo(r *Room) {
+	if c.begun {
+		r.end()
+	}
 }
 
 func (c *createCommand) decide(r *Room) error {
@@ -120,6 +128,7 @@ func (c *createCommand) decide(r *Room) error {
 		return ErrRoomExists
 	}
 	r.begin(r.svc.now())
+	c.begun = true
 	for _, rec := range r.svc.opts.Affiliations {
 		r.affiliations[rec.JID] = rec
 	}
@@ -129,8 +138,6 @@ func (c *createCommand) decide(r *Room) error {
 	r.locked = true
 	if c.configure != nil {
 		if err := c.configure(r); err != nil {
-			r.staged = change{}
-			r.end()
 			return err
 		}
 	}

@@ -228,7 +228,8 @@ type ListQuestion struct {
 	RealJID     jid.JID
 	Role        Role // RoleNone: not inside
 	Affiliation Affiliation
-	OfRoles     bool // a list of roles, not of affiliations
+	OfRoles     bool        // a list of roles, not of affiliations
+	List        Affiliation // the affiliation asked for, unless OfRoles
 }
 
 // AffiliationEvent is a change of affiliation.

@@ -95,7 +95,11 @@ func (r *Room) changeNick(s *Session, ev *NickEvent, to jid.JID, key string, ren
 		o.nick, o.key, o.jid = ev.Nick, key, to
 		r.occupants[key] = o
 	default:
+		wasPrimary := o.sessions[0] == s
 		r.remove(s)
+		if wasPrimary && !alone { // the others see another session of his now
+			r.announce(o, &showing{})
+		}
 		if target == nil {
 			target = &Occupant{nick: ev.Nick, key: key, jid: to, bare: o.bare, role: o.role}
 			r.svc.occupantEntered()

@@ -23,6 +23,9 @@ func (s *Service) load(r *Room) {
 	}
 	if n.err == nil && n.record != nil && s.opts.Archive != nil {
 		n.recent, n.err = s.opts.Archive.Latest(ctx, r.jid, s.opts.Recent)
+		n.recent = slices.DeleteFunc(n.recent, func(m ArchivedMessage) bool { // of a room of that name from before
+			return m.Time.Before(n.record.Created)
+		})
 		if n.err == nil {
 			n.err = s.catchUp(ctx, n.record)
 		}
@@ -34,7 +37,7 @@ func (s *Service) load(r *Room) {
 // archived first and written into the record afterwards.
 func (s *Service) catchUp(ctx context.Context, rec *RoomRecord) error {
 	last, err := s.opts.Archive.LastSubject(ctx, rec.JID, rec.SubjectID)
-	if err != nil || last == nil {
+	if err != nil || last == nil || last.Time.Before(rec.Created) {
 		return err
 	}
 	if !last.Time.After(rec.Subject.Time) && rec.SubjectID == "" {
@@ -138,7 +141,7 @@ func (s *Service) relist(r *Room) {
 	d := s.descriptor(r.jid, r.values)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d.Public && !r.stored && r.exists {
+	if d.Public && !r.stored && r.exists && !r.locked {
 		s.listed[r.jid] = *d
 	} else {
 		delete(s.listed, r.jid)

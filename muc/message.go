@@ -166,7 +166,7 @@ func (r *Room) subjectArchived(t *ticket) {
 // Post says something as the room itself, through hooks and archive like
 // everybody's messages; BeforeMessage may refuse it.
 func (r *Room) Post(st stanza.Stanza) error {
-	ev := MessageEvent{Event: Event{Room: r, req: &request{}}, Stanza: &st, SubjectChange: isSubjectChange(&st)}
+	ev := MessageEvent{Event: Event{Room: r, req: &request{detached: true}}, Stanza: &st, SubjectChange: isSubjectChange(&st)}
 	if err := r.svc.hooks.BeforeMessage.Run(&r.watch, &ev); err != nil {
 		return err
 	}

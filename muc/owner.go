@@ -145,7 +145,7 @@ func (r *Room) stageField(actor Actor, f *fieldCore, values []string) error {
 // decideDestroy checks an owner's wish to end the room (XEP-0045 §10.9).
 func (r *Room) decideDestroy(actor Actor, d *stanza.Element) error {
 	ev := &DestroyEvent{
-		Event: Event{Room: r, req: &request{}}, Actor: actor,
+		Event: Event{Room: r, req: &request{detached: true}}, Actor: actor,
 		Reason: d.ChildText(stanza.NSMUCOwner, "reason"), Password: d.ChildText(stanza.NSMUCOwner, "password"),
 	}
 	if address := d.Attr("jid"); address != "" {

@@ -15,17 +15,21 @@ import (
 // request is what all commands have in common: who asks, and what deferred
 // checks have answered so far.
 type request struct {
-	st     stanza.Stanza    // what asked; zero for a call from code
-	done   func(error)      // for a call from code: takes the result
-	checks map[string]error // answers of deferred checks, by name of the function
-	check  func(context.Context) error
-	name   string // of the function that deferred check
+	st       stanza.Stanza    // what asked; zero for a call from code
+	done     func(error)      // for a call from code: takes the result
+	checks   map[string]error // answers of deferred checks, by name of the function
+	check    func(context.Context) error
+	name     string // of the function that deferred check
+	detached bool   // of an event that cannot wait
 }
 
 func (q *request) base() *request { return q }
 
 // errDeferred ends a decision until its deferred check has answered.
 var errDeferred = errors.New("deferred")
+
+// errCannotDefer is what Defer returns for an event that is part of another one.
+var errCannotDefer = errors.New("this event cannot be deferred: defer the join, message or configuration that it is part of")
 
 // Event is the part that all events of a Before hook share.
 type Event struct {
@@ -41,8 +45,13 @@ type Event struct {
 //
 // When check is done, all checks and hooks of the event run again, and Defer
 // returns what check returned. ctx ends after Options.DeferTimeout, or when a
-// newer join or a leave of the sender makes the question pointless.
+// newer join or a leave of the sender makes the question pointless. Only joins,
+// nickname changes, presence, messages and configurations can wait; for changes
+// of affiliation or role, posts by code and destruction Defer returns an error.
 func (ev *Event) Defer(check func(ctx context.Context) error) error {
+	if ev.req == nil || ev.req.detached {
+		return errCannotDefer
+	}
 	name := ev.Room.watch.name
 	if err, ok := ev.req.checks[name]; ok {
 		return err
@@ -129,7 +138,8 @@ func (r *Room) detain(c command) bool {
 	if h == nil || h.cmd == c {
 		return false
 	}
-	if q.st.Kind == stanza.Presence {
+	if q.st.Kind == stanza.Presence && (q.st.Type == stanza.TypeUnavailable || q.st.Type == stanza.TypeError ||
+		q.st.Type == "" && q.st.Child(stanza.NSMUC, "x") != nil) {
 		h.cancel()
 		delete(r.held, q.st.From)
 		r.backlog = append(h.waiting, r.backlog...)
@@ -158,7 +168,7 @@ func (r *Room) execute(c command) {
 		return
 	default:
 		r.staged = change{}
-		r.refuse(c.base(), err)
+		r.abort(c, err)
 		return
 	}
 	if r.staged.empty() {
@@ -166,6 +176,14 @@ func (r *Room) execute(c command) {
 		return
 	}
 	r.commit(c)
+}
+
+// abort ends a command that is refused.
+func (r *Room) abort(c command, err error) {
+	if a, ok := c.(interface{ undo(*Room) }); ok {
+		a.undo(r)
+	}
+	r.refuse(c.base(), err)
 }
 
 // decide runs the command's checks; a panic is an error like others.

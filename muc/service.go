@@ -199,7 +199,7 @@ func commandFor(st stanza.Stanza) (command, *stanza.Error) {
 		return iqCommand(q)
 	case st.Kind == stanza.IQ: // results and errors of IQs that rooms never send
 		return nil, nil //nolint:nilnil // nothing to do is an answer
-	case st.Type == stanza.TypeError:
+	case st.Type == stanza.TypeError && toRoom:
 		return &bounceCommand{request: q}, nil
 	case !toRoom:
 		return &privateCommand{request: q}, nil

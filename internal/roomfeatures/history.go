@@ -49,6 +49,9 @@ func (f history) Register(h *muc.Hooks) {
 	h.MessageWithdrawn.Add("history", 0, func(ev *muc.PostedEvent) { slot.In(ev.Room).withdraw(ev.Message.ID) })
 	h.SessionJoined.Add("history", 0, func(ev *muc.JoinedEvent) {
 		messages := slot.In(ev.Room).messages
+		if limit := min(size.Get(ev.Room), f.size); limit < len(messages) { // it may have been lowered
+			messages = messages[len(messages)-limit:]
+		}
 		messages = wanted(messages, ev.Stanza.Child(stanza.NSMUC, "x").Child(stanza.NSMUC, "history"), ev.Session.RealJID())
 		list := make([]*stanza.Encoded, 0, len(messages))
 		for i := range messages {

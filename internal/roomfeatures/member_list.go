@@ -19,6 +19,9 @@ func (memberList) Register(h *muc.Hooks) {
 		},
 	}, "")
 	h.MayList.Add("member-list", 0, func(q *muc.ListQuestion) (bool, bool) {
+		if q.OfRoles || q.List != muc.Member { // the others would show who is who
+			return false, false
+		}
 		for word := range strings.FieldsSeq(who.Get(q.Room)) {
 			if q.Role.String() == word {
 				return true, true

@@ -41,7 +41,7 @@ func (membersOnly) Register(h *muc.Hooks) {
 	h.Disco.Add("members-only", 0, func(ev *muc.DiscoEvent) { ev.Feature(either(on.Get(ev.Room), "muc_membersonly", "muc_open")) })
 	// XEP-0045 §9.5: members of a members-only room may know each other.
 	h.MayList.Add("members-only", 0, func(q *muc.ListQuestion) (bool, bool) {
-		allowed := on.Get(q.Room) && q.Affiliation >= muc.Member && !q.OfRoles && q.Room.NonAnonymous()
+		allowed := on.Get(q.Room) && q.Affiliation >= muc.Member && !q.OfRoles && q.List == muc.Member
 		return allowed, allowed
 	})
 }

@@ -7,6 +7,7 @@ package stream
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -33,6 +34,8 @@ type Options struct {
 }
 
 const (
+	// maxBlank bounds the white space between two elements: keep-alives of years.
+	maxBlank          = 1 << 20
 	readSize          = 8 << 10
 	defaultQueue      = 2 << 20
 	defaultWriteLimit = 30 * time.Second
@@ -56,6 +59,8 @@ type Stream struct {
 	in     []byte  // read and not yet framed
 	inBuf  *[]byte // what in is part of; nil while nothing is left
 	tls    bool
+	root   string // name of the peer's root element, as written
+	blank  int    // white space since the last frame
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -119,6 +124,9 @@ func (s *Stream) ReadHeader() (Header, error) {
 	if frame.Kind != xmlstream.FrameHeader {
 		return Header{}, &Error{Condition: BadFormat, Text: "The stream has no header."}
 	}
+	if end := bytes.IndexAny(frame.Data, " \t\r\n>"); end > 0 {
+		s.root = string(frame.Data[1:end])
+	}
 	h, scope, err := parseHeader(frame)
 	s.scope = scope
 	s.mu.Lock()
@@ -143,6 +151,9 @@ func (s *Stream) Next() (*stanza.Element, error) {
 func (s *Stream) NextFrame() (xmlstream.Frame, error) {
 	frame, err := s.next()
 	if err == nil && frame.Kind == xmlstream.FrameClose {
+		if name := bytes.TrimRight(frame.Data[len("</"):len(frame.Data)-1], " \t\r\n"); string(name) != s.root {
+			return frame, &Error{Condition: NotWellFormed, Text: "The end tag is not that of the stream."}
+		}
 		return frame, io.EOF
 	}
 	return frame, err
@@ -169,6 +180,12 @@ func (s *Stream) next() (xmlstream.Frame, error) {
 		if len(s.in) > 0 {
 			frame, n, err := s.framer.Next(s.in)
 			s.in = s.in[n:]
+			if s.blank += n; frame.Kind != xmlstream.FrameNone || s.framer.Partial() {
+				s.blank = 0
+			}
+			if s.blank > maxBlank {
+				return frame, &Error{Condition: PolicyViolation, Text: "Too much white space."}
+			}
 			if err != nil {
 				return frame, fromXML(err)
 			}
@@ -368,7 +385,7 @@ func (s *Stream) shut(e *Error) {
 				if answer.Version == "" {
 					answer.Version = "1.0"
 				}
-				answer.ID, answer.Content = "error", s.opts.Content
+				answer.ID, answer.Content = rand.Text(), s.opts.Content
 				dst = answer.appendXML(dst)
 			}
 			if e != nil {
