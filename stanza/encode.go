@@ -29,17 +29,17 @@ func appendParts(buf []byte, st Stanza) (head, tail []byte) {
 func appendStart(dst []byte, s *Stanza) []byte {
 	dst = append(append(dst, '<'), s.Kind.String()...)
 	if s.Type != "" {
-		dst = appendAttr(dst, "type", string(s.Type))
+		dst = appendAttr(dst, "", "type", string(s.Type))
 	}
 	if s.ID != "" {
-		dst = appendAttr(dst, "id", s.ID)
+		dst = appendAttr(dst, "", "id", s.ID)
 	}
 	if !s.From.IsZero() {
 		dst = append(dst, " from='"...)
 		dst = append(appendJID(dst, s.From), '\'')
 	}
 	if s.Lang != "" {
-		dst = appendAttr(dst, "xml:lang", s.Lang)
+		dst = appendAttr(dst, "xml:", "lang", s.Lang)
 	}
 	return appendAttrs(dst, s.Attrs)
 }
@@ -68,16 +68,20 @@ func appendJID(dst []byte, j jid.JID) []byte {
 // AppendXML appends e to dst. outer is the default namespace in scope, so that
 // xmlns is written only where it changes.
 func (e *Element) AppendXML(dst []byte, outer string) []byte {
-	dst = append(append(dst, '<'), e.Name.Local...)
-	if e.Name.Space != outer {
-		dst = appendAttr(dst, "xmlns", e.Name.Space)
+	prefix, inner := "", e.Name.Space
+	if inner == NSXML { // no declaration may name it (Namespaces in XML 1.0 §3)
+		prefix, inner = "xml:", outer
+	}
+	dst = append(append(append(dst, '<'), prefix...), e.Name.Local...)
+	if inner != outer {
+		dst = appendAttr(dst, "", "xmlns", inner)
 	}
 	dst = appendAttrs(dst, e.Attrs)
 	if len(e.Children) == 0 {
 		return append(dst, "/>"...)
 	}
-	dst = appendNodes(append(dst, '>'), e.Children, e.Name.Space)
-	dst = append(append(dst, "</"...), e.Name.Local...)
+	dst = appendNodes(append(dst, '>'), e.Children, inner)
+	dst = append(append(append(dst, "</"...), prefix...), e.Name.Local...)
 	return append(dst, '>')
 }
 
@@ -100,19 +104,19 @@ func appendAttrs(dst []byte, attrs []Attr) []byte {
 		a := &attrs[i]
 		switch a.Name.Space {
 		case "":
-			dst = appendAttr(dst, a.Name.Local, a.Value)
+			dst = appendAttr(dst, "", a.Name.Local, a.Value)
 		case NSXML:
-			dst = appendAttr(dst, "xml:"+a.Name.Local, a.Value)
+			dst = appendAttr(dst, "xml:", a.Name.Local, a.Value)
 		default:
 			prefix := "n" + strconv.Itoa(i)
-			dst = appendAttr(dst, "xmlns:"+prefix, a.Name.Space)
-			dst = appendAttr(dst, prefix+":"+a.Name.Local, a.Value)
+			dst = appendAttr(dst, "xmlns:", prefix, a.Name.Space)
+			dst = appendAttr(dst, prefix+":", a.Name.Local, a.Value)
 		}
 	}
 	return dst
 }
 
-func appendAttr(dst []byte, name, value string) []byte {
-	dst = append(append(append(dst, ' '), name...), "='"...)
+func appendAttr(dst []byte, prefix, name, value string) []byte {
+	dst = append(append(append(append(dst, ' '), prefix...), name...), "='"...)
 	return append(AppendAttrValue(dst, value), '\'')
 }

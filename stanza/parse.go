@@ -168,8 +168,8 @@ func takeParser() *parser { return parsers.Get().(*parser) } //nolint:errcheck,f
 
 func (p *parser) giveBack() {
 	p.dec.Reset("", nil, false)
-	clear(p.pending[:cap(p.pending)])
-	clear(p.marks[:cap(p.marks)])
+	clear(p.pending) // not empty only after an error
+	clear(p.marks)
 	p.scope, p.pending, p.marks = nil, p.pending[:0], p.marks[:0]
 	p.elements, p.attrs, p.nodes = nil, nil, nil
 	if cap(p.pending) > 1024 { // one huge element must not be remembered
@@ -194,14 +194,8 @@ func (p *parser) tree() (*Element, error) {
 	var root *Element
 	for {
 		token, err := p.dec.Next()
-		switch {
-		case errors.Is(err, io.EOF):
-			if root == nil {
-				return nil, &xmlstream.Error{Kind: xmlstream.NotWellFormed, Detail: "no element"}
-			}
-			return root, nil
-		case err != nil:
-			return nil, err
+		if err != nil {
+			return p.finish(root, err)
 		}
 		switch token.Kind {
 		case xmlstream.Start:
@@ -218,6 +212,17 @@ func (p *parser) tree() (*Element, error) {
 			p.end()
 		}
 	}
+}
+
+// finish returns the tree if err is only the end of the frame.
+func (p *parser) finish(root *Element, err error) (*Element, error) {
+	switch {
+	case !errors.Is(err, io.EOF):
+		return nil, err
+	case root == nil:
+		return nil, &xmlstream.Error{Kind: xmlstream.NotWellFormed, Detail: "no element"}
+	}
+	return root, nil
 }
 
 func (p *parser) element(token xmlstream.Token) *Element {
@@ -243,8 +248,10 @@ func (p *parser) element(token xmlstream.Token) *Element {
 // end closes the innermost element: its children move from the pending ones
 // into a slice of their own.
 func (p *parser) end() {
-	m := p.marks[len(p.marks)-1]
-	p.marks = p.marks[:len(p.marks)-1]
+	last := len(p.marks) - 1
+	m := p.marks[last]
+	p.marks[last] = mark{}
+	p.marks = p.marks[:last]
 	if children := p.pending[m.pending:]; len(children) > 0 {
 		from := len(p.nodes)
 		p.nodes = append(p.nodes, children...)

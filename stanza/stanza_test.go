@@ -64,6 +64,8 @@ func TestRoundTrip(t *testing.T) {
 		`<message><html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>a<b>b</b>c</body></html></message>`,
 		`<message><x xmlns='u' xmlns:n0='v' n0:a='1' b='&apos;&#10;&lt;'><y xmlns=''><z/></y></x></message>`,
 		`<message to='b@x.org/&lt;&apos;&amp;&gt;"'><body>]]&gt;</body></message>`,
+		`<message xml:space='preserve'><xml:a xml:b='c'><body/><y xmlns='u'><xml:z><y/></xml:z></y></xml:a></message>`,
+		`<message xmlns:xmlns1='u' xmlns:n1='w' n1:n0='1' xmlns1:n1='2' n0='3'><a xmlns='' n1:b='4'/></message>`,
 	} {
 		st := parse(t, text)
 		again := parse(t, string(st.AppendXML(nil)))

@@ -242,8 +242,13 @@ func write(conn net.Conn, raw syscall.RawConn, data []byte, timeout time.Duratio
 	if err := conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
-	_, err := conn.Write(data)
-	return err
+	if _, err := conn.Write(data); err != nil {
+		return err
+	}
+	if raw == nil {
+		return nil // the next write sets its own
+	}
+	return conn.SetWriteDeadline(time.Time{}) // once past, it would refuse the next try
 }
 
 // closeWrite tells the peer that nothing more comes.

@@ -7,8 +7,9 @@ const (
 	classNameStart = 1 << iota
 	className
 	classSpace
-	classText // needs a look in character data: markup, control characters, CR, ']', the lead byte of U+FFFE
-	classAttr // needs a look in an attribute value
+	classText   // needs a look in character data: markup, control characters, CR, ']', the lead byte of U+FFFE
+	classAttr   // needs a look in an attribute value
+	classMarkup // matters in a start tag, outside quotes
 )
 
 var classes = makeClasses() //nolint:gochecknoglobals // a table
@@ -36,6 +37,10 @@ func makeClasses() (t [256]uint8) {
 		case b == ']':
 			t[c] |= classText
 		}
+		switch b {
+		case '"', '\'', '/', '<', '>':
+			t[c] |= classMarkup
+		}
 	}
 	return t
 }
@@ -43,7 +48,7 @@ func makeClasses() (t [256]uint8) {
 func isSpace(c byte) bool { return classes[c]&classSpace != 0 }
 
 // scanName returns the length of the NCName (a name without colons) at the
-// start of s, 0 if there is none.
+// start of s, which is valid UTF-8; 0 if there is none.
 func scanName(s string) int {
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -73,7 +78,7 @@ func isNameStart(r rune) bool {
 		return r != 0x37E
 	}
 	return r >= 0x200C && r <= 0x200D || r >= 0x2070 && r <= 0x218F || r >= 0x2C00 && r <= 0x2FEF ||
-		r >= 0x3001 && r <= 0xD7FF || r >= 0xF900 && r <= 0xFDCF || r >= 0xFDF0 && r <= 0xFFFD && r != utf8.RuneError ||
+		r >= 0x3001 && r <= 0xD7FF || r >= 0xF900 && r <= 0xFDCF || r >= 0xFDF0 && r <= 0xFFFD ||
 		r >= 0x10000 && r <= 0xEFFFF
 }
 

@@ -42,8 +42,6 @@ type openElement struct {
 	bindings int    // how many were there before it
 }
 
-type rawAttr struct{ prefix, local, value string }
-
 // Decoder turns one frame into tokens. Strings in tokens are parts of the
 // frame wherever possible. It may be reused, and is not safe for concurrent
 // use.
@@ -52,17 +50,16 @@ type Decoder struct {
 	pos      int
 	open     []openElement
 	bindings []Binding
-	raw      []rawAttr
-	attrs    []Attr
-	empty    bool // the last Start was an empty-element tag
-	header   bool // only a start tag is there
+	attrs    []Attr // while a tag is read, Space is the prefix
+	empty    bool   // the last Start was an empty-element tag
+	header   bool   // only a start tag is there
 }
 
 // Reset begins with a new frame, in the scope of outer bindings. A header frame
 // is a start tag alone.
 func (d *Decoder) Reset(frame string, outer []Binding, header bool) {
 	d.s, d.pos, d.empty, d.header = frame, 0, false, header
-	d.open, d.raw, d.attrs = d.open[:0], d.raw[:0], d.attrs[:0]
+	d.open, d.attrs = d.open[:0], d.attrs[:0]
 	d.bindings = append(d.bindings[:0], outer...)
 }
 
@@ -141,15 +138,18 @@ func (d *Decoder) section(rest string) (Token, error) {
 }
 
 func (d *Decoder) endTag(rest string) (Token, error) {
-	n := strings.IndexByte(rest, '>')
-	if n < 0 || len(d.open) == 0 {
+	if len(d.open) == 0 {
 		return Token{}, errorf(NotWellFormed, "end tag")
 	}
-	name := strings.TrimRight(rest[2:n], " \t\r\n")
-	if want := d.open[len(d.open)-1].name; name != want {
-		return Token{}, errorf(NotWellFormed, "</%.40s> closes <%.40s>", name, want)
+	want := d.open[len(d.open)-1].name
+	after, ok := strings.CutPrefix(rest[len("</"):], want)
+	for ok && after != "" && isSpace(after[0]) {
+		after = after[1:]
 	}
-	d.pos += n + 1
+	if !ok || after == "" || after[0] != '>' {
+		return Token{}, errorf(NotWellFormed, "<%.40s> has another end tag", want)
+	}
+	d.pos = len(d.s) - len(after) + 1
 	d.close()
 	return Token{Kind: End}, nil
 }
@@ -169,8 +169,11 @@ func (d *Decoder) startTag() (Token, error) {
 	if local == "" {
 		return Token{}, errorf(NotWellFormed, "element name")
 	}
+	if len(d.open) == maxOpen {
+		return Token{}, errorf(TooLarge, "elements nested deeper than %d", maxOpen)
+	}
 	d.open = append(d.open, openElement{d.s[begin:at], len(d.bindings)})
-	d.raw, d.attrs = d.raw[:0], d.attrs[:0]
+	d.attrs = d.attrs[:0]
 	declared := len(d.bindings)
 	for {
 		spaced := at < len(d.s) && isSpace(d.s[at])
@@ -199,8 +202,8 @@ func (d *Decoder) startTag() (Token, error) {
 		if at, err = d.attribute(at); err != nil {
 			return Token{}, err
 		}
-		if len(d.raw) > maxAttrs || len(d.bindings)-declared > maxAttrs {
-			return Token{}, errorf(TooLarge, "more than %d attributes", maxAttrs)
+		if len(d.attrs) > maxAttrs || len(d.bindings)-declared > maxAttrs || len(d.bindings) > maxBindings {
+			return Token{}, errorf(TooLarge, "too many attributes or namespace declarations")
 		}
 	}
 	d.pos = at
@@ -262,7 +265,7 @@ func (d *Decoder) attribute(i int) (end int, err error) {
 	case prefix == "xmlns":
 		return end, d.declare(local, value)
 	}
-	d.raw = append(d.raw, rawAttr{prefix, local, value})
+	d.attrs = append(d.attrs, Attr{prefix, local, value})
 	return end, nil
 }
 
@@ -305,20 +308,20 @@ func (d *Decoder) lookup(prefix string) (uri string, ok bool) {
 
 // resolve finds the namespaces of the attributes and refuses duplicates.
 func (d *Decoder) resolve() error {
-	for _, raw := range d.raw {
-		a := Attr{Local: raw.local, Value: raw.value}
-		if raw.prefix != "" { // the default namespace is not for attributes
-			var ok bool
-			if a.Space, ok = d.lookup(raw.prefix); !ok {
-				return errorf(BadPrefix, "prefix %.40s is not declared", raw.prefix)
+	for i := range d.attrs {
+		a := &d.attrs[i]
+		if a.Space != "" { // the default namespace is not for attributes
+			space, ok := d.lookup(a.Space)
+			if !ok {
+				return errorf(BadPrefix, "prefix %.40s is not declared", a.Space)
 			}
+			a.Space = space
 		}
-		for i := range d.attrs {
-			if d.attrs[i].Local == a.Local && d.attrs[i].Space == a.Space {
+		for j := range i {
+			if d.attrs[j].Local == a.Local && d.attrs[j].Space == a.Space {
 				return errorf(NotWellFormed, "two attributes %.40s", a.Local)
 			}
 		}
-		d.attrs = append(d.attrs, a)
 	}
 	return nil
 }

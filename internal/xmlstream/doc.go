@@ -3,8 +3,9 @@
 // elements and close tag, and a Decoder turns one of them into tokens with
 // resolved namespaces. Comments, processing instructions, DTDs, unknown
 // entities, undeclared prefixes and duplicate attributes are refused; bytes,
-// depth and attributes are bounded while reading. It knows nothing of XMPP, has
-// no goroutines and does no I/O.
+// depth, elements and attributes are bounded while reading. AppendText and
+// AppendAttr escape what is written. The package knows nothing of XMPP, has no
+// goroutines and does no I/O.
 package xmlstream
 
 import "fmt"
@@ -13,14 +14,23 @@ import "fmt"
 type Limits struct {
 	MaxBytes int // of one frame: header or first-level element; default 256 KiB
 	MaxDepth int // of elements inside a first-level element, itself included; default 64
+	// MaxElements bounds the elements of one frame: a tree of empty ones takes
+	// thirty times the memory of its text. The default is MaxBytes / 32.
+	MaxElements int
 }
 
 const (
 	defaultMaxBytes = 256 << 10
 	defaultMaxDepth = 64
+	minElements     = 64
 	// maxAttrs bounds the attributes of one element, and its namespace
 	// declarations: the search for duplicates is quadratic.
 	maxAttrs = 64
+	// maxBindings bounds the declarations in scope, all of which are searched
+	// for each prefix.
+	maxBindings = 256
+	// maxOpen bounds the depth of a document that no Framer has seen.
+	maxOpen = 256
 )
 
 func (l Limits) withDefaults() Limits {
@@ -29,6 +39,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.MaxDepth == 0 {
 		l.MaxDepth = defaultMaxDepth
+	}
+	if l.MaxElements == 0 {
+		l.MaxElements = max(l.MaxBytes/32, minElements)
 	}
 	return l
 }

@@ -29,7 +29,8 @@ const (
 	inStartTag              // in a start tag, outside quotes
 	inQuote                 // in an attribute value
 	afterSlash              // behind the '/' of an empty-element tag
-	inContent               // in character data
+	inContent               // between the tags inside an element
+	inText                  // in character data
 	inEndTag                // in an end tag
 	inBang                  // behind '<!', in what must become '<![CDATA['
 	inCDATA                 // in a CDATA section
@@ -47,10 +48,12 @@ type Framer struct {
 	limits Limits
 	state  state
 	header bool // the root's start tag has been seen
-	begun  bool // anything has been seen
+	begun  bool // it is too late for an XML declaration
+	later  bool // not the first stream on its connection
 	quote  byte
 	match  int // progress in cdataOpen, or in "]]>"
 	depth  int // open elements, the root included
+	attrs  int // of the tag at hand
 	counts Frame
 	buf    []byte // the part of the frame that earlier calls brought
 	decl   []byte // the XML declaration so far, behind "<?"
@@ -63,8 +66,9 @@ func NewFramer(limits Limits) *Framer { return &Framer{limits: limits.withDefaul
 // SetLimits changes the limits from the next byte on.
 func (f *Framer) SetLimits(limits Limits) { f.limits = limits.withDefaults() }
 
-// Reset begins a new stream.
-func (f *Framer) Reset() { *f = Framer{limits: f.limits} }
+// Reset begins a new stream on the same connection. White space before it
+// belongs to the old one, from where some clients send a line end.
+func (f *Framer) Reset() { *f = Framer{limits: f.limits, later: true} }
 
 // Partial reports whether a frame has begun and is not complete.
 func (f *Framer) Partial() bool { return f.state != atTop && f.state != closed }
@@ -80,8 +84,11 @@ func (f *Framer) Next(data []byte) (Frame, int, error) {
 	begin := 0
 	for i := 0; i < len(data); {
 		if f.state == atTop {
-			i += skipSpace(data[i:])
-			begin = i
+			begin = i + skipSpace(data[i:])
+			if begin > i && !f.later {
+				f.begun = true
+			}
+			i = begin
 			if i == len(data) {
 				break
 			}
@@ -147,15 +154,19 @@ func (f *Framer) step(data []byte, i int) (next int, done FrameKind, err error) 
 		done, err = f.endOfStartTag(true)
 		return i + 1, done, err
 	case inContent:
-		n := bytes.IndexByte(data[i:], '<')
-		if n != 0 {
-			f.counts.Texts++ // too many if a read ends in a text: a hint
+		if data[i] == '<' {
+			f.state = afterLT
+			return i + 1, 0, nil
 		}
-		if n < 0 {
-			return len(data), 0, nil
+		f.counts.Texts++
+		f.state = inText
+		fallthrough
+	case inText:
+		if n := bytes.IndexByte(data[i:], '<'); n >= 0 {
+			f.state = afterLT
+			return i + n + 1, 0, nil
 		}
-		f.state = afterLT
-		return i + n + 1, 0, nil
+		return len(data), 0, nil
 	case inEndTag:
 		if n := bytes.IndexByte(data[i:], '>'); n >= 0 {
 			return i + n + 1, f.endOfElement(), nil
@@ -195,15 +206,23 @@ func (f *Framer) afterLT(data []byte, i int) (int, FrameKind, error) {
 		f.state, f.match = inDecl, 0
 		return i + 1, 0, nil
 	}
-	f.counts.Elements++
-	f.state = inStartTag
+	if f.counts.Elements++; f.counts.Elements > f.limits.MaxElements {
+		return i, 0, errorf(TooLarge, "more than %d elements", f.limits.MaxElements)
+	}
+	f.state, f.attrs = inStartTag, 0
 	return i, 0, nil
 }
 
 func (f *Framer) startTag(data []byte, i int) (int, FrameKind, error) {
 	for ; i < len(data); i++ {
+		if classes[data[i]]&classMarkup == 0 {
+			continue
+		}
 		switch data[i] {
 		case '"', '\'':
+			if f.attrs++; f.attrs > 2*maxAttrs { // the Decoder tells them from declarations
+				return i, 0, errorf(TooLarge, "more than %d attributes", maxAttrs)
+			}
 			f.quote, f.state = data[i], inQuote
 			f.counts.Attrs++
 			return i + 1, 0, nil

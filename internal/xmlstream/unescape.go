@@ -139,6 +139,9 @@ func reference(name string) (rune, error) {
 	}
 	digits, ok := strings.CutPrefix(name, "#")
 	if !ok {
+		if n := scanName(name); n == 0 || n < len(name) {
+			return 0, errorf(NotWellFormed, "'&' that begins no reference")
+		}
 		return 0, errorf(Restricted, "entity &%.20s;", name)
 	}
 	base := 10

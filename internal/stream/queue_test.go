@@ -1,0 +1,49 @@
+package stream
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// deadlines remembers the write deadline that a connection has.
+type deadlines struct {
+	net.Conn
+	set  int
+	last time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.set, d.last = d.set+1, t
+	return d.Conn.SetWriteDeadline(t)
+}
+
+// TestDeadlineEnds: the deadline of a batch that had to wait for the peer must
+// not end a later one, which tries without.
+func TestDeadlineEnds(t *testing.T) {
+	t.Parallel()
+	s, client := loopback(t)
+	conn := &deadlines{Conn: s.base}
+	data := bytes.Repeat([]byte("x"), 32<<20) // more than any socket buffers
+	var got int64
+	var wg sync.WaitGroup
+	wg.Go(func() { got, _ = io.Copy(io.Discard, client) })
+	if err := write(conn, s.raw, data, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if conn.set == 0 {
+		t.Error("a write that must wait had no deadline")
+	}
+	if !conn.last.IsZero() {
+		t.Errorf("the deadline %v is left for the next batch", conn.last)
+	}
+	s.Release()
+	wg.Wait()
+	_ = client.Close()
+	if got < int64(len(data)) {
+		t.Errorf("the peer got %d of %d bytes", got, len(data))
+	}
+}

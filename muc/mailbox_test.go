@@ -1,0 +1,224 @@
+package muc
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// letter is a command that only has a sender and a number.
+type letter struct {
+	request
+	n int
+}
+
+func (*letter) decide(*Room) error { return nil }
+func (*letter) apply(*Room)        {}
+
+func from(name string, n int) *letter {
+	return &letter{request{st: stanza.Stanza{From: jid.MustParse(name + "@test/r")}}, n}
+}
+
+// full is a mailbox that anna has filled.
+func full(t *testing.T) *mailbox {
+	t.Helper()
+	m := &mailbox{}
+	for i := range mailboxDepth {
+		busy, start, err := m.put(from("anna", i), true)
+		if busy != nil || err != nil || start != (i == 0) {
+			t.Fatalf("put %d: busy %v, start %v, %v", i, busy != nil, start, err)
+		}
+	}
+	return m
+}
+
+// names are the senders of commands, in order.
+func names(commands []command) string {
+	var b strings.Builder
+	for _, c := range commands {
+		b.WriteString(c.base().st.From.Local()[:1])
+	}
+	return b.String()
+}
+
+func TestMailboxParksPerSender(t *testing.T) {
+	m := full(t)
+	var busy <-chan struct{}
+	for i := range parkMax {
+		b, _, err := m.put(from("anna", mailboxDepth+i), true)
+		if err != nil {
+			t.Fatalf("parked stanza %d: %v", i, err)
+		}
+		if asked := b != nil; asked != (i+1 >= parkBusy) {
+			t.Errorf("parked stanza %d: asked to wait: %v", i, asked)
+		}
+		busy = b
+	}
+	if _, _, err := m.put(from("anna", 0), true); !errors.Is(err, errMailboxFull) {
+		t.Errorf("past the bound: %v, want %v", err, errMailboxFull)
+	}
+	if b, _, err := m.put(from("ben", 0), true); b != nil || err != nil {
+		t.Errorf("ben pays for what anna has sent: busy %v, %v", b != nil, err)
+	}
+	if _, _, err := m.put(from("chloe", 0), false); !errors.Is(err, errMailboxFull) {
+		t.Errorf("a shared stream parked: %v", err)
+	}
+	var got []command
+	for m.takeBatch(&got) {
+		if ended(busy) && len(m.parked) > 0 && m.parked[jid.MustParse("anna@test/r")] != nil {
+			t.Fatal("anna may send again while her stanzas are parked")
+		}
+	}
+	if !ended(busy) {
+		t.Error("anna waits for ever")
+	}
+	if len(got) != mailboxDepth+parkMax+1 {
+		t.Fatalf("%d commands came out", len(got))
+	}
+	next := 0
+	for _, c := range got {
+		if l := c.(*letter); l.st.From.Local() == "anna" { //nolint:errcheck,forcetypeassert // a test's own
+			if l.n != next {
+				t.Fatalf("anna's stanza %d came when it was the turn of %d", l.n, next)
+			}
+			next++
+		}
+	}
+}
+
+// TestMailboxIsFair: each sender in turn, so that nobody waits for the many
+// stanzas of somebody else.
+func TestMailboxIsFair(t *testing.T) {
+	m := full(t)
+	for i := range 3 {
+		for _, name := range []string{"ben", "ben", "chloe"} {
+			if _, _, err := m.put(from(name, i), true); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var got []command
+	for m.takeBatch(&got) { //nolint:revive // takes all
+	}
+	if order := names(got[mailboxDepth:]); order != "bcbcbcbbb" {
+		t.Errorf("parked stanzas came in the order %s", order)
+	}
+}
+
+func ended(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestMailboxBatches(t *testing.T) {
+	m := full(t)
+	var got []command
+	if !m.takeBatch(&got) || len(got) != batchSize {
+		t.Fatalf("a batch of %d, want %d", len(got), batchSize)
+	}
+	m.setStalled(true)
+	if m.takeBatch(&got) {
+		t.Error("a stalled mailbox gave commands")
+	}
+	if _, start, err := m.put(from("ben", 0), true); start || err != nil {
+		t.Errorf("a stalled mailbox started a drain: %v, %v", start, err)
+	}
+	if !m.tell(nil) {
+		t.Error("a note did not start the drain of a stalled mailbox")
+	}
+	if m.closeIfIdle() {
+		t.Error("closed with commands inside")
+	}
+}
+
+func TestMailboxShut(t *testing.T) {
+	m := full(t)
+	var busy <-chan struct{}
+	for i := range parkBusy {
+		busy, _, _ = m.put(from("ben", i), true)
+	}
+	if left := m.shut(); len(left) != mailboxDepth+parkBusy {
+		t.Errorf("%d commands were left", len(left))
+	}
+	if !ended(busy) {
+		t.Error("ben waits for a room that is gone")
+	}
+	if _, _, err := m.put(from("ben", 0), true); !errors.Is(err, errRoomClosed) {
+		t.Errorf("a shut mailbox took a command: %v", err)
+	}
+}
+
+// TestStanzaIDs: they rise in byte order, however often in one microsecond, if
+// the clock goes back, and after a restart.
+func TestStanzaIDs(t *testing.T) {
+	var ids stanzaIDs
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	last := ""
+	for i := range 2000 {
+		switch i {
+		case 1000:
+			now = now.Add(-time.Hour)
+		case 1500:
+			now = now.Add(2 * time.Hour)
+		}
+		id := ids.next(now)
+		if len(id) != 13 || id <= last {
+			t.Fatalf("%q follows %q", id, last)
+		}
+		last = id
+	}
+	var again stanzaIDs
+	again.resume(last)
+	if id := again.next(time.Unix(0, 0)); id <= last {
+		t.Errorf("after a restart %q follows %q", id, last)
+	}
+	for _, odd := range []string{"", "x", "ABCDEFGHIJKLM", last + "0", "zzzzzzzzzzzz!"} {
+		var fresh stanzaIDs
+		fresh.resume(odd)
+		if got := fresh.next(now); got != new(stanzaIDs).next(now) {
+			t.Errorf("an id of other making, %q, led to %q", odd, got)
+		}
+	}
+}
+
+func TestCut(t *testing.T) {
+	rooms := make([]RoomDescriptor, 10)
+	for i := range rooms {
+		rooms[i].JID = jid.MustParse(fmt.Sprintf("r%d@conf.test", i))
+	}
+	tests := []struct {
+		name         string
+		page         stanza.Page
+		first, n, at int
+	}{
+		{"first page", stanza.Page{Max: 3}, 0, 3, 0},
+		{"all", stanza.Page{Max: -1}, 0, 10, 0},
+		{"behind one", stanza.Page{Max: 3, After: "r4@conf.test"}, 5, 3, 5},
+		{"behind one that is gone", stanza.Page{Max: 3, After: "r4x@conf.test"}, 5, 3, 5},
+		{"behind the last", stanza.Page{Max: 3, After: "r9@conf.test"}, 10, 0, -1},
+		{"before one", stanza.Page{Max: 3, Before: "r5@conf.test"}, 2, 3, 2},
+		{"before the first", stanza.Page{Max: 3, Before: "r0@conf.test"}, 0, 0, -1},
+		{"last page", stanza.Page{Max: 4, Last: true}, 6, 4, 6},
+		{"count only", stanza.Page{Max: 0}, 0, 0, -1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			part, result := cut(rooms, &test.page)
+			if len(part) != test.n || result.Index != test.at || result.Count != 10 {
+				t.Fatalf("got %d rooms at %d of %d, want %d at %d of 10", len(part), result.Index, result.Count, test.n, test.at)
+			}
+			if test.n > 0 && (part[0].JID != rooms[test.first].JID || result.First != part[0].JID.String() || result.Last != part[test.n-1].JID.String()) {
+				t.Errorf("from %s, result %+v, want from %s", part[0].JID, result, rooms[test.first].JID)
+			}
+		})
+	}
+}
