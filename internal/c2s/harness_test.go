@@ -160,8 +160,13 @@ func (w *world) close() {
 func (w *world) lookup(_ context.Context, account jid.JID) ([]sasl.Keys, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if account.Local() == "broken" {
+	switch account.Local() {
+	case "broken":
 		return nil, errors.New("the disk is on fire")
+	case "panic":
+		panic("as asked")
+	case "locked":
+		return w.accounts[jid.MustParse("romeo@a.test")], sasl.ErrDisabled
 	}
 	keys, ok := w.accounts[account]
 	if !ok {

@@ -52,7 +52,7 @@ func newLink(l *Listener, conn net.Conn) *link {
 	return &link{
 		srv: l.srv, listener: l, conn: conn,
 		stream: stream.New(conn, stream.Options{
-			Metrics: o.StreamMetrics, MaxStanza: o.MaxUnauthStanza, QueueBytes: o.QueueBytes, CloseTimeout: lingerTime,
+			Metrics: o.StreamMetrics, MaxStanza: o.MaxUnauthStanza, QueueBytes: o.QueueBytes, CloseTimeout: lingerTime, From: l.srv.host,
 		}),
 		done: make(chan struct{}), gone: make(chan struct{}),
 	}

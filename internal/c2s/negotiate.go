@@ -1,6 +1,7 @@
 package c2s
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -82,12 +83,12 @@ func (n *negotiation) run(ctx context.Context) (*Session, error) {
 // open exchanges headers and offers features (RFC 6120 §4.2, §4.3.2).
 func (n *negotiation) open() error {
 	h, err := n.stream.ReadHeader()
-	if err != nil {
+	if _, wrong := errors.AsType[*stream.Error](err); err != nil && !wrong {
 		return err
 	}
+	refused := cmp.Or(err, n.checkHeader(h))
 	n.streamID = rand.Text() // RFC 6120 §4.7.3: unpredictable
 	answer := stream.Header{ID: n.streamID, To: h.From, Version: "1.0", Lang: "en"}
-	refused := n.checkHeader(h)
 	if answer.From, err = jid.New("", n.host, ""); err != nil {
 		return err
 	}
@@ -103,8 +104,12 @@ func (n *negotiation) open() error {
 
 // checkHeader accepts a stream for one of our hosts (RFC 6120 §4.7, §4.8).
 func (n *negotiation) checkHeader(h stream.Header) error {
-	if n.host == "" {
-		n.host = n.srv.opts.Hosts[0] // what speaks until the client has asked for another
+	served := h.To == h.To.DomainOnly() && slices.Contains(n.srv.opts.Hosts, h.To.Domain())
+	switch {
+	case served && n.account.IsZero():
+		n.host = h.To.Domain()
+	case n.host == "":
+		n.host = n.srv.host.Domain() // RFC 6120 §4.9.3.6: who answers all the same
 	}
 	switch {
 	case h.Content != stanza.NSClient:
@@ -113,14 +118,13 @@ func (n *negotiation) checkHeader(h stream.Header) error {
 		return &stream.Error{Condition: stream.UnsupportedVersion, Text: "This server speaks XMPP 1.0."}
 	case h.To.IsZero():
 		return &stream.Error{Condition: stream.ImproperAddressing, Text: "The header must say in 'to' which host is meant."}
-	case h.To != h.To.DomainOnly() || !slices.Contains(n.srv.opts.Hosts, h.To.Domain()):
+	case !served:
 		return &stream.Error{Condition: stream.HostUnknown}
 	case !n.account.IsZero() && h.To.Domain() != n.host:
 		return &stream.Error{Condition: stream.HostUnknown, Text: "The host must not change after authentication."}
 	case !n.account.IsZero() && !h.From.IsZero() && h.From.Bare() != n.account:
 		return &stream.Error{Condition: stream.InvalidFrom} // RFC 6120 §4.7.1
 	}
-	n.host = h.To.Domain()
 	return nil
 }
 

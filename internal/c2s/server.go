@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"slices"
@@ -136,6 +137,7 @@ type Server struct {
 	log      *slog.Logger
 	metrics  *metrics
 	failures *limiter
+	host     jid.JID // the first of opts.Hosts: who speaks before a client has named one
 
 	wg sync.WaitGroup // one per connection
 	mu sync.Mutex
@@ -151,9 +153,13 @@ func New(o Options) (*Server, error) {
 	if len(o.Hosts) == 0 || o.SASL == nil || o.Accounts == nil || o.Router == nil || o.Contacts == nil {
 		return nil, errors.New("c2s: hosts, SASL, accounts, router and contacts are required")
 	}
+	host, err := jid.New("", o.Hosts[0], "")
+	if err != nil {
+		return nil, fmt.Errorf("c2s: host %q: %w", o.Hosts[0], err)
+	}
 	o.setDefaults()
 	return &Server{
-		opts: o, log: o.Logger, metrics: newMetrics(o.Registerer),
+		opts: o, log: o.Logger, metrics: newMetrics(o.Registerer), host: host,
 		failures: newLimiter(o.FailureBurst, o.FailureEvery, o.LimitLoopback),
 		links:    make(map[*link]struct{}), accounts: make(map[jid.JID][]*link),
 	}, nil

@@ -236,21 +236,6 @@ func TestStanzas(t *testing.T) {
 	}
 }
 
-// TestLanguage: stanzas inherit the language of the stream (RFC 6120 §8.1.5).
-func TestLanguage(t *testing.T) {
-	t.Parallel()
-	inWorld(t, nil, func(w *world) {
-		p := w.dial()
-		p.ask(header)
-		p.ask("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>" + plain("romeo", password) + "</auth>")
-		p.ask(strings.Replace(header, " to=", " xml:lang='de' to=", 1))
-		p.ask(bindRequest("x"))
-		w.told()
-		p.ask("<presence/><presence xml:lang='fr'/>")
-		w.wantTold("outbound <presence from='romeo@a.test/x' xml:lang='de'/>", "outbound <presence from='romeo@a.test/x' xml:lang='fr'/>")
-	})
-}
-
 // TestFatal: what ends a session, and only that one.
 func TestFatal(t *testing.T) {
 	t.Parallel()
@@ -262,7 +247,7 @@ func TestFatal(t *testing.T) {
 		{"unknown element", "<hello xmlns='jabber:client'/>", "unsupported-stanza-type"},
 		{"unknown namespace", "<message xmlns='x'/>", "unsupported-stanza-type"},
 		{"starttls", startTLS, "unsupported-stanza-type"},
-		{"text", "hello", "not-well-formed"},
+		{"text", "hello", "bad-format"},
 		{"broken tag", "<message></presence>", "not-well-formed"},
 		{"oversized stanza", "<message><body>" + strings.Repeat("x", 300<<10), "policy-violation"},
 		{"processing instruction", "<?php ?>", "restricted-xml"},

@@ -222,7 +222,7 @@ func (s *Server) check(m Mechanism, ch Channel) error {
 	case !slices.Contains(Mechanisms(), m):
 		return &Error{Condition: InvalidMechanism}
 	case !slices.Contains(s.opts.Mechanisms, m):
-		// RFC 6120 §6.5.10: known, and not allowed here.
+		// RFC 6120 §6.5.9: known, and not allowed here.
 		return &Error{Condition: MechanismTooWeak, Text: "The mechanism " + string(m) + " is switched off."}
 	case m == Plain && !ch.Secure && !s.opts.AllowPlainWithoutTLS:
 		return &Error{Condition: EncryptionRequired, Text: "PLAIN needs TLS."}

@@ -94,6 +94,8 @@ func fromXML(err error) error {
 	e := &Error{Condition: NotWellFormed, Text: x.Detail}
 	switch x.Kind {
 	case xmlstream.NotWellFormed:
+	case xmlstream.Misplaced:
+		e.Condition = BadFormat
 	case xmlstream.Restricted:
 		e.Condition = RestrictedXML
 	case xmlstream.BadPrefix:

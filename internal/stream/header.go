@@ -13,7 +13,7 @@ type Header struct {
 	From, To jid.JID
 	ID       string
 	Version  string // "" for a peer from before XMPP 1.0
-	Lang     string
+	Lang     string // "" if the peer names none, or something that is none
 	Content  string // content namespace; "" is NSClient
 }
 
@@ -46,7 +46,10 @@ func parseHeader(frame xmlstream.Frame) (h Header, scope *stanza.Scope, err erro
 	if err != nil {
 		return Header{}, nil, fromXML(err)
 	}
-	h = Header{ID: e.Attr("id"), Version: e.Attr("version"), Lang: scope.Lang, Content: scope.Content}
+	h = Header{ID: e.Attr("id"), Version: e.Attr("version"), Content: scope.Content}
+	if isLanguage(scope.Lang) {
+		h.Lang = scope.Lang
+	}
 	for _, a := range [...]struct {
 		name string
 		to   *jid.JID
@@ -81,6 +84,23 @@ func parseHeader(frame xmlstream.Frame) (h Header, scope *stanza.Scope, err erro
 func supportedVersion(v string) bool {
 	major, minor, ok := strings.Cut(v, ".")
 	return ok && isNumber(major) && isNumber(minor) && strings.TrimLeft(major, "0") != ""
+}
+
+// isLanguage reports whether s has the form of a language tag (RFC 5646 §2.1):
+// it is written into stanzas for others (RFC 6120 §8.1.5).
+func isLanguage(s string) bool {
+	const longest = 64 // §4.4.1 recommends room for 35
+	for part := range strings.SplitSeq(s, "-") {
+		if len(part) == 0 || len(part) > 8 {
+			return false
+		}
+		for _, c := range []byte(part) {
+			if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9') {
+				return false
+			}
+		}
+	}
+	return len(s) <= longest
 }
 
 func isNumber(s string) bool {

@@ -31,6 +31,7 @@ type Options struct {
 	WriteTimeout time.Duration // for one batch; default 30 s
 	CloseTimeout time.Duration // for the peer to close after we have; default 2 s
 	Content      string        // content namespace of our header; default jabber:client
+	From         jid.JID       // who speaks if an error comes before our header (RFC 6120 §4.9.1.2)
 }
 
 const (
@@ -65,7 +66,7 @@ type Stream struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	opened   bool   // our header has been sent
-	answer   Header // what our header says if an error comes first
+	answer   Header // what our header says if an error comes before it: as the last one
 	closing  bool
 	linger   *time.Timer
 	shutOnce sync.Once
@@ -88,6 +89,7 @@ func New(conn net.Conn, o Options) *Stream {
 	s := &Stream{
 		opts: o, base: conn, conn: conn, metrics: o.Metrics,
 		framer: xmlstream.NewFramer(xmlstream.Limits{MaxBytes: o.MaxStanza}),
+		answer: Header{From: o.From, Version: "1.0", Lang: "en"},
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		if raw, err := tcp.SyscallConn(); err == nil {
@@ -129,9 +131,6 @@ func (s *Stream) ReadHeader() (Header, error) {
 	}
 	h, scope, err := parseHeader(frame)
 	s.scope = scope
-	s.mu.Lock()
-	s.answer = Header{From: h.To, To: h.From, Version: "1.0"}
-	s.mu.Unlock()
 	return h, err
 }
 
@@ -268,7 +267,7 @@ func (s *Stream) releaseInput() {
 func (s *Stream) SendHeader(h Header) error {
 	h.Content = s.opts.Content
 	s.mu.Lock()
-	s.opened = true
+	s.opened, s.answer = true, h
 	s.mu.Unlock()
 	return s.queue.append(512, h.appendXML)
 }
@@ -382,9 +381,6 @@ func (s *Stream) shut(e *Error) {
 		s.mu.Unlock()
 		_ = s.queue.append(512, func(dst []byte) []byte { // a broken queue has told its owner
 			if !opened { // an error still needs a header before it (RFC 6120 §4.9.1.2)
-				if answer.Version == "" {
-					answer.Version = "1.0"
-				}
 				answer.ID, answer.Content = rand.Text(), s.opts.Content
 				dst = answer.appendXML(dst)
 			}

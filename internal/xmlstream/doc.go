@@ -52,6 +52,7 @@ type ErrorKind int
 // The kinds of error.
 const (
 	NotWellFormed       ErrorKind = iota // XML's own rules
+	Misplaced                            // text between first-level elements
 	Restricted                           // what RFC 6120 §11.1 forbids
 	BadPrefix                            // a namespace prefix that is not declared, or wrongly
 	UnsupportedEncoding                  // not UTF-8

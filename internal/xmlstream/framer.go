@@ -133,7 +133,10 @@ func (f *Framer) step(data []byte, i int) (next int, done FrameKind, err error) 
 	switch f.state {
 	case atTop:
 		if data[i] != '<' {
-			return i, 0, errorf(NotWellFormed, "text between elements")
+			if f.header {
+				return i, 0, errorf(Misplaced, "text between elements")
+			}
+			return i, 0, errorf(NotWellFormed, "text before the root element")
 		}
 		f.state = afterLT
 		return i + 1, 0, nil

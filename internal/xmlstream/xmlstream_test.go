@@ -149,7 +149,7 @@ func TestVerdicts(t *testing.T) {
 		{"end of CDATA in text with a reference", "<a>&lt;]]></a>", xmlstream.NotWellFormed},
 		{"broken UTF-8", "<a>\xC3</a>", xmlstream.NotWellFormed},
 		{"surrogate in UTF-8", "<a>\xED\xA0\x80</a>", xmlstream.NotWellFormed},
-		{"text between elements", "x<a/>", xmlstream.NotWellFormed},
+		{"text between elements", "x<a/>", xmlstream.Misplaced},
 		{"slash in a tag", "<a / b='1'>", xmlstream.NotWellFormed},
 		{"too many attributes", "<a" + manyAttrs(65) + "/>", xmlstream.TooLarge},
 		{"too deep", strings.Repeat("<a>", 65) + strings.Repeat("</a>", 65), xmlstream.TooLarge},
