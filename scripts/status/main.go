@@ -27,10 +27,16 @@ const (
 	notYet = "not yet"
 )
 
-// row is one specification in the document's tables, whose columns are these.
+// nothing is the proof of a section that does not concern us.
+const nothing = "—"
+
+// row is one specification in the document's tables, whose columns are these,
+// or one section of a specification in those that have the columns section,
+// what and proof.
 type row struct {
 	line                               int
 	name, version, status, what, proof string
+	section                            bool
 }
 
 func main() {
@@ -78,7 +84,7 @@ func readme(root string) (is, should string, err error) {
 	return string(data), before + begin + table(rows) + end + after, nil
 }
 
-// parse returns the rows of all tables that have the columns of row.
+// parse returns the rows of all tables.
 func parse(document string) ([]row, error) {
 	var rows []row
 	number := 0
@@ -89,16 +95,20 @@ func parse(document string) ([]row, error) {
 			continue
 		}
 		cells := strings.Split(strings.Trim(line, "|"), "|")
-		if len(cells) != 5 {
-			return nil, fmt.Errorf("%s:%d: want 5 columns, got %d", protocolFile, number, len(cells))
-		}
 		for i := range cells {
 			cells[i] = strings.TrimSpace(cells[i])
 		}
-		if cells[0] == "Specification" || strings.Trim(cells[0], "-: ") == "" {
+		if cells[0] == "Specification" || cells[0] == "Section" || strings.Trim(cells[0], "-: ") == "" {
 			continue
 		}
-		rows = append(rows, row{number, cells[0], cells[1], cells[2], cells[3], cells[4]})
+		switch len(cells) {
+		case 5:
+			rows = append(rows, row{line: number, name: cells[0], version: cells[1], status: cells[2], what: cells[3], proof: cells[4]})
+		case 3:
+			rows = append(rows, row{line: number, name: cells[0], what: cells[1], proof: cells[2], section: true})
+		default:
+			return nil, fmt.Errorf("%s:%d: want 5 columns, or 3 for a section, got %d", protocolFile, number, len(cells))
+		}
 	}
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("%s: no table found", protocolFile)
@@ -112,11 +122,14 @@ var quoted = regexp.MustCompile("`([^`]+)`")
 // proof that there is not.
 func (r row) check(root string) error {
 	where := fmt.Sprintf("%s:%d: %s", protocolFile, r.line, r.name)
-	if !slices.Contains([]string{works, partly, notYet}, r.status) {
-		return fmt.Errorf("%s: status %q: want %s, %s or %s", where, r.status, works, partly, notYet)
-	}
 	proofs := quoted.FindAllStringSubmatch(r.proof, -1)
-	if len(proofs) == 0 && r.status != notYet {
+	switch {
+	case r.section && len(proofs) == 0 && r.proof != nothing:
+		return fmt.Errorf("%s: nothing proves it: name a test, or put %s and say why", where, nothing)
+	case r.section:
+	case !slices.Contains([]string{works, partly, notYet}, r.status):
+		return fmt.Errorf("%s: status %q: want %s, %s or %s", where, r.status, works, partly, notYet)
+	case len(proofs) == 0 && r.status != notYet:
 		return fmt.Errorf("%s: nothing proves that it %s", where, r.status)
 	}
 	var problems []error

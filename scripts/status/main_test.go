@@ -57,7 +57,14 @@ func TestWrite(t *testing.T) {
 		{name: "part of a test's name", rows: "| A | 1 | works | | `pkg.Test` |\n", problem: "there is no test pkg.Test"},
 		{name: "no such transcript", rows: "| A | 1 | works | | `testdata/script/a.txt` |\n", problem: "no such file"},
 		{name: "no kind of test", rows: "| A | 1 | works | | `believe` |\n", problem: "neither a transcript nor a test"},
-		{name: "columns", rows: "| A | 1 | works |\n", problem: "want 5 columns, got 3"},
+		{name: "columns", rows: "| A | 1 | works | |\n", problem: "want 5 columns, or 3 for a section, got 4"},
+		{
+			name: "sections are checked, and no status",
+			rows: "| A | 1 | works | | `pkg.TestB` |\n\n| Section | What | Proof |\n|---|---|---|\n| 1.1 | all | `pkg.FuzzC` |\n| 1.2 | not ours | — |\n",
+			want: "| | |\n|---|---|\n| **works** | A |\n",
+		},
+		{name: "section without proof", rows: "| 1.1 | all | |\n", problem: "docs/protocol.md:3: 1.1: nothing proves it"},
+		{name: "section with a test that is not there", rows: "| 1.1 | all | `pkg.TestA` |\n", problem: "there is no test pkg.TestA"},
 		{name: "no rows", problem: "no table found"},
 		{name: "no place", rows: "| A | 1 | not yet | | |\n", readme: "nothing\n", problem: "no place for the table"},
 	}
