@@ -221,7 +221,7 @@ func (s *Service) repair(ctx context.Context, account, contact jid.JID) {
 	}
 	s.metrics.repaired.Inc()
 	s.log.LogAttrs(ctx, slog.LevelInfo, "subscription repaired", slog.String("jid", account.String()))
-	if err := s.receive(ctx, subscription(stanza.TypeUnsubscribed, contact, account)); err != nil {
+	if _, err := s.receive(ctx, subscription(stanza.TypeUnsubscribed, contact, account)); err != nil {
 		s.logError(ctx, "repair subscription", account, err)
 	}
 }
@@ -284,7 +284,7 @@ func (s *Service) Inbound(ctx context.Context, p stanza.Stanza) {
 	switch {
 	case isSubscription(p.Type):
 		defer s.lockPair(p.From.Bare(), p.To.Bare())()
-		if err := s.receive(ctx, p); err != nil {
+		if _, err := s.receive(ctx, p); err != nil {
 			s.refuse(ctx, &p, p.From, err)
 		}
 	case p.Type == stanza.TypeProbe:

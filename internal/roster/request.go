@@ -183,13 +183,11 @@ func (s *Service) remove(ctx context.Context, owner, contact jid.JID) error {
 	if before&(from|pendIn) != 0 {
 		s.passOwn(ctx, stanza.TypeUnsubscribed, owner, contact)
 	}
-	if before&from != 0 {
-		s.hide(ctx, owner, contact)
-	}
 	return nil
 }
 
-// takeOut removes an item and returns the state that the contact was in.
+// takeOut removes an item and returns the state that the contact was in. If he
+// saw the account he sees it go, before he hears why (RFC 6121 §3.2.2).
 func (s *Service) takeOut(ctx context.Context, owner, contact jid.JID) (before state, err error) {
 	defer s.lock(owner)()
 	item, err := s.item(ctx, owner, contact)
@@ -205,6 +203,9 @@ func (s *Service) takeOut(ctx context.Context, owner, contact jid.JID) (before s
 		return none, err
 	}
 	s.push(owner, &item)
+	if before&from != 0 {
+		s.hide(ctx, owner, contact)
+	}
 	return before, nil
 }
 

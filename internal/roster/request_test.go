@@ -95,8 +95,8 @@ func TestRemove(t *testing.T) {
 	r.take()
 	r.send(`<iq type="set" id="i"><query xmlns="jabber:iq:roster"><item jid="juliet@example.org" subscription="remove"/></query></iq>`)
 	r.expect("push juliet@example.org remove", "unavailable from juliet@example.org/balcony", "result")
-	j.expect("unsubscribe from romeo@example.org", "push romeo@example.org to",
-		"unsubscribed from romeo@example.org", "push romeo@example.org none", "unavailable from romeo@example.org/orchard")
+	j.expect("unavailable from romeo@example.org/orchard", "unsubscribe from romeo@example.org", "push romeo@example.org to",
+		"unsubscribed from romeo@example.org", "push romeo@example.org none")
 }
 
 // TestVersions follows RFC 6121 §2.6 through all that can change meanwhile.

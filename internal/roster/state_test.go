@@ -197,7 +197,7 @@ func TestAppendixA(t *testing.T) {
 				shown.Approved = approves
 				want = append(want, "push "+describeItem(itemElement(&shown)))
 			}
-			wantElsewhere = append(wantElsewhere, presenceThatFollows(c, me)...)
+			wantElsewhere = withPresence(wantElsewhere, c, me)
 			if got := me.take(); !slices.Equal(got, want) {
 				t.Errorf("the client got %q\nwant %q", got, want)
 			}
@@ -208,19 +208,20 @@ func TestAppendixA(t *testing.T) {
 	}
 }
 
-// presenceThatFollows is what the contact is sent by the server's own doing.
-func presenceThatFollows(c stateCase, me *client) []string {
+// withPresence adds to what the contact is sent what the server sends him by
+// its own doing.
+func withPresence(sent []string, c stateCase, me *client) []string {
 	saw := strings.HasPrefix(c.before, "from") || c.before == "both"
 	sees := strings.HasPrefix(c.after, "from") || c.after == "both"
 	switch {
 	case !c.sent && c.typ == stanza.TypeSubscribe && saw: // §3.1.3: answered for the account
-		return []string{"subscribed from " + romeo.String(), "available from " + me.jid.String()}
+		return append(sent, "subscribed from "+romeo.String(), "available from "+me.jid.String())
 	case sees && !saw: // §3.1.5
-		return []string{"available from " + me.jid.String()}
-	case saw && !sees: // §3.2.1, §3.3.3
-		return []string{"unavailable from " + me.jid.String()}
+		return append(sent, "available from "+me.jid.String())
+	case saw && !sees: // §3.2.2: before he is told; §3.3.3
+		return append([]string{"unavailable from " + me.jid.String()}, sent...)
 	}
-	return nil
+	return sent
 }
 
 // TestAppendixAUnlisted: the same with a contact who is no part of the roster,

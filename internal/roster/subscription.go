@@ -39,11 +39,14 @@ func (s *Service) sendSubscription(ctx context.Context, p stanza.Stanza) (busy <
 			s.refuse(ctx, &p, client, err)
 		}
 	}
-	s.follow(ctx, p.From, p.To, o)
+	if o.appeared {
+		s.show(ctx, p.From, p.To) // §3.1.5: after the approval
+	}
 	return busy
 }
 
-// sent applies what the account sends to its own roster.
+// sent applies what the account sends to its own roster. A contact who does not
+// see the account any more sees it go, before it hears why (RFC 6121 §3.2.2).
 func (s *Service) sent(ctx context.Context, owner, contact jid.JID, t stanza.Type) (outcome, error) {
 	defer s.lock(owner)()
 	item, err := s.item(ctx, owner, contact)
@@ -57,7 +60,13 @@ func (s *Service) sent(ctx context.Context, owner, contact jid.JID, t stanza.Typ
 			return outcome{}, err
 		}
 	}
-	return o, s.change(ctx, owner, &before, &item, nil)
+	if err := s.change(ctx, owner, &before, &item, nil); err != nil {
+		return outcome{}, err
+	}
+	if o.vanished {
+		s.hide(ctx, owner, contact)
+	}
+	return o, nil
 }
 
 // change stores an item that has become another, then tells the account's
@@ -79,13 +88,17 @@ func (s *Service) change(ctx context.Context, owner jid.JID, before, item *store
 	return nil
 }
 
-// notify shows a subscription stanza to the account's clients: requests go to
-// available ones (RFC 6121 §3.1.3), news to interested ones too (§3.1.6,
-// §3.2.3, §3.3.3).
+// notify shows a subscription stanza to the account's clients: a request to the
+// available ones (RFC 6121 §3.1.3), what came of one to the interested ones
+// (§3.1.6, §3.2.3, §3.3.3).
 func (s *Service) notify(owner jid.JID, p stanza.Stanza) {
 	batch := []*stanza.Encoded{stanza.EncodeAddressed(p)}
 	for _, session := range s.opts.Router.Sessions(owner) {
-		if isAvailable(session) || p.Type != stanza.TypeSubscribe && session.State().Interested() {
+		concerned := session.State().Interested()
+		if p.Type == stanza.TypeSubscribe {
+			concerned = isAvailable(session)
+		}
+		if concerned {
 			session.Deliver(batch)
 		}
 	}
@@ -99,36 +112,47 @@ func isAvailable(session router.Session) bool {
 // pass brings a subscription stanza to the contact. The pair is locked.
 func (s *Service) pass(ctx context.Context, p stanza.Stanza) (busy <-chan struct{}, err error) {
 	if s.isLocal(p.To) {
-		return nil, s.receive(ctx, p)
+		_, err := s.receive(ctx, p)
+		return nil, err
 	}
 	return s.opts.Router.Route(ctx, p), nil
 }
 
 // passOwn brings a subscription stanza of the server's own making to the
-// contact. The pair is locked.
-func (s *Service) passOwn(ctx context.Context, t stanza.Type, from, to jid.JID) {
-	if _, err := s.pass(ctx, subscription(t, from, to)); err != nil {
+// contact, and reports whether it may have meant something there. The pair is
+// locked.
+func (s *Service) passOwn(ctx context.Context, t stanza.Type, from, to jid.JID) (taken bool) {
+	p := subscription(t, from, to)
+	if !s.isLocal(to) {
+		s.opts.Router.Route(ctx, p)
+		return true
+	}
+	taken, err := s.receive(ctx, p)
+	if err != nil {
 		s.logError(ctx, "pass subscription on", from, err)
 	}
+	return taken
 }
 
-// receive handles a subscription stanza to a local account. The pair is locked.
-func (s *Service) receive(ctx context.Context, p stanza.Stanza) error {
+// receive handles a subscription stanza to a local account and reports whether
+// its clients were shown it. The pair is locked.
+func (s *Service) receive(ctx context.Context, p stanza.Stanza) (taken bool, err error) {
 	owner, contact := p.To.Bare(), p.From.Bare()
-	p.From, p.To = contact, owner // RFC 6121 §3.1.2
+	p.From, p.To = contact, owner // RFC 6121 §3.1.3
 	o, err := s.received(ctx, p)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if o.answer != "" {
-		s.passOwn(ctx, o.answer, owner, contact)
-		o.appeared = true // who asks for what he has, has lost it
+	// Whoever asks for what he has, has lost it: he is shown who is there.
+	if o.answer != "" && s.passOwn(ctx, o.answer, owner, contact) {
+		s.show(ctx, owner, contact)
 	}
-	s.follow(ctx, owner, contact, o)
-	return nil
+	return o.pass, nil
 }
 
-// received applies what a contact sends to the account's roster.
+// received applies what a contact sends to the account's roster. A contact who
+// does not see the account any more sees it go, after the account's clients
+// have heard why (RFC 6121 §3.3.3).
 func (s *Service) received(ctx context.Context, p stanza.Stanza) (outcome, error) {
 	exists, err := s.opts.Router.Exists(ctx, p.To)
 	if err != nil {
@@ -155,7 +179,13 @@ func (s *Service) received(ctx context.Context, p stanza.Stanza) (outcome, error
 	if o.pass {
 		notice = &p
 	}
-	return o, s.change(ctx, p.To, &before, &item, notice)
+	if err := s.change(ctx, p.To, &before, &item, notice); err != nil {
+		return outcome{}, err
+	}
+	if o.vanished {
+		s.hide(ctx, p.To, p.From)
+	}
+	return o, nil
 }
 
 // checkWaiting refuses a request too many, so that strangers cannot fill the
@@ -175,17 +205,6 @@ func (s *Service) checkWaiting(ctx context.Context, item *store.RosterItem, owne
 	return nil
 }
 
-// follow lets presence follow a subscription: a contact who sees the account
-// now is shown its presence, one who does not any more sees it go.
-func (s *Service) follow(ctx context.Context, owner, contact jid.JID, o outcome) {
-	switch {
-	case o.appeared:
-		s.show(ctx, owner, contact)
-	case o.vanished:
-		s.hide(ctx, owner, contact)
-	}
-}
-
 // show sends a contact the account's presence (RFC 6121 §3.1.5).
 func (s *Service) show(ctx context.Context, owner, contact jid.JID) {
 	defer s.lock(owner)()
@@ -197,9 +216,9 @@ func (s *Service) show(ctx context.Context, owner, contact jid.JID) {
 	}
 }
 
-// hide shows a contact the account as gone (RFC 6121 §3.2.1, §3.3.3).
+// hide shows a contact the account as gone (RFC 6121 §3.2.2, §3.3.3). The
+// account is locked.
 func (s *Service) hide(ctx context.Context, owner, contact jid.JID) {
-	defer s.lock(owner)()
 	for _, session := range s.opts.Router.Sessions(owner) {
 		if isAvailable(session) {
 			s.give(ctx, unavailable(session.JID(), contact))

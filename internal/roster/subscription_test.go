@@ -37,7 +37,7 @@ func TestSubscribe(t *testing.T) {
 	// §3.2: nor is she to see him.
 	r.send(`<presence type="unsubscribed" to="juliet@example.org"/>`)
 	r.expect("push juliet@example.org none")
-	j.expect("unsubscribed from romeo@example.org", "push romeo@example.org none", "unavailable from romeo@example.org/orchard")
+	j.expect("unavailable from romeo@example.org/orchard", "unsubscribed from romeo@example.org", "push romeo@example.org none")
 }
 
 // TestRequestWaits: RFC 6121 §3.1.3, a request is shown whole on each login
@@ -73,15 +73,30 @@ func TestRequestWaits(t *testing.T) {
 	j.expect("available from juliet@example.org/balcony")
 }
 
-// TestRequestIsNoLogin: without being available nobody is asked.
-func TestRequestOnlyToAvailable(t *testing.T) {
+// TestWhoIsTold: a request is for available sessions (RFC 6121 §3.1.3), what
+// comes of it for those that have asked for the roster (§3.1.6, §3.2.3, §3.3.3).
+func TestWhoIsTold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	j := w.connect(juliet, "balcony")
-	j.send(`<iq type="get" id="r"><query xmlns="jabber:iq:roster"/></iq>`)
-	j.take()
-	w.online(romeo, "orchard").send(`<presence type="subscribe" to="juliet@example.org"/>`)
-	j.expect()
+	interested, available := w.connect(juliet, "interested"), w.connect(juliet, "available")
+	interested.send(`<iq type="get" id="r"><query xmlns="jabber:iq:roster"/></iq>`)
+	available.send(`<presence/>`)
+	interested.take()
+	available.take()
+	r := w.online(romeo, "orchard")
+	r.send(`<presence type="subscribe" to="juliet@example.org"/>`)
+	interested.expect()
+	available.expect("subscribe from romeo@example.org")
+	available.send(`<presence type="subscribed" to="romeo@example.org"/>`)
+	available.send(`<presence type="subscribe" to="romeo@example.org"/>`)
+	r.send(`<presence type="subscribed" to="juliet@example.org"/>`)
+	r.send(`<presence type="unsubscribe" to="juliet@example.org"/>`)
+	r.send(`<presence type="unsubscribed" to="juliet@example.org"/>`)
+	interested.expect("push romeo@example.org from", "push romeo@example.org from ask=subscribe",
+		"subscribed from romeo@example.org", "push romeo@example.org both",
+		"unsubscribe from romeo@example.org", "push romeo@example.org to",
+		"unsubscribed from romeo@example.org", "push romeo@example.org none")
+	available.expect("available from romeo@example.org/orchard", "unavailable from romeo@example.org/orchard")
 }
 
 func TestPreApproval(t *testing.T) {
