@@ -224,6 +224,7 @@ func (c *privateCommand) decide(r *Room) error {
 
 func (c *privateCommand) apply(r *Room) {
 	enc := stanza.Encode(c.out)
+	enc.SharedBy(len(c.recipient.sessions))
 	for _, s := range c.recipient.sessions {
 		r.outbox = append(r.outbox, outItem{only: s, many: []*stanza.Encoded{enc}})
 	}

@@ -92,9 +92,10 @@ func (s *Server) buildClients(cfg *config.Config, hasher *sasl.Hasher) error {
 func (s *Server) describe(cfg *config.Config) {
 	s.router.HandleAccount(stanza.NSRoster, stanza.TypeGet, s.contacts.Get)
 	s.router.HandleAccount(stanza.NSRoster, stanza.TypeSet, s.contacts.Set)
+	s.router.HandleAccount(stanza.NSCarbons, stanza.TypeSet, s.router.SetCarbons)
 	about := entity.New(entity.Options{
 		Version: Version(), Items: s.items, Contacts: contactAddresses(cfg), MaySee: s.contacts.Sees,
-		Features: []string{stanza.NSRoster, offline.Feature},
+		Features: append(router.CarbonFeatures(), stanza.NSRoster, offline.Feature),
 	})
 	s.router.HandleHost(stanza.NSDiscoInfo, stanza.TypeGet, about.HostInfo)
 	s.router.HandleHost(stanza.NSDiscoItems, stanza.TypeGet, about.HostItems)

@@ -1,5 +1,12 @@
 package stanza
 
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/muster-im/muster/jid"
+)
+
 // Encoded is a stanza serialised once for any number of recipients: everything
 // but the value of its to attribute. It is immutable and may be shared by all
 // goroutines.
@@ -7,6 +14,16 @@ type Encoded struct {
 	Stanza     Stanza // what was encoded; To is what Encode was given
 	head, tail []byte // `<message … to='` and `'>…</message>`
 	whole      []byte // instead: with its own to
+	delayed    bool   // Stanza ends with the <delay/> of who kept it
+	needless   bool   // a copy that nobody misses
+	share      *share // nil: whoever is given it is the only one
+}
+
+// share is what the sessions of one account have in common that were given the
+// same message.
+type share struct {
+	left    atomic.Int32 // sessions that have not lost it
+	message *Encoded     // as it was addressed
 }
 
 // Encode serialises st for delivery to one or many recipients.
@@ -20,6 +37,69 @@ func Encode(st Stanza) *Encoded {
 // account reaches the account's sessions as it was sent.
 func EncodeAddressed(st Stanza) *Encoded {
 	return &Encoded{Stanza: st, whole: st.AppendXML(nil)}
+}
+
+// EncodeDelayed serialises st, as EncodeAddressed does, with the time since when
+// by has kept it (XEP-0203).
+func EncodeDelayed(st Stanza, by jid.JID, since time.Time) *Encoded {
+	e := EncodeAddressed(st.With(Delay(by, since)))
+	e.delayed = true
+	return e
+}
+
+// EncodeCopy serialises a copy of a message for those who are not given the
+// message itself. Of is what they share it with, see SharedBy; nil if nobody
+// misses a copy that is lost.
+func EncodeCopy(st Stanza, of *Encoded) *Encoded {
+	e := Encode(st)
+	if of == nil {
+		e.needless = true
+	} else {
+		e.share = of.share
+	}
+	return e
+}
+
+// SharedBy says, before e is delivered to anybody, that n sessions of one
+// account are given it or a copy of it: who has one of them has the message.
+func (e *Encoded) SharedBy(n int) {
+	if n > 1 {
+		e.share = &share{message: e}
+		e.share.left.Store(int32(n))
+	}
+}
+
+// Lost says that the session to, which was given e at a time, has ended and that
+// nobody knows whether its client ever got it. It returns the message that has
+// to find another way now, with the time since when it has been waiting as its
+// last child, and false if there is none, because another session was given it
+// that has not lost it. A session calls it once for each time it was given e.
+func (e *Encoded) Lost(to jid.JID, given time.Time) (Stanza, bool) {
+	st, ok := e.Missed(to)
+	if ok && !e.origin().delayed {
+		st = st.With(Delay(to.DomainOnly(), given))
+	}
+	return st, ok
+}
+
+// Missed is Lost for a session that was not there any more: nothing has waited.
+func (e *Encoded) Missed(to jid.JID) (Stanza, bool) {
+	if e.needless || e.share != nil && e.share.left.Add(-1) > 0 {
+		return Stanza{}, false
+	}
+	st := e.origin().Stanza
+	if st.To.IsZero() {
+		st.To = to
+	}
+	return st, true
+}
+
+// origin is the message that e is or is a copy of.
+func (e *Encoded) origin() *Encoded {
+	if e.share != nil {
+		return e.share.message
+	}
+	return e
 }
 
 // AppendTo appends the stanza addressed to to, which must be escaped for an

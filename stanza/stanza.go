@@ -76,6 +76,35 @@ func (s *Stanza) ChildText(space, local string) string { return s.Child(space, l
 // Elements iterates over the child elements.
 func (s *Stanza) Elements() iter.Seq[*Element] { return elementsOf(s.Children) }
 
+// MessageType returns the type of a message: without one, or with one that no
+// RFC knows, it is normal (RFC 6121 §5.2.2).
+func (s *Stanza) MessageType() Type {
+	switch s.Type {
+	case TypeChat, TypeError, TypeGroupchat, TypeHeadline:
+		return s.Type
+	}
+	return TypeNormal
+}
+
+// Element returns s as an element, for a stanza that travels in another one
+// (XEP-0297). It shares the children.
+func (s *Stanza) Element() *Element {
+	e := &Element{Name: Name{NSClient, s.Kind.String()}, Children: s.Children}
+	set := func(name Name, value string) {
+		if value != "" {
+			e.Attrs = append(e.Attrs, Attr{name, value})
+		}
+	}
+	e.Attrs = make([]Attr, 0, 5+len(s.Attrs))
+	set(Name{Local: "type"}, string(s.Type))
+	set(Name{Local: "id"}, s.ID)
+	set(Name{Local: "from"}, s.From.String())
+	set(Name{Local: "to"}, s.To.String())
+	set(Name{NSXML, "lang"}, s.Lang)
+	e.Attrs = append(e.Attrs, s.Attrs...)
+	return e
+}
+
 // Payload returns the first child element that is not an <error/>: the query
 // of an IQ. It is nil if there is none.
 func (s *Stanza) Payload() *Element {

@@ -113,8 +113,8 @@ const nsChatStates = "http://jabber.org/protocol/chatstates"
 // stored (XEP-0160 §3) is refused with service-unavailable, or dropped if
 // nobody misses it. deliver is tried first, while no delivery to the account
 // can come to its end: so a message is never stored behind the back of somebody
-// who has just come.
-func (s *Service) Store(ctx context.Context, st stanza.Stanza, deliver func() bool) error {
+// who has just come. since is when the message arrived, zero for now.
+func (s *Service) Store(ctx context.Context, st stanza.Stanza, since time.Time, deliver func() bool) error {
 	switch verdict(&st) {
 	case drop:
 		s.worthless.Inc()
@@ -123,7 +123,10 @@ func (s *Service) Store(ctx context.Context, st stanza.Stanza, deliver func() bo
 		s.unkept.Inc()
 		return stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "")
 	}
-	m := store.OfflineMessage{To: st.To.Bare(), Time: time.Now(), Stanza: st.AppendXML(nil)}
+	if since.IsZero() {
+		since = time.Now()
+	}
+	m := store.OfflineMessage{To: st.To.Bare(), Time: since, Stanza: st.AppendXML(nil)}
 	err := s.add(ctx, m, deliver)
 	switch {
 	case errors.Is(err, store.ErrFull):
@@ -173,7 +176,7 @@ func verdict(st *stanza.Stanza) decision {
 		}
 	}
 	switch {
-	case st.Type != "" && st.Type != stanza.TypeNormal && st.Type != stanza.TypeChat:
+	case st.MessageType() != stanza.TypeNormal && st.MessageType() != stanza.TypeChat:
 		return refuse
 	case st.Child(stanza.NSHints, "no-store") != nil: // no-permanent-store allows this store, which is not permanent
 		if st.Child(stanza.NSClient, "body") != nil {
@@ -264,7 +267,7 @@ func (s *Service) handOver(ctx context.Context, page []store.OfflineMessage, hos
 			s.log.LogAttrs(ctx, slog.LevelError, "stored message not readable", slog.String("jid", to.String()), slog.Any("err", err))
 			continue
 		}
-		batch = append(batch, stanza.EncodeAddressed(st.With(stanza.Delay(host, m.Time))))
+		batch = append(batch, stanza.EncodeDelayed(st, host, m.Time))
 	}
 	target.Deliver(batch)
 	if f, ok := target.(Flusher); ok {

@@ -79,7 +79,7 @@ func nobody() bool { return false }
 
 func (s *Service) keep(t *testing.T, body string) {
 	t.Helper()
-	if err := s.Store(t.Context(), message(t, "<body>"+body+"</body>"), nobody); err != nil {
+	if err := s.Store(t.Context(), message(t, "<body>"+body+"</body>"), time.Time{}, nobody); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -125,7 +125,7 @@ func TestVerdict(t *testing.T) {
 			s := open(t, 0)
 			st := message(t, test.inner)
 			st.Type = stanza.Type(test.typ)
-			err := s.Store(t.Context(), st, nobody)
+			err := s.Store(t.Context(), st, time.Time{}, nobody)
 			got := "dropped"
 			switch kept := len(s.deliver(t).got); {
 			case errors.Is(err, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "")):
@@ -177,7 +177,7 @@ func TestLimit(t *testing.T) {
 	s := open(t, 2)
 	s.keep(t, "one")
 	s.keep(t, "two")
-	err := s.Store(t.Context(), message(t, "<body>three</body>"), nobody)
+	err := s.Store(t.Context(), message(t, "<body>three</body>"), time.Time{}, nobody)
 	if !errors.Is(err, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "")) {
 		t.Errorf("got %v, want service-unavailable", err)
 	}
@@ -191,7 +191,7 @@ func TestLimit(t *testing.T) {
 func TestSomebodyComes(t *testing.T) {
 	t.Parallel()
 	s := open(t, 0)
-	if err := s.Store(t.Context(), message(t, "<body>one</body>"), func() bool { return true }); err != nil {
+	if err := s.Store(t.Context(), message(t, "<body>one</body>"), time.Time{}, func() bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.deliver(t); len(got.got) != 0 {
@@ -273,7 +273,7 @@ func TestEachOnce(t *testing.T) {
 				if live(st) {
 					continue
 				}
-				if err := s.Store(t.Context(), st, func() bool { return live(st) }); err != nil {
+				if err := s.Store(t.Context(), st, time.Time{}, func() bool { return live(st) }); err != nil {
 					t.Error(err)
 				}
 			}
@@ -338,7 +338,7 @@ func TestNobodyStaysBehind(t *testing.T) {
 		c := &target{}
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if err := s.Store(t.Context(), message(t, "<body>one</body>"), live); err != nil {
+			if err := s.Store(t.Context(), message(t, "<body>one</body>"), time.Time{}, live); err != nil {
 				t.Error(err)
 			}
 		})

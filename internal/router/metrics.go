@@ -18,6 +18,8 @@ const (
 type metrics struct {
 	sessions prometheus.Gauge
 	panics   prometheus.Counter
+	carbons  prometheus.Counter
+	returned prometheus.Counter
 	refusals *prometheus.CounterVec // by condition
 
 	strayError, strayAnswer, headline, presence, queueFull prometheus.Counter
@@ -30,6 +32,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		sessions: prometheus.NewGauge(prometheus.GaugeOpts{Name: "muster_router_sessions", Help: "Bound client sessions."}),
 		panics:   prometheus.NewCounter(prometheus.CounterOpts{Name: "muster_router_panics_total", Help: "Panics caught while routing."}),
+		carbons:  prometheus.NewCounter(prometheus.CounterOpts{Name: "muster_router_carbons_total", Help: "Copies of messages delivered to an account's other sessions."}),
+		returned: prometheus.NewCounter(prometheus.CounterOpts{Name: "muster_router_redelivered_total", Help: "Stanzas that ended sessions have not acknowledged, routed again."}),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "muster_router_refusals_total", Help: "Stanzas answered with an error, by condition.",
 		}, []string{"condition"}),
@@ -40,7 +44,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		queueFull:   dropped.WithLabelValues(dropBusy),
 	}
 	if reg != nil {
-		reg.MustRegister(m.sessions, m.panics, dropped, m.refusals)
+		reg.MustRegister(m.sessions, m.panics, m.carbons, m.returned, dropped, m.refusals)
 	}
 	return m
 }

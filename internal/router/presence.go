@@ -7,8 +7,9 @@ import (
 	"github.com/muster-im/muster/stanza"
 )
 
-// PresenceState is what a session's presence traffic leaves behind. Sessions
-// embed it; the roster service is the one that changes it.
+// PresenceState is what routing keeps of a session: what its presence traffic
+// leaves behind, which the roster service changes, and whether it wants carbons.
+// Sessions own one by value, and it ends with them.
 type PresenceState struct {
 	mu         sync.Mutex
 	last       stanza.Stanza
@@ -16,6 +17,8 @@ type PresenceState struct {
 	available  bool
 	interested bool
 	directed   map[jid.JID]struct{}
+
+	carbons carbonState // guards itself
 }
 
 // Presence returns the last broadcast presence; ok is false until there is one
@@ -76,6 +79,20 @@ func (p *PresenceState) HasDirected(j jid.JID) bool {
 	defer p.mu.Unlock()
 	_, ok := p.directed[j]
 	return ok
+}
+
+// directedIn returns the addresses with a bare address that have the session's
+// directed presence: its nicknames in a room.
+func (p *PresenceState) directedIn(bare jid.JID) []jid.JID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var list []jid.JID
+	for j := range p.directed {
+		if j.Bare() == bare {
+			list = append(list, j)
+		}
+	}
+	return list
 }
 
 // TakeDirected returns everybody with directed presence and forgets them.

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -60,8 +61,9 @@ type Offline interface {
 	// Store keeps a message for the account that it is addressed to. A
 	// *stanza.Error refuses it. Before it does, and with no delivery of stored
 	// messages to that account under way, it calls deliver, which reports
-	// whether somebody has come who takes the message at once.
-	Store(ctx context.Context, st stanza.Stanza, deliver func() bool) error
+	// whether somebody has come who takes the message at once. since is when
+	// the message arrived, zero for now.
+	Store(ctx context.Context, st stanza.Stanza, since time.Time, deliver func() bool) error
 }
 
 // Contacts takes presence that is addressed to a local account and not to one
@@ -148,15 +150,30 @@ func (r *Router) IsHost(domain string) bool {
 	return ok
 }
 
-// Route brings a stanza to where it is addressed. It may wait for storage, so
-// it is for the goroutine of the stanza's sender. From must be true. A non-nil
-// channel asks the caller to read no more from the sender until it closes.
+// Route brings a stanza of a local client to where it is addressed, and copies
+// of it to those of the client's own account who want them. It may wait for
+// storage, so it is for the goroutine of the stanza's sender. From must be true.
+// A non-nil channel asks the caller to read no more from the sender until it
+// closes.
 func (r *Router) Route(ctx context.Context, st stanza.Stanza) (busy <-chan struct{}) {
-	defer func() {
-		if v := recover(); v != nil {
-			r.panicked(ctx, &st, v)
-		}
-	}()
+	defer r.recoverFor(ctx, &st)
+	r.copySent(&st) // first, so that it comes before what the recipient says to it
+	return r.route(ctx, st)
+}
+
+// recoverFor turns a panic into the answer to one stanza. It is to be deferred.
+func (r *Router) recoverFor(ctx context.Context, st *stanza.Stanza) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	r.metrics.panics.Inc()
+	r.log.LogAttrs(ctx, slog.LevelError, "panic", slog.Any("value", v), slog.String("stack", string(debug.Stack())))
+	r.refuse(ctx, st, stanza.NewError(stanza.Cancel, stanza.InternalServerError, ""))
+}
+
+// route brings a stanza to where it is addressed.
+func (r *Router) route(ctx context.Context, st stanza.Stanza) (busy <-chan struct{}) {
 	if s := r.services[st.To.Domain()]; s != nil {
 		return s.Handle(st)
 	}
@@ -173,13 +190,6 @@ func (r *Router) Route(ctx context.Context, st stanza.Stanza) (busy <-chan struc
 	return nil
 }
 
-// panicked turns a panic into the answer to one stanza.
-func (r *Router) panicked(ctx context.Context, st *stanza.Stanza, v any) {
-	r.metrics.panics.Inc()
-	r.log.LogAttrs(ctx, slog.LevelError, "panic", slog.Any("value", v), slog.String("stack", string(debug.Stack())))
-	r.refuse(ctx, st, stanza.NewError(stanza.Cancel, stanza.InternalServerError, ""))
-}
-
 // Send routes a stanza without ever waiting: for rooms. What goes to a live
 // session or a service goes at once; what may need storage is queued, in order
 // for each recipient, and refused if the queue is full.
@@ -189,7 +199,7 @@ func (r *Router) Send(st stanza.Stanza) {
 		return
 	}
 	if s := r.sessions.get(st.To); s != nil && isForSession(&st) && !r.later.waits(st.To) {
-		deliver(s, st)
+		r.deliver(s, st)
 		return
 	}
 	if !r.later.add(st) {
@@ -208,7 +218,8 @@ func isForSession(st *stanza.Stanza) bool {
 func (r *Router) routeLater(st stanza.Stanza) {
 	ctx, cancel := context.WithTimeout(context.Background(), laterTimeout)
 	defer cancel()
-	r.Route(ctx, st)
+	defer r.recoverFor(ctx, &st)
+	r.route(ctx, st)
 }
 
 // bounce tells the sender of a stanza that it could not be queued, if that
@@ -219,7 +230,7 @@ func (r *Router) bounce(st *stanza.Stanza) {
 		return
 	}
 	if s := r.sessions.get(reply.To); s != nil {
-		deliver(s, reply)
+		r.deliver(s, reply)
 	} else if s := r.services[reply.To.Domain()]; s != nil {
 		s.Handle(reply)
 	}
@@ -242,20 +253,15 @@ type detour struct {
 
 func (d detour) Deliver(batch []*stanza.Encoded) {
 	for _, e := range batch {
-		st := e.Stanza
-		st.To = d.to
-		d.router.Send(st)
+		if st, alone := e.Missed(d.to); alone {
+			d.router.Send(st)
+		}
 	}
 }
 
 // Close waits until everything that was queued has been routed; nothing more is
 // queued then.
 func (r *Router) Close() { r.later.close() }
-
-// deliver hands a stanza to a session as it is addressed.
-func deliver(s Session, st stanza.Stanza) {
-	s.Deliver([]*stanza.Encoded{stanza.EncodeAddressed(st)})
-}
 
 // reply sends an answer back to where the request came from.
 func (r *Router) reply(st stanza.Stanza) { r.Send(st) }

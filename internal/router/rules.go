@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"time"
 
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
@@ -30,12 +31,12 @@ func (r *Router) toResource(ctx context.Context, st stanza.Stanza) {
 		return
 	}
 	if s := r.sessions.get(st.To); s != nil {
-		deliver(s, st)
+		r.deliver(s, st)
 		return
 	}
 	switch st.Kind {
 	case stanza.Message:
-		r.toAbsentResource(ctx, st)
+		r.toAbsentResource(ctx, st, time.Time{})
 	case stanza.Presence: // §8.5.3.2.2
 		r.metrics.presence.Inc()
 	case stanza.IQ: // §8.5.3.2.3; an answer is dropped
@@ -45,10 +46,10 @@ func (r *Router) toResource(ctx context.Context, st stanza.Stanza) {
 
 // toAbsentResource handles messages to a resource that is not there (RFC 6121
 // §8.5.3.2.1): a conversation goes on at the account, the rest is refused.
-func (r *Router) toAbsentResource(ctx context.Context, st stanza.Stanza) {
-	switch st.Type {
+func (r *Router) toAbsentResource(ctx context.Context, st stanza.Stanza, since time.Time) {
+	switch st.MessageType() {
 	case stanza.TypeChat:
-		r.messageToAccount(ctx, st)
+		r.messageToAccount(ctx, st, since)
 	case stanza.TypeError:
 		r.metrics.strayError.Inc()
 	default:
@@ -61,7 +62,7 @@ func (r *Router) toAbsentResource(ctx context.Context, st stanza.Stanza) {
 func (r *Router) toAccount(ctx context.Context, st stanza.Stanza) {
 	switch st.Kind {
 	case stanza.Message:
-		r.messageToAccount(ctx, st)
+		r.messageToAccount(ctx, st, time.Time{})
 	case stanza.Presence:
 		r.contacts.Inbound(ctx, st)
 	case stanza.IQ:
@@ -99,9 +100,9 @@ func orUnavailable(err error) error {
 // §8.5.2.2.1). The RFC leaves open whether the most available session or all
 // with a priority that is not negative get it; all do, for a person expects to
 // find his conversations on every device. Without one, what people write is
-// stored.
-func (r *Router) messageToAccount(ctx context.Context, st stanza.Stanza) {
-	switch st.Type {
+// stored. since is when the message arrived, zero for now.
+func (r *Router) messageToAccount(ctx context.Context, st stanza.Stanza, since time.Time) {
+	switch st.MessageType() {
 	case stanza.TypeError:
 		r.metrics.strayError.Inc()
 		return
@@ -124,26 +125,29 @@ func (r *Router) messageToAccount(ctx context.Context, st stanza.Stanza) {
 	case r.offline == nil:
 		r.refuse(ctx, &st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, ""))
 	default:
-		if err := r.offline.Store(ctx, st, func() bool { return r.deliverAvailable(st) }); err != nil {
-			r.refuse(ctx, &st, err)
-		}
+		r.store(ctx, st, since)
 	}
 }
 
-// deliverAvailable hands a message to all available sessions with a priority
-// that is not negative, and reports whether there are any.
-func (r *Router) deliverAvailable(st stanza.Stanza) bool {
-	var batch []*stanza.Encoded
-	for _, s := range r.sessions.of(st.To.Bare()) {
-		if _, priority, ok := s.State().Presence(); !ok || priority < 0 {
-			continue
-		}
-		if batch == nil {
-			batch = []*stanza.Encoded{stanza.EncodeAddressed(st)}
-		}
-		s.Deliver(batch)
+// store keeps a message for an account without an available session, unless one
+// comes. Sessions that want carbons are connected, though not available, and get
+// theirs at once.
+func (r *Router) store(ctx context.Context, st stanza.Stanza, since time.Time) {
+	kept := st
+	if !since.IsZero() { // offline says the same again when it delivers
+		kept.Children = st.Children[:len(st.Children)-1]
 	}
-	return batch != nil
+	taken := false
+	err := r.offline.Store(ctx, kept, since, func() bool {
+		taken = r.deliverAvailable(st)
+		return taken
+	})
+	switch {
+	case err != nil:
+		r.refuse(ctx, &kept, err)
+	case !taken:
+		r.copyStored(&st)
+	}
 }
 
 func isSubscription(t stanza.Type) bool {

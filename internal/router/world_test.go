@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -53,6 +54,7 @@ type fakeSession struct {
 	state     PresenceState
 	replaced  int
 	addressed []string
+	encoded   []*stanza.Encoded
 }
 
 func (s *fakeSession) JID() jid.JID          { return s.jid }
@@ -68,6 +70,7 @@ func (s *fakeSession) Deliver(batch []*stanza.Encoded) {
 		s.add(st)
 		s.mu.Lock()
 		s.addressed = append(s.addressed, st.To.String())
+		s.encoded = append(s.encoded, e)
 		s.mu.Unlock()
 	}
 }
@@ -90,9 +93,11 @@ type fakeOffline struct {
 	refuse  error
 	before  func() // runs before the last look at who is there
 	waiting chan struct{}
+	since   []time.Time
+	last    stanza.Stanza
 }
 
-func (f *fakeOffline) Store(_ context.Context, st stanza.Stanza, deliver func() bool) error {
+func (f *fakeOffline) Store(_ context.Context, st stanza.Stanza, since time.Time, deliver func() bool) error {
 	if f.waiting != nil {
 		<-f.waiting
 	}
@@ -104,6 +109,7 @@ func (f *fakeOffline) Store(_ context.Context, st stanza.Stanza, deliver func() 
 	}
 	if f.refuse == nil {
 		f.add(st)
+		f.since, f.last = append(f.since, since), st
 	}
 	return f.refuse
 }
