@@ -47,10 +47,11 @@ var tiers = map[string]int{
 	"internal/router": 2,
 	"internal/stream": 2,
 
-	"stanza":         1,
-	"config":         1,
-	"internal/sasl":  1,
-	"internal/store": 1,
+	"stanza":          1,
+	"internal/backup": 1,
+	"config":          1,
+	"internal/sasl":   1,
+	"internal/store":  1,
 
 	"jid":                0,
 	"hook":               0,

@@ -54,12 +54,14 @@ type env struct {
 
 // commands is the command line. Kong reads it.
 type commands struct {
-	Demo  demoCommand   `cmd:"" help:"See a team chat on a real server, then join in. Start here."`
-	Init  initCommand   `cmd:"" help:"Write a commented muster.toml."`
-	Serve serveCommand  `cmd:"" help:"Run the server."`
-	Check checkCommand  `cmd:"" help:"Check a configuration; change nothing."`
-	User  userCommands  `cmd:"" help:"Administrate the accounts of a running server."`
-	Bench benchCommands `cmd:"" help:"Load an XMPP server and measure it."`
+	Demo    demoCommand    `cmd:"" help:"See a team chat on a real server, then join in. Start here."`
+	Init    initCommand    `cmd:"" help:"Write a commented muster.toml."`
+	Serve   serveCommand   `cmd:"" help:"Run the server."`
+	Check   checkCommand   `cmd:"" help:"Check a configuration; change nothing."`
+	User    userCommands   `cmd:"" help:"Administrate the accounts of a running server."`
+	Backup  backupCommand  `cmd:"" help:"Write all data of a server to one file, while it runs or not."`
+	Restore restoreCommand `cmd:"" help:"Bring the data of a backup back."`
+	Bench   benchCommands  `cmd:"" help:"Load an XMPP server and measure it."`
 
 	Version versionFlag `help:"Show the version and end." short:"V"`
 }

@@ -45,7 +45,7 @@ func (s *Server) build(cfg *config.Config) error {
 // openStore makes the data directory its server's own and opens the database.
 func (s *Server) openStore(cfg *config.Config) error {
 	dir := cfg.General.DataDir
-	if err := prepareDataDir(dir); err != nil {
+	if err := errors.Join(prepareDataDir(dir), checkRestoring(dir)); err != nil {
 		return err
 	}
 	if cfg.Storage.Driver != sqlstore.SQLite {
@@ -66,7 +66,7 @@ func (s *Server) openStore(cfg *config.Config) error {
 	}
 	s.db = db
 	s.onEnd("database", 0, func(context.Context) error { return db.Close() })
-	return nil
+	return removeLeftovers(dir)
 }
 
 // register lets the extensions read their settings and add what they bring.

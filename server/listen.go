@@ -202,6 +202,13 @@ func (s *Server) administration(cfg *config.Config) http.Handler {
 	mux := s.observation()
 	mux.Handle("/", admin.NewHandler(admin.Options{
 		Accounts: s.accounts, Info: s.Info, Hosts: cfg.General.Hosts, Logger: s.logger("admin"),
+		Backup: func(ctx context.Context, progress func(string, int64, int64)) (admin.Backup, error) {
+			p, err := s.Backup(ctx, progress)
+			if err != nil {
+				return nil, err
+			}
+			return p, nil
+		},
 	}))
 	return mux
 }

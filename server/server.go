@@ -65,6 +65,7 @@ type Server struct {
 	// Owned by whoever calls New, Start and Shutdown.
 	stages []stage // what Shutdown ends, the last one first
 
+	backup    sync.Mutex  // held while there is a backup in the data directory
 	running   atomic.Bool // Start has succeeded
 	certs     atomic.Pointer[certificates]
 	config    atomic.Pointer[config.Config]

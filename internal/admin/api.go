@@ -59,6 +59,17 @@ type NewPassword struct {
 	Password string `json:"password"`
 }
 
+// BackupProgress is one line of the answer to a request for a backup. The last
+// line has Size or Error; behind one with Size comes the backup itself.
+type BackupProgress struct {
+	Step  string `json:"step,omitempty"`
+	Done  int64  `json:"done,omitempty"` // bytes
+	Total int64  `json:"total,omitempty"`
+	// Size is the size of what is in the backup, which has some more.
+	Size  int64  `json:"size,omitempty"`
+	Error string `json:"error,omitempty"`
+}
+
 // problem is the body of every answer that is an error (RFC 9457).
 type problem struct {
 	Title  string `json:"title"`

@@ -36,13 +36,16 @@ type Accounts interface {
 	List(ctx context.Context, domain, after string, limit int) ([]store.Account, error)
 }
 
-// Options are what the API works on. All but Logger are required.
+// Options are what the API works on. All but Backup and Logger are required.
 type Options struct {
 	Accounts Accounts
 	// Info is called for each request that asks what the server is.
 	Info func() Info
 	// Hosts are the domains that may have accounts.
-	Hosts  []string
+	Hosts []string
+	// Backup prepares a backup; progress is told what it does and how far that
+	// is. nil: there is no such request.
+	Backup func(ctx context.Context, progress func(step string, done, total int64)) (Backup, error)
 	Logger *slog.Logger
 }
 
@@ -68,6 +71,9 @@ func NewHandler(o Options) http.Handler {
 		"DELETE /v1/accounts/{jid}":       a.deleteAccount,
 	} {
 		mux.Handle(pattern, a.answer(h))
+	}
+	if o.Backup != nil {
+		mux.HandleFunc("POST /v1/backup", a.backup)
 	}
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

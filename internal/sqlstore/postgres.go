@@ -59,3 +59,14 @@ func createSchema(ctx context.Context, cfg *pgx.ConnConfig, schema string) error
 		return err
 	})
 }
+
+// DumpCommands returns the commands that make a backup of the database at url,
+// and that restore it. A password is not in them.
+func DumpCommands(url string) (dump, restore string) {
+	where := ""
+	if cfg, err := pgx.ParseConfig(url); err == nil {
+		where = fmt.Sprintf("host=%s port=%d user=%s dbname=%s", cfg.Host, cfg.Port, cfg.User, cfg.Database)
+	}
+	return fmt.Sprintf("pg_dump --format=custom --file=FILE '%s'", where),
+		fmt.Sprintf("pg_restore --clean --if-exists --no-owner --single-transaction --dbname='%s' FILE", where)
+}
