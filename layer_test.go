@@ -44,12 +44,14 @@ var tiers = map[string]int{
 	"internal/offline": 3,
 	"internal/roster":  3,
 
+	"config":          2,
 	"internal/router": 2,
 	"internal/stream": 2,
 
 	"stanza":          1,
 	"internal/backup": 1,
-	"config":          1,
+	"internal/access": 1,
+	"internal/shaper": 1,
 	"internal/sasl":   1,
 	"internal/store":  1,
 

@@ -27,7 +27,8 @@ func (serveCommand) Help() string {
 loopback addresses only, a certificate made on the first start, data in
 ./muster-data.
 
-SIGHUP takes a changed log level and changed certificates into use. SIGTERM and
+SIGHUP takes a changed log level, certificates, access rules, shapers and settings
+of registration into use, and names what takes a restart. SIGTERM and
 Ctrl-C tell rooms and clients, write what waits and end. Log lines go to standard
 error. Examples:
 

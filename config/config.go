@@ -4,11 +4,14 @@ package config
 // it means, and what it accepts if that is a choice; reload marks what takes
 // effect on SIGHUP.
 type Config struct {
-	General General `toml:"general" doc:"The server as a whole."`
-	Storage Storage `toml:"storage" doc:"Where accounts, contacts, rooms and messages are kept."`
-	Listen  Listen  `toml:"listen" doc:"Where connections are accepted. Each listener is a table in double brackets."`
-	Auth    Auth    `toml:"auth" doc:"How people log in."`
-	Modules Modules `toml:"modules" doc:"A module runs when its table is there."`
+	General General              `toml:"general" doc:"The server as a whole."`
+	Storage Storage              `toml:"storage" doc:"Where accounts, contacts, rooms and messages are kept."`
+	Listen  Listen               `toml:"listen" doc:"Where connections are accepted. Each listener is a table in double brackets."`
+	Auth    Auth                 `toml:"auth" doc:"How people log in."`
+	ACL     map[string][]Pattern `toml:"acl" reload:"yes" example:"[acl]|admin = [{user = 'alice', server = 'example.org'}]|local = [{}]" doc:"Classes of addresses for the rules in access. A class is everybody whom one of its entries describes; all is built in."`
+	Access  map[string][]Clause  `toml:"access" reload:"yes" example:"[access]|c2s = [{acl = 'blocked', value = 'deny'}, {acl = 'all', value = 'allow'}]" doc:"Rules that other settings name. Built in are all, which allows everybody, and none, which allows nobody."`
+	Shaper  map[string]Shaper    `toml:"shaper" reload:"yes" example:"[shaper.normal]|max_rate = 50000" doc:"Limits of pace that other settings name. What comes faster is read later; nothing is lost."`
+	Modules Modules              `toml:"modules" doc:"A module runs when its table is there."`
 
 	name       string // of the file, for problems that are found later
 	src        *source
@@ -17,9 +20,11 @@ type Config struct {
 
 // General is [general].
 type General struct {
-	Hosts    []string `toml:"hosts" doc:"Domains served: what stands behind the @ in addresses. At least one."`
-	DataDir  string   `toml:"data_dir" doc:"Directory for databases, generated certificates and the socket for administration. Made if it is missing; kept from other users."`
-	LogLevel string   `toml:"loglevel" choice:"debug,info,warning,error" reload:"yes" doc:"The least level that is logged."`
+	Hosts               []string `toml:"hosts" doc:"Domains served: what stands behind the @ in addresses. At least one."`
+	DataDir             string   `toml:"data_dir" doc:"Directory for databases, generated certificates and the socket for administration. Made if it is missing; kept from other users."`
+	RegistrationTimeout Limit    `toml:"registration_timeout" reload:"yes" doc:"Seconds between two accounts that modules.mod_register makes for the same address (IPv6: network of 64 bits)."`
+	LimitLoopback       bool     `toml:"limit_loopback" doc:"Limits per address, such as of failed logins and of new accounts, apply to loopback, too: where a proxy on this machine hides who connects."`
+	LogLevel            string   `toml:"loglevel" choice:"debug,info,warning,error" reload:"yes" doc:"The least level that is logged."`
 }
 
 // Storage is [storage].
@@ -41,6 +46,8 @@ type C2S struct {
 	IPAddress     string `toml:"ip_address" doc:"Address to listen at; 0.0.0.0 or :: is everywhere."`
 	TLS           TLS    `toml:"tls" doc:"Encryption."`
 	MaxStanzaSize Size   `toml:"max_stanza_size" doc:"The largest stanza accepted from somebody who is logged in."`
+	Access        string `toml:"access" reload:"yes" doc:"Rule that says who may log in. A change ends the sessions of those who may not any more."`
+	Shaper        string `toml:"shaper" reload:"yes" doc:"Shaper of each connection, or rule that says which one; none is no limit."`
 }
 
 // TLS is a listener's tls table.
@@ -65,8 +72,9 @@ type Auth struct {
 
 // Modules is [modules.…].
 type Modules struct {
-	MUC   *MUC   `toml:"mod_muc" doc:"Chat rooms (XEP-0045)."`
-	Disco *Disco `toml:"mod_disco" doc:"What the server says of itself."`
+	MUC      *MUC      `toml:"mod_muc" doc:"Chat rooms (XEP-0045)."`
+	Register *Register `toml:"mod_register" doc:"Accounts that people make, change and remove with their clients (XEP-0077). Turning it on or off takes a restart; access = \"none\" does not."`
+	Disco    *Disco    `toml:"mod_disco" doc:"What the server says of itself."`
 }
 
 // Disco is [modules.mod_disco].
@@ -131,7 +139,7 @@ type Affiliation struct {
 // No module runs.
 func Default() *Config {
 	return &Config{
-		General: General{DataDir: "muster-data", LogLevel: "info"},
+		General: General{DataDir: "muster-data", LogLevel: "info", RegistrationTimeout: 600},
 		Storage: Storage{Driver: "sqlite", Durability: "full"},
 		Auth:    Auth{SASLMechanisms: []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1", "PLAIN"}},
 	}
@@ -139,7 +147,7 @@ func Default() *Config {
 
 // The defaults of tables that are there once or many times.
 func (c *C2S) defaults() {
-	*c = C2S{Port: 5222, IPAddress: "127.0.0.1", TLS: TLS{Mode: "starttls"}, MaxStanzaSize: 256 << 10}
+	*c = C2S{Port: 5222, IPAddress: "127.0.0.1", TLS: TLS{Mode: "starttls"}, MaxStanzaSize: 256 << 10, Access: "all", Shaper: "none"}
 }
 
 func (h *HTTP) defaults() {

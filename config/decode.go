@@ -101,7 +101,13 @@ func (d *decoder) field(path string, v any, to reflect.Value, choice string) {
 	switch to.Kind() {
 	case reflect.Pointer:
 		to.Set(reflect.New(to.Type().Elem()))
-		d.withDefaults(path, v, to.Elem())
+		if to.Elem().Kind() == reflect.Struct && isTable(to.Type()) {
+			d.withDefaults(path, v, to.Elem())
+		} else {
+			d.field(path, v, to.Elem(), choice)
+		}
+	case reflect.Map:
+		d.named(path, v, to)
 	case reflect.Struct:
 		d.table(path, v, to, nil)
 	case reflect.Slice:
@@ -141,6 +147,25 @@ func (d *decoder) withDefaults(path string, v any, to reflect.Value) {
 	}
 }
 
+// named decodes a table whose keys are names of the file's own choice.
+func (d *decoder) named(path string, v any, to reflect.Value) {
+	table, ok := v.(map[string]any)
+	if !ok {
+		d.wrong(path, v, "want a table")
+		return
+	}
+	to.Set(reflect.MakeMapWithSize(to.Type(), len(table)))
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		element := reflect.New(to.Type().Elem()).Elem()
+		if element.Kind() == reflect.Struct {
+			d.withDefaults(join(path, key), table[key], element)
+		} else {
+			d.field(join(path, key), table[key], element, "")
+		}
+		to.SetMapIndex(reflect.ValueOf(key), element)
+	}
+}
+
 func (d *decoder) array(path string, v any, to reflect.Value, choice string) {
 	list, ok := v.([]any)
 	if !ok {
@@ -174,6 +199,8 @@ func wanted(t reflect.Type, choice string) string {
 		words = strings.Join(list[:len(list)-1], ", ") + " or " + list[len(list)-1]
 	}
 	switch t.Kind() {
+	case reflect.Pointer:
+		return wanted(t.Elem(), choice)
 	case reflect.String:
 		if words != "" {
 			return words

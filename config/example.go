@@ -64,7 +64,18 @@ func (w *writer) fields(path string, v reflect.Value) {
 }
 
 func (w *writer) table(path string, f reflect.StructField, v reflect.Value) {
-	if v.Kind() == reflect.Pointer {
+	switch {
+	case v.Kind() == reflect.Map:
+		w.line("")
+		w.comment(f.Tag.Get("doc") + reloadNote(f) + " Like this:")
+		for l := range strings.SplitSeq(f.Tag.Get("example"), "|") {
+			w.line("# %s", l)
+		}
+		return
+	case v.Kind() == reflect.Pointer && v.IsNil():
+		w.unused(path, f)
+		return
+	case v.Kind() == reflect.Pointer:
 		v = v.Elem()
 	}
 	if v.Kind() != reflect.Slice {
@@ -97,6 +108,27 @@ func (w *writer) table(path string, f reflect.StructField, v reflect.Value) {
 	}
 }
 
+// unused writes a module that does not run, as comment.
+func (w *writer) unused(path string, f reflect.StructField) {
+	v := reflect.New(f.Type.Elem())
+	if own, ok := reflect.TypeAssert[defaulter](v); ok {
+		own.defaults()
+	}
+	module := &writer{}
+	module.table(path, f, v)
+	for l := range strings.Lines(module.String()) {
+		l = strings.TrimSuffix(l, "\n")
+		switch {
+		case l == "":
+			w.line("")
+		case strings.HasPrefix(l, "#"):
+			w.line("#%s", l)
+		default:
+			w.line("# %s", l)
+		}
+	}
+}
+
 // unset reports whether a setting is shown but left out: an empty path or
 // connection string means something else than none.
 func unset(f reflect.StructField, v reflect.Value) bool {
@@ -116,10 +148,11 @@ func reloadNote(f reflect.StructField) string {
 
 // isTable reports whether a field is a table or an array of tables.
 func isTable(t reflect.Type) bool {
-	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
 		t = t.Elem()
 	}
-	return t.Kind() == reflect.Struct
+	_, own := reflect.TypeAssert[valuer](reflect.New(t))
+	return t.Kind() == reflect.Struct && !own
 }
 
 // hasValues reports whether a table has settings of its own, not only tables.

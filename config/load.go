@@ -115,8 +115,11 @@ func (d *decoder) check(c *Config) {
 	case c.Storage.Driver == "sqlite" && url != "":
 		d.problem(d.at("storage.url", "storage.url"), "storage.url", "SQLite keeps its files in general.data_dir: remove this key, or set storage.driver to postgres")
 	}
+	n := d.access(c)
 	for i := range c.Listen.C2S {
 		l := &c.Listen.C2S[i]
+		n.rule(fmt.Sprintf("listen.c2s[%d].access", i), l.Access)
+		n.shaper(fmt.Sprintf("listen.c2s[%d].shaper", i), l.Shaper)
 		d.listener(fmt.Sprintf("listen.c2s[%d]", i), l.IPAddress, &l.TLS)
 		if ip, err := netip.ParseAddr(l.IPAddress); err == nil && !ip.IsLoopback() && l.TLS.Mode == "none" && c.Auth.AllowPlainWithoutTLS {
 			d.wrong(fmt.Sprintf("listen.c2s[%d].tls.mode", i), l.TLS.Mode, "with auth.allow_plain_without_tls passwords would cross the network readably: want another mode, or a loopback address")
@@ -137,6 +140,9 @@ func (d *decoder) check(c *Config) {
 	d.mechanisms(c)
 	if m := c.Modules.MUC; m != nil {
 		d.muc(c, m)
+	}
+	if r := c.Modules.Register; r != nil {
+		d.register(c, r, n)
 	}
 }
 

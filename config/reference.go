@@ -23,7 +23,9 @@ func Reference() []byte {
 	var muc MUC
 	muc.defaults()
 	c.Listen.C2S, c.Listen.HTTP, c.Modules.MUC = []C2S{c2s}, []HTTP{http}, &muc
-	c.Modules.Disco = &Disco{}
+	var register Register
+	register.defaults()
+	c.Modules.Disco, c.Modules.Register = &Disco{}, &register
 	w.reference("", "", reflect.ValueOf(c).Elem())
 	return w.Bytes()
 }
@@ -52,6 +54,8 @@ func (w *writer) reference(path, doc string, v reflect.Value) {
 		switch value.Kind() {
 		case reflect.Pointer:
 			value = value.Elem()
+		case reflect.Map:
+			value, header = namedHeader(full, value.Type().Elem())
 		case reflect.Slice:
 			header = "[[" + full + "]]"
 			if value.Len() > 0 {
@@ -60,11 +64,28 @@ func (w *writer) reference(path, doc string, v reflect.Value) {
 				value = reflect.New(f.Type.Elem()).Elem()
 			}
 		}
-		w.reference(header, f.Tag.Get("doc"), value)
+		w.reference(header, f.Tag.Get("doc")+reloadNote(f), value)
 	}
 }
 
+// namedHeader is the header of tables with names of the file's own choice, and
+// one of them with its defaults.
+func namedHeader(full string, t reflect.Type) (v reflect.Value, header string) {
+	header = "[" + full + ".NAME]"
+	if t.Kind() == reflect.Slice {
+		t, header = t.Elem(), "["+header+"]"
+	}
+	v = reflect.New(t)
+	if own, ok := reflect.TypeAssert[defaulter](v); ok {
+		own.defaults()
+	}
+	return v.Elem(), header
+}
+
 func shownDefault(v reflect.Value) string {
+	if v.Kind() == reflect.Pointer && v.IsNil() || v.IsZero() && v.Type() == reflect.TypeFor[Positive]() {
+		return "none"
+	}
 	if text := literal(v); text != `""` && text != "[]" {
 		return fmt.Sprintf("`%s`", text)
 	}

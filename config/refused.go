@@ -6,16 +6,12 @@ import "strings"
 // does not have. They are refused by name, so that nobody believes that they
 // have an effect.
 var later = map[string]string{ //nolint:gochecknoglobals // a table
-	"acl":                                             "access classes",
-	"access":                                          "access rules",
-	"shaper":                                          "shapers",
+	"host_config":                                     "settings of single hosts",
 	"outgoing_pools":                                  "outgoing pools",
-	"listen.c2s.access":                               "access rules",
-	"listen.c2s.shaper":                               "shapers",
 	"listen.component":                                "component listeners",
 	"listen.s2s":                                      "federation",
 	"modules.mod_muc_log":                             "room logs on disk",
-	"modules.mod_register":                            "registration by clients",
+	"modules.mod_register.iqdisc":                     "queues for requests (each client's are handled in their order)",
 	"modules.mod_groups":                              "roster groups from a file",
 	"modules.mod_groups_internal":                     "managed roster groups",
 	"modules.mod_muc.access":                          "access rules",

@@ -34,6 +34,11 @@ func (s *Server) build(cfg *config.Config) error {
 		return problems
 	}
 	s.useCertificates(cfg, certs)
+	rules, err := newPolicies(cfg)
+	if err != nil {
+		return err
+	}
+	s.policies.Store(rules)
 	messages := archive.New(archive.Options{Store: s.db, Logger: s.logger("archive"), Registerer: s.registry})
 	s.onEnd("archive", archiveEnd, messages.Close)
 	if err := s.buildServices(cfg); err != nil {

@@ -150,7 +150,7 @@ func (s *Server) clientListener(i int, l *config.C2S) (*c2s.Listener, error) {
 	modes := map[string]c2s.Mode{
 		"starttls": c2s.StartTLS, "starttls_required": c2s.StartTLSRequired, "tls": c2s.DirectTLS, "none": c2s.NoTLS,
 	}
-	o := c2s.ListenerOptions{Mode: modes[l.TLS.Mode], MaxStanza: int(l.MaxStanzaSize)}
+	o := c2s.ListenerOptions{Mode: modes[l.TLS.Mode], MaxStanza: int(l.MaxStanzaSize), Policy: s.listenerPolicy(i)}
 	if o.Mode != c2s.NoTLS {
 		tlsConfig := s.tlsConfig(clientsKey(i))
 		o.TLS = func(string) *tls.Config { return tlsConfig } // the host is in the handshake

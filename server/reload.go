@@ -10,9 +10,11 @@ import (
 	"github.com/muster-im/muster/stanza"
 )
 
-// Reload takes a changed configuration into use: log level and certificates,
-// whose files are read anew in any case. A change that needs a restart is
-// refused by name, and then nothing changes.
+// Reload takes a changed configuration into use: log level, certificates, whose
+// files are read anew in any case, access rules, shapers and the settings of
+// registration. Connections that are there follow: their pace changes within a
+// second, and the sessions of those who may not log in any more end. A change
+// that needs a restart is refused by name, and then nothing changes.
 func (s *Server) Reload(next *config.Config) error {
 	var problems config.Problems
 	for _, key := range s.config.Load().NeedsRestart(next) {
@@ -25,9 +27,15 @@ func (s *Server) Reload(next *config.Config) error {
 	if len(problems) > 0 {
 		return problems
 	}
+	rules, err := newPolicies(next)
+	if err != nil {
+		return err
+	}
 	s.config.Store(next)
 	s.setLogLevel(next)
 	s.useCertificates(next, certs)
+	s.policies.Store(rules)
+	s.clients.ApplyPolicies(s.serving)
 	s.log.Info("configuration reloaded", slog.String("file", next.Name()))
 	return nil
 }

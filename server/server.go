@@ -68,6 +68,7 @@ type Server struct {
 	backup    sync.Mutex  // held while there is a backup in the data directory
 	running   atomic.Bool // Start has succeeded
 	certs     atomic.Pointer[certificates]
+	policies  atomic.Pointer[policies]
 	config    atomic.Pointer[config.Config]
 	listeners atomic.Pointer[[]admin.Listener]
 	wg        sync.WaitGroup // of accept loops and connections

@@ -72,8 +72,8 @@ func (s *Server) buildClients(cfg *config.Config, hasher *sasl.Hasher) error {
 	}
 	s.clients, err = c2s.New(c2s.Options{
 		Hosts: cfg.General.Hosts, SASL: auth, Accounts: s.accounts, Router: s.router, Contacts: s.contacts,
-		Features: s.contacts.Features(),
-		Logger:   s.logger("c2s"), Registerer: s.registry, StreamMetrics: stream.NewMetrics(s.registry),
+		Features: s.contacts.Features(), LimitLoopback: cfg.General.LimitLoopback,
+		Logger: s.logger("c2s"), Registerer: s.registry, StreamMetrics: stream.NewMetrics(s.registry),
 	})
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 // says that the client is who it claims to be and begins a new stream; without
 // it, it may try again.
 func (n *negotiation) authenticate(ctx context.Context, auth *stanza.Element) (done bool, err error) {
-	if !n.srv.failures.allowed(n.conn.RemoteAddr()) {
+	if !n.srv.failures.Allowed(n.conn.RemoteAddr()) {
 		return false, n.tooMany(ctx)
 	}
 	x, err := n.begin(sasl.Mechanism(auth.Attr("mechanism")))
@@ -105,6 +105,12 @@ func (n *negotiation) succeed(ctx context.Context, x sasl.Exchange, m sasl.Mecha
 		n.srv.logout(n.link)
 		return false, n.fail(ctx, &sasl.Error{Condition: sasl.NotAuthorized, Err: sasl.ErrNoAccount})
 	}
+	if !n.allows(account) {
+		n.srv.logout(n.link)
+		n.srv.metrics.refuse(refusedAccess)
+		// RFC 6120 §6.5.2: the password is right, and trying again is no use.
+		return false, n.fail(ctx, &sasl.Error{Condition: sasl.AccountDisabled, Text: textAccess})
+	}
 	e := stanza.NewElement(stanza.NSSASL, "success")
 	switch {
 	case len(reply) > 0:
@@ -149,7 +155,7 @@ func (n *negotiation) fail(ctx context.Context, err error) error {
 		}
 	}
 	if se.Condition == sasl.NotAuthorized || se.Condition == sasl.AccountDisabled {
-		n.srv.failures.failed(n.conn.RemoteAddr())
+		n.srv.failures.Take(n.conn.RemoteAddr())
 	}
 	if n.failures++; n.failures < n.srv.opts.MaxAuthFailures {
 		return nil

@@ -191,27 +191,6 @@ func TestLoopbackIsNotLimited(t *testing.T) {
 	}
 }
 
-func TestLimiterForgets(t *testing.T) {
-	t.Parallel()
-	l := newLimiter(2, time.Hour, true)
-	for i := range maxAddresses + 1000 {
-		l.failed(&net.TCPAddr{IP: net.IPv4(10, byte(i>>16), byte(i>>8), byte(i)), Port: 1})
-	}
-	if len(l.buckets) > maxAddresses {
-		t.Errorf("%d addresses are remembered", len(l.buckets))
-	}
-	if !l.allowed(&net.UnixAddr{Name: "x"}) || l.allowed(debtor(l)) {
-		t.Error("a socket without address is limited, or an address in debt is not")
-	}
-}
-
-func debtor(l *limiter) net.Addr {
-	addr := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 1}
-	l.failed(addr)
-	l.failed(addr)
-	return addr
-}
-
 // TestRemovedWhileLoggingIn: an account that goes between the proof and the
 // answer does not get in.
 func TestRemovedWhileLoggingIn(t *testing.T) {

@@ -70,6 +70,10 @@ func (n *negotiation) bindBy(ctx context.Context, st *stanza.Stanza) (*Session, 
 		// RFC 6120 §7.7.2.1.
 		return nil, n.reply(st, stanza.NewError(stanza.Modify, stanza.BadRequest, "The resource is malformed."))
 	}
+	if !n.allows(full) { // RFC 6120 §7.6.2.2
+		n.srv.metrics.refuse(refusedAccess)
+		return nil, n.reply(st, stanza.NewError(stanza.Cancel, stanza.NotAllowed, textAccess))
+	}
 	refused, err := n.claim(ctx, full.Resource())
 	switch {
 	case err != nil:
@@ -113,6 +117,7 @@ func (n *negotiation) bound(ctx context.Context, st *stanza.Stanza, full jid.JID
 		return nil, err
 	}
 	n.setReadDeadline(time.Time{})
+	n.shape(full)
 	secured := "none"
 	if state := n.stream.TLS(); state != nil {
 		secured = tls.VersionName(state.Version)

@@ -8,8 +8,10 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/muster-im/muster/internal/shaper"
 	"github.com/muster-im/muster/internal/stream"
 	"github.com/muster-im/muster/jid"
 )
@@ -32,6 +34,8 @@ type link struct {
 	done     chan struct{} // closed when the connection is to end
 	gone     chan struct{} // closed when its session has been taken leave of
 
+	bucket atomic.Pointer[shaper.Bucket] // nil: no limit; used by the reader alone
+
 	mu sync.Mutex
 	// Guarded by mu.
 	why   reason
@@ -49,13 +53,18 @@ func newLink(l *Listener, conn net.Conn) *link {
 			Enable: o.KeepAlive > 0, Idle: o.KeepAlive, Interval: o.KeepAlive / 4, Count: 4,
 		})
 	}
-	return &link{
+	k := &link{
 		srv: l.srv, listener: l, conn: conn,
 		stream: stream.New(conn, stream.Options{
 			Metrics: o.StreamMetrics, MaxStanza: o.MaxUnauthStanza, QueueBytes: o.QueueBytes, CloseTimeout: lingerTime, From: l.srv.host,
 		}),
 		done: make(chan struct{}), gone: make(chan struct{}),
 	}
+	if l.opts.Policy != nil {
+		k.stream.SetPace(k.pace)
+		k.shape(jid.JID{})
+	}
+	return k
 }
 
 // end ends the connection, with a stream error if e is not nil. The first call

@@ -19,6 +19,7 @@ const (
 	reasonTLS       reason = "tls"           // the handshake failed
 	reasonReplaced  reason = "replaced"      // another connection has bound the resource
 	reasonAccount   reason = "account"       // the account is gone
+	reasonAccess    reason = "access"        // the listener's rule has changed
 	reasonSlow      reason = "slow_consumer" // the client took less than it was sent
 	reasonShutdown  reason = "shutdown"
 	reasonPanic     reason = "panic" // our fault
@@ -35,6 +36,7 @@ const (
 	refusedRequest  = "bad_request"
 	refusedResource = "resource_constraint"
 	refusedLogins   = "login_rate"
+	refusedAccess   = "access"
 )
 
 // Why a stanza could not be delivered to a session.
@@ -50,6 +52,7 @@ type metrics struct {
 	panics      prometheus.Counter
 	endedDrops  prometheus.Counter
 	slowDrops   prometheus.Counter
+	paced       prometheus.Counter
 	refused     *prometheus.CounterVec
 	ends        *prometheus.CounterVec
 	logins      *prometheus.CounterVec
@@ -69,6 +72,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "muster_c2s_panics_total", Help: "Stanzas and streams given up because handling them panicked.",
 		}),
+		paced: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "muster_c2s_paced_seconds_total", Help: "Time that shapers have kept readers waiting.",
+		}),
 		refused:  vec("refused_total", "Stanzas and attempts refused, by reason.", "reason"),
 		ends:     vec("connections_ended_total", "Connections ended, by reason.", "reason"),
 		logins:   vec("logins_total", "Successful authentications, by mechanism.", "mechanism"),
@@ -81,7 +87,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	drops := vec("dropped_total", "Stanzas that a session could not take any more, by reason.", "reason")
 	m.endedDrops, m.slowDrops = drops.WithLabelValues(droppedEnded), drops.WithLabelValues(droppedSlow)
 	if reg != nil {
-		reg.MustRegister(m.connections, m.sessions, m.panics, m.refused, m.ends, m.logins, m.failures, stanzas, drops)
+		reg.MustRegister(m.connections, m.sessions, m.panics, m.paced, m.refused, m.ends, m.logins, m.failures, stanzas, drops)
 	}
 	return m
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/sasl"
+	"github.com/muster-im/muster/internal/shaper"
 	"github.com/muster-im/muster/internal/stream"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
@@ -121,6 +122,9 @@ type ListenerOptions struct {
 	// Required unless Mode is NoTLS.
 	TLS       func(host string) *tls.Config
 	MaxStanza int // bytes of an element after authentication; default 256 KiB
+	// Policy returns who may use the listener, and how fast; see also
+	// Server.ApplyPolicies. nil: everybody, without limit.
+	Policy func() Policy
 }
 
 // Listener serves the connections of one listening socket.
@@ -136,7 +140,7 @@ type Server struct {
 	opts     Options
 	log      *slog.Logger
 	metrics  *metrics
-	failures *limiter
+	failures *shaper.Addresses
 	host     jid.JID // the first of opts.Hosts: who speaks before a client has named one
 
 	wg sync.WaitGroup // one per connection
@@ -160,7 +164,7 @@ func New(o Options) (*Server, error) {
 	o.setDefaults()
 	return &Server{
 		opts: o, log: o.Logger, metrics: newMetrics(o.Registerer), host: host,
-		failures: newLimiter(o.FailureBurst, o.FailureEvery, o.LimitLoopback),
+		failures: shaper.NewAddresses(o.FailureBurst, o.FailureEvery, o.LimitLoopback),
 		links:    make(map[*link]struct{}), accounts: make(map[jid.JID][]*link),
 	}, nil
 }

@@ -62,6 +62,8 @@ type Stream struct {
 	tls    bool
 	root   string // name of the peer's root element, as written
 	blank  int    // white space since the last frame
+	pace   func(n int)
+	unpaid int // bytes read that pace has not heard of
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -115,6 +117,10 @@ func (s *Stream) SetLimits(maxStanza int) {
 	s.opts.MaxStanza = maxStanza
 	s.framer.SetLimits(xmlstream.Limits{MaxBytes: maxStanza})
 }
+
+// SetPace makes the reader call pace with the number of bytes it has read before
+// it reads more; pace may wait. The peer is then held back by the network.
+func (s *Stream) SetPace(pace func(n int)) { s.pace = pace }
 
 // ReadHeader reads the peer's header. What the peer does wrong is a *Error;
 // the header then holds what could be read.
@@ -208,6 +214,10 @@ func (s *Stream) next() (xmlstream.Frame, error) {
 // buffer: most connections are idle most of the time.
 func (s *Stream) fill() error {
 	s.releaseInput()
+	if s.pace != nil && s.unpaid > 0 {
+		s.pace(s.unpaid)
+		s.unpaid = 0
+	}
 	var n int
 	var err error
 	if s.raw != nil {
@@ -221,6 +231,9 @@ func (s *Stream) fill() error {
 		return err
 	}
 	s.metrics.read.Add(float64(n))
+	if s.pace != nil {
+		s.unpaid += n
+	}
 	s.in = (*s.inBuf)[:n]
 	return nil
 }

@@ -1,0 +1,186 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/muster-im/muster/internal/access"
+)
+
+// Pattern is one entry of a class in [acl]. All conditions that it has must
+// hold.
+type Pattern struct {
+	Match          string  `toml:"match" choice:"current_domain,any_hosted_domain,all,none" doc:"Whose users are meant: those of the domain that something is wanted of (for rooms that to which they belong), of all domains of this server, everybody, or nobody."`
+	User           *string `toml:"user" doc:"The local part of the address."`
+	Server         *string `toml:"server" doc:"The domain of the address."`
+	Resource       *string `toml:"resource" doc:"The resource of the address."`
+	UserRegexp     *string `toml:"user_regexp" doc:"A regular expression (RE2) that matches anywhere in the local part, which is in lower case."`
+	ServerRegexp   *string `toml:"server_regexp" doc:"The same for the domain."`
+	ResourceRegexp *string `toml:"resource_regexp" doc:"The same for the resource."`
+	UserGlob       *string `toml:"user_glob" doc:"A pattern like a* or user[0-9]? that matches the whole local part."`
+	ServerGlob     *string `toml:"server_glob" doc:"The same for the domain."`
+	ResourceGlob   *string `toml:"resource_glob" doc:"The same for the resource."`
+}
+
+func (p *Pattern) defaults() { *p = Pattern{Match: string(access.CurrentDomain)} }
+
+// Clause is one entry of a rule in [access].
+type Clause struct {
+	ACL   string `toml:"acl" doc:"A class of [acl], or all. The first entry whose class somebody belongs to counts; who belongs to none is denied."`
+	Value *Value `toml:"value" doc:"What the rule says then: allow or deny, a number, or the name of a shaper, whatever the rule is for."`
+}
+
+// Value is what a rule says: a word or a number.
+type Value struct{ is access.Value }
+
+func (v *Value) set(x any) error {
+	switch x := x.(type) {
+	case string:
+		if x != "" {
+			v.is = access.Word(x)
+			return nil
+		}
+	case int64:
+		v.is = access.Number(int(x))
+		return nil
+	}
+	return fmt.Errorf("want %s", v.form())
+}
+
+func (v *Value) form() string { return `a word such as "allow", or an integer` }
+func (v *Value) text() string { return fmt.Sprintf("%q", v.is) }
+
+// Shaper is [shaper.NAME].
+type Shaper struct {
+	MaxRate Positive `toml:"max_rate" doc:"Bytes in a second that are read from a connection; what one second brings may also come at once. Required."`
+}
+
+func (s *Shaper) defaults() { *s = Shaper{} }
+
+// Rules compiles [acl] and [access].
+func (c *Config) Rules() (*access.Rules, error) {
+	rules, problems := access.Compile(c.accessDefinition())
+	errs := make([]error, len(problems))
+	for i, p := range problems {
+		errs[i] = p
+	}
+	return rules, errors.Join(errs...)
+}
+
+func (c *Config) accessDefinition() access.Definition {
+	d := access.Definition{
+		Hosts:   c.General.Hosts,
+		Classes: make(map[string][]access.Pattern, len(c.ACL)), Rules: make(map[string][]access.Clause, len(c.Access)),
+	}
+	for name, patterns := range c.ACL {
+		list := make([]access.Pattern, len(patterns))
+		for i, p := range patterns {
+			list[i] = access.Pattern{
+				Match: access.Scope(p.Match), User: p.User, Server: p.Server, Resource: p.Resource,
+				UserRegexp: p.UserRegexp, ServerRegexp: p.ServerRegexp, ResourceRegexp: p.ResourceRegexp,
+				UserGlob: p.UserGlob, ServerGlob: p.ServerGlob, ResourceGlob: p.ResourceGlob,
+			}
+		}
+		d.Classes[name] = list
+	}
+	for name, clauses := range c.Access {
+		list := make([]access.Clause, len(clauses))
+		for i, clause := range clauses {
+			list[i] = access.Clause{Class: clause.ACL}
+			if clause.Value != nil {
+				list[i].Value = clause.Value.is
+			}
+		}
+		d.Rules[name] = list
+	}
+	return d
+}
+
+// names knows which rules and shapers a file defines.
+type names struct {
+	d     *decoder
+	c     *Config
+	rules *access.Rules
+}
+
+// access checks [acl], [access] and [shaper].
+func (d *decoder) access(c *Config) *names {
+	for _, name := range slices.Sorted(maps.Keys(c.Access)) {
+		for i, clause := range c.Access[name] {
+			path := fmt.Sprintf("access.%s[%d]", name, i)
+			if clause.ACL == "" && d.src.keys[path+".acl"] == (position{}) {
+				d.problem(d.at(path, path), path+".acl", "required: the class that the entry is about")
+			}
+			if clause.Value == nil && d.src.keys[path+".value"] == (position{}) {
+				d.problem(d.at(path, path), path+".value", `required, like "allow"`)
+			}
+		}
+	}
+	rules, problems := access.Compile(c.accessDefinition())
+	for _, p := range problems {
+		if p.Key == "match" || p.Key == "acl" && c.Access[p.Rule][p.Index].ACL == "" {
+			continue // reported already
+		}
+		path := "acl." + p.Class
+		if p.Rule != "" {
+			path = "access." + p.Rule
+		}
+		if p.Index >= 0 {
+			path = fmt.Sprintf("%s[%d].%s", path, p.Index, p.Key)
+		}
+		d.problem(d.at(path, path), path, "%s", p.Text)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Shaper)) {
+		path := "shaper." + name
+		switch {
+		case name == access.None:
+			d.problem(d.src.keys[path], path, `the name "none" means no shaper: choose another`)
+		case c.Shaper[name].MaxRate == 0 && d.src.keys[path+".max_rate"] == (position{}):
+			d.problem(d.src.keys[path], path+".max_rate", "required: bytes in a second")
+		}
+	}
+	return &names{d: d, c: c, rules: rules}
+}
+
+// rule checks a setting that names an access rule.
+func (n *names) rule(path, name string) {
+	if n.rules.Has(name) {
+		return
+	}
+	n.d.wrong(path, name, `want "all", "none" or a rule that [access] defines`+maybe(name, slices.Sorted(maps.Keys(n.c.Access))))
+}
+
+// shaper checks a setting that names a shaper, or a rule that does.
+func (n *names) shaper(path, name string) {
+	_, isShaper := n.c.Shaper[name]
+	_, isRule := n.c.Access[name]
+	switch {
+	case name == access.None || isShaper && !isRule:
+		return
+	case !isRule:
+		known := append(slices.Collect(maps.Keys(n.c.Shaper)), slices.Collect(maps.Keys(n.c.Access))...)
+		slices.Sort(known)
+		n.d.wrong(path, name, `want "none", a shaper that [shaper.NAME] defines, or a rule of [access] that says which`+maybe(name, known))
+		return
+	}
+	for i, v := range n.rules.Values(name) {
+		if _, ok := n.c.Shaper[v.String()]; !ok && v.String() != access.None {
+			at := fmt.Sprintf("access.%s[%d].value", name, i)
+			n.d.wrong(at, v.String(), fmt.Sprintf(`%s asks this rule for a shaper: want "none" or a shaper that [shaper.NAME] defines`, path))
+		}
+	}
+}
+
+// maybe proposes a name that is near.
+func maybe(name string, known []string) string {
+	if near := suggest(name, known); near != "" {
+		return fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	if len(known) > 0 {
+		return " (defined: " + strings.Join(known, ", ") + ")"
+	}
+	return ""
+}

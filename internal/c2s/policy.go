@@ -1,0 +1,116 @@
+package c2s
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/muster-im/muster/internal/shaper"
+	"github.com/muster-im/muster/internal/stream"
+	"github.com/muster-im/muster/jid"
+)
+
+// Policy says who may use a listener and how fast. It may change while the
+// server runs; nil functions permit everything.
+type Policy struct {
+	// Allows reports whether somebody may log in. He is asked for with his bare
+	// JID when he has authenticated and, because rules may look at resources,
+	// with his full one when he binds it. Of a bare JID the answer is true if
+	// that depends on the resource.
+	Allows func(who jid.JID) bool
+	// Rate is the bytes in a second that are read from a connection, 0 for no
+	// limit. who is the zero JID before authentication, and full later.
+	Rate func(who jid.JID) int
+}
+
+// policy is the policy of the link's listener as it is now.
+func (k *link) policy() Policy {
+	if k.listener.opts.Policy == nil {
+		return Policy{}
+	}
+	return k.listener.opts.Policy()
+}
+
+// allows reports whether somebody may use the link's listener.
+func (k *link) allows(who jid.JID) bool {
+	p := k.policy()
+	return p.Allows == nil || p.Allows(who)
+}
+
+// shape gives the connection the rate that holds for somebody. What it has read
+// already counts, unless the rate is another one.
+func (k *link) shape(who jid.JID) {
+	rate := 0
+	if p := k.policy(); p.Rate != nil {
+		rate = p.Rate(who)
+	}
+	switch b := k.bucket.Load(); {
+	case rate == 0:
+		k.bucket.Store(nil)
+	case b == nil || b.Rate() != rate:
+		k.bucket.Store(shaper.NewBucket(rate, time.Now()))
+	}
+}
+
+// paceStep is the longest wait after which a changed rate is noticed.
+const paceStep = time.Second
+
+// pace is called by the reader after n bytes, before it reads more: it waits
+// until the rate allows that, while the network holds the sender back. A stanza
+// of any size gets through in its time.
+func (k *link) pace(n int) {
+	b := k.bucket.Load()
+	if b == nil {
+		return
+	}
+	start := time.Now()
+	b.Take(n, start)
+	for !k.ended() {
+		b = k.bucket.Load()
+		if b == nil {
+			break
+		}
+		wait := b.Wait(time.Now())
+		if wait == 0 {
+			break
+		}
+		timer := time.NewTimer(min(wait, paceStep))
+		select {
+		case <-timer.C:
+		case <-k.done:
+			timer.Stop()
+		}
+	}
+	k.srv.metrics.paced.Add(time.Since(start).Seconds())
+}
+
+// ApplyPolicies makes connections follow policies that have changed: their
+// rates, and who may be there at all.
+func (s *Server) ApplyPolicies(ctx context.Context) {
+	type user struct {
+		*link
+		who jid.JID
+	}
+	s.mu.Lock()
+	users := make([]user, 0, len(s.links))
+	for k := range s.links {
+		who := k.account
+		if k.resource != "" {
+			who, _ = k.account.WithResource(k.resource) // it has been one already
+		}
+		users = append(users, user{k, who})
+	}
+	s.mu.Unlock()
+	for _, u := range users {
+		u.shape(u.who)
+		if u.who.IsZero() || u.allows(u.who) {
+			continue
+		}
+		s.metrics.refuse(refusedAccess)
+		u.log(ctx, slog.LevelInfo, "session ended by the access rule", slog.String("jid", u.who.String()))
+		u.end(reasonAccess, &stream.Error{Condition: stream.PolicyViolation, Text: textAccess})
+	}
+}
+
+// textAccess tells people that their password is not what is wrong.
+const textAccess = "This account may not log in here."
