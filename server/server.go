@@ -211,6 +211,10 @@ func (s *Server) Rooms(domain string) *muc.Service {
 	return nil
 }
 
+// Router brings stanzas to where they are addressed. Services of further
+// domains are added to it before Start.
+func (s *Server) Router() *router.Router { return s.router }
+
 // AddUser creates an account.
 func (s *Server) AddUser(ctx context.Context, account jid.JID, password string) error {
 	return s.accounts.Create(ctx, account, password)

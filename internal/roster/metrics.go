@@ -11,15 +11,17 @@ const (
 	dropNoAccount = "no_such_account"
 	dropWaiting   = "too_many_requests"
 	dropType      = "unknown_type"
+	dropProbe     = "probe_failed"
 )
 
 type metrics struct {
-	pushes    prometheus.Counter
-	repaired  prometheus.Counter
-	noAccount prometheus.Counter
-	waiting   prometheus.Counter
-	badType   prometheus.Counter
-	refusals  *prometheus.CounterVec
+	pushes     prometheus.Counter
+	repaired   prometheus.Counter
+	noAccount  prometheus.Counter
+	waiting    prometheus.Counter
+	badType    prometheus.Counter
+	probeError prometheus.Counter
+	refusals   *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -31,9 +33,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		repaired: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "muster_roster_repaired_total", Help: "Subscriptions ended because the contact did not know of them.",
 		}),
-		noAccount: drops.WithLabelValues(dropNoAccount),
-		waiting:   drops.WithLabelValues(dropWaiting),
-		badType:   drops.WithLabelValues(dropType),
+		noAccount:  drops.WithLabelValues(dropNoAccount),
+		waiting:    drops.WithLabelValues(dropWaiting),
+		badType:    drops.WithLabelValues(dropType),
+		probeError: drops.WithLabelValues(dropProbe),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "muster_roster_refusals_total", Help: "Presence of clients answered with an error, by condition.",
 		}, []string{"condition"}),

@@ -143,7 +143,7 @@ func (s *Service) give(ctx context.Context, p stanza.Stanza) {
 // account's other sessions and of its contacts, and the requests that wait for
 // an answer (RFC 6121 §4.2.3, §4.3, §3.1.3). Local contacts are looked at
 // instead of being sent a probe; whether they let themselves be seen is for
-// their own rosters to say. There is nobody on other servers yet.
+// their own rosters to say.
 func (s *Service) welcome(ctx context.Context, session router.Session, items []store.RosterItem) {
 	account := session.JID().Bare()
 	s.lookAt(account, session)
@@ -159,7 +159,9 @@ func (s *Service) welcome(ctx context.Context, session router.Session, items []s
 			requests = append(requests, stanza.EncodeAddressed(requestOf(item, account)))
 		}
 		switch {
-		case stateOf(item)&to == 0 || !s.isLocal(item.Contact):
+		case stateOf(item)&to == 0:
+		case !s.isLocal(item.Contact):
+			s.opts.Router.Route(ctx, probe(account, item.Contact))
 		case granted[item.Contact]:
 			s.lookAt(item.Contact, session)
 		default:
@@ -199,6 +201,15 @@ func (s *Service) lookAt(account jid.JID, viewer router.Session) {
 	if len(batch) > 0 {
 		viewer.Deliver(batch)
 	}
+}
+
+// probeID is the id of the server's probes: who answers one with an error
+// repeats it.
+const probeID = "probe"
+
+// probe asks a contact elsewhere for its presence (RFC 6121 §4.3.1).
+func probe(account, contact jid.JID) stanza.Stanza {
+	return stanza.Stanza{Kind: stanza.Presence, Type: stanza.TypeProbe, ID: probeID, From: account, To: contact}
 }
 
 // requestOf is the request that waits in an item.
@@ -289,6 +300,8 @@ func (s *Service) Inbound(ctx context.Context, p stanza.Stanza) {
 		}
 	case p.Type == stanza.TypeProbe:
 		s.answerProbe(ctx, p)
+	case p.Type == stanza.TypeError && p.ID == probeID && p.To.IsBare():
+		s.metrics.probeError.Inc() // no client has asked
 	case p.Type == "" || p.Type == stanza.TypeUnavailable || p.Type == stanza.TypeError:
 		// §8.5.2.1.2; an error answers a subscription stanza, which comes from
 		// the account.

@@ -47,7 +47,7 @@ func TestPresence(t *testing.T) {
 	j.expect("unavailable from romeo@example.org/desk")
 	hidden.expect()
 	want := fmt.Sprintf("%q", []string{
-		"available from romeo@example.org/phone", "available away from romeo@example.org/phone",
+		"available from romeo@example.org/phone", "probe from romeo@example.org", "available away from romeo@example.org/phone",
 		"unavailable from romeo@example.org/phone", "unavailable from romeo@example.org/desk",
 	})
 	if got := fmt.Sprintf("%q", w.elsewhere.take()); got != want {

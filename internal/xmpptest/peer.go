@@ -19,10 +19,11 @@ import (
 type peer struct {
 	// Set at construction.
 	conn   net.Conn
-	self   jid.JID        // zero: not logged in
-	stream *stream.Stream // what say writes to
-	done   chan struct{}  // closed when nothing more can be received
-	stop   func()         // ends the stream in good order
+	self   jid.JID            // zero: not logged in
+	stream *stream.Stream     // nil: a Remote
+	write  func([]byte) error // what say calls
+	done   chan struct{}      // closed when nothing more can be received
+	stop   func()             // ends the stream in good order
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -46,14 +47,14 @@ func login(ctx context.Context, conn net.Conn, user jid.JID, resource string) (*
 		return nil, err
 	}
 	p.self, p.stream = c.JID(), c.Stream()
-	p.stop = c.Stream().Close
+	p.write, p.stop = p.stream.SendRaw, p.stream.Close
 	return p, nil
 }
 
 // open begins a stream over conn and does not log in.
 func open(conn net.Conn) (*peer, error) {
 	p := &peer{conn: conn, done: make(chan struct{}), stream: stream.New(conn, stream.Options{})}
-	p.stop = p.stream.Close
+	p.write, p.stop = p.stream.SendRaw, p.stream.Close
 	if err := p.begin(); err != nil {
 		p.stream.Release()
 		return nil, err
@@ -117,7 +118,7 @@ func (p *peer) ended(err error) {
 
 // say sends what the script says as it stands.
 func (p *peer) say(text string) error {
-	return p.stream.SendRaw([]byte(strings.TrimSpace(text)))
+	return p.write([]byte(strings.TrimSpace(text)))
 }
 
 // peek returns the first thing received and not taken yet.
@@ -157,7 +158,7 @@ func (p *peer) state() string {
 
 // end ends the connection, in good order or by cutting it, and waits.
 func (p *peer) end(orderly bool) {
-	if orderly {
+	if orderly || p.conn == nil {
 		p.stop()
 	} else {
 		_ = p.conn.Close() // there is nothing left to say

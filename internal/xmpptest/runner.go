@@ -2,6 +2,7 @@ package xmpptest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing/synctest"
@@ -56,6 +57,8 @@ func (r *runner) do(s step) error {
 		return r.connect(s.name, account, resource)
 	case verbOpen:
 		return r.open(s.name)
+	case verbRemote:
+		return r.remote(s.name)
 	case verbDisconnect, verbDrop:
 		return r.disconnect(s)
 	case verbRestart:
@@ -110,6 +113,19 @@ func (r *runner) open(name string) error {
 		return fmt.Errorf("open a stream: %w", err)
 	}
 	r.peers[name] = p
+	return nil
+}
+
+// remote gives a name to the server of Far.
+func (r *runner) remote(name string) error {
+	if r.peers[name] != nil {
+		return fmt.Errorf("%s is connected already", name)
+	}
+	system, ok := r.system.(interface{ Far() *Remote })
+	if !ok {
+		return errors.New("this system knows no other servers")
+	}
+	r.peers[name] = system.Far().peer()
 	return nil
 }
 

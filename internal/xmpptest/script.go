@@ -21,6 +21,7 @@ const (
 	verbOpen       verb = "open"
 	verbDisconnect verb = "disconnect"
 	verbDrop       verb = "drop"
+	verbRemote     verb = "remote"
 	verbRestart    verb = "restart"
 )
 
@@ -127,7 +128,7 @@ func parseStep(line string) (step, error) {
 		s.args = words[min(2, len(words)):]
 	case verbRestart:
 		least, most = 1, 1
-	case verbOpen, verbDisconnect, verbDrop:
+	case verbOpen, verbRemote, verbDisconnect, verbDrop:
 	default:
 		return s, fmt.Errorf("not a line of a script: %q", line)
 	}

@@ -23,6 +23,7 @@ type whole struct {
 	// Set at construction.
 	t   testing.TB
 	cfg *config.Config
+	far Remote
 
 	server *server.Server
 }
@@ -57,8 +58,12 @@ func (w *whole) start() error {
 		return fmt.Errorf("start the server: %w", err)
 	}
 	w.server = s
+	w.far.attach(s.Router())
 	return s.Start(context.Background())
 }
+
+// Far is the server of the domain Far.
+func (w *whole) Far() *Remote { return &w.far }
 
 // Dial connects to the first listener.
 func (w *whole) Dial() net.Conn { return w.server.Dial() }

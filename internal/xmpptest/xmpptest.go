@@ -14,6 +14,7 @@
 //	wait 30s                time passes
 //	connect phone romeo mobile   logs romeo@localhost/mobile in, called phone here
 //	open romeo              connects without logging in: romeo speaks for himself
+//	remote verona           verona speaks for the server of far.test
 //	disconnect romeo        closes the stream in good order
 //	drop romeo              cuts the connection
 //	restart                 restarts the server on the same data
@@ -25,6 +26,10 @@
 // Accounts are made when they are first used. A client that is logged in has
 // asked for no roster and sent no presence. After open the client receives
 // stream features first, and begins a new stream by itself after <success/>.
+//
+// Another server. Everybody at far.test, the domain Far, is played by the one
+// that a remote line names: its C lines are stanzas with from and to, its S
+// lines what is routed there, where "to" must be written.
 //
 // Comparing. XML is compared as XML: the order of attributes, prefixes and
 // white space around text do not matter. * is any attribute value or text, … as
@@ -96,6 +101,20 @@ func Run(t *testing.T, pattern string, start Start) {
 			})
 		})
 	}
+}
+
+// RunText runs a script that a test has made, as a parallel subtest of that
+// name. If it fails the whole script is printed.
+func RunText(t *testing.T, name, script string, start Start) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			if err := runArchive(t, []byte("-- script --\n"+script), start); err != nil {
+				t.Errorf("line %v\n-- script --\n%s", err, script)
+			}
+		})
+	})
 }
 
 // runArchive runs one transcript in the current bubble. Its error begins with
