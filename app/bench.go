@@ -16,6 +16,8 @@ import (
 // benchCommands are the load generator and meter.
 type benchCommands struct {
 	Fanout fanoutCommand `cmd:"" help:"Fill one room, let it talk, measure the server."`
+	Chat   chatCommand   `cmd:"" help:"Let people talk in pairs, measure the server."`
+	Login  loginCommand  `cmd:"" help:"Log in and out, measure the server."`
 	Idle   idleCommand   `cmd:"" help:"Hold sessions that do nothing, measure what they cost."`
 }
 
@@ -75,6 +77,57 @@ func (c *fanoutCommand) Run(ctx context.Context, e *env) error {
 		return err
 	}
 	r, err := bench.Fanout(ctx, c.FanoutOptions)
+	if err != nil {
+		return err
+	}
+	return c.print(e, r)
+}
+
+type chatCommand struct {
+	bench.ChatOptions `embed:""`
+	benchFlags
+}
+
+// Help shows examples.
+func (chatCommand) Help() string {
+	return `Works with any XMPP server. Examples:
+
+    muster bench chat --create-in muster-data --insecure --pid $(pidof muster)
+    muster bench chat --addr xmpp.test:5222 --domain xmpp.test --users 200 --window 1 --json`
+}
+
+// Run lets people talk and measures.
+func (c *chatCommand) Run(ctx context.Context, e *env) error {
+	if err := c.prepare(ctx, e, &c.Options, c.Users); err != nil {
+		return err
+	}
+	r, err := bench.Chat(ctx, c.ChatOptions)
+	if err != nil {
+		return err
+	}
+	return c.print(e, r)
+}
+
+type loginCommand struct {
+	bench.LoginOptions `embed:""`
+	benchFlags
+}
+
+// Help shows examples.
+func (loginCommand) Help() string {
+	return `Works with any XMPP server. A login is everything from connecting to the end of
+the stream. The meter derives each account's SCRAM keys once. Examples:
+
+    muster bench login --create-in muster-data --insecure --pid $(pidof muster)
+    muster bench login --addr xmpp.test:5222 --domain xmpp.test --mechanism SCRAM-SHA-1 --json`
+}
+
+// Run logs in and out and measures.
+func (c *loginCommand) Run(ctx context.Context, e *env) error {
+	if err := c.prepare(ctx, e, &c.Options, c.Users); err != nil {
+		return err
+	}
+	r, err := bench.Login(ctx, c.LoginOptions)
 	if err != nil {
 		return err
 	}

@@ -56,9 +56,28 @@ meter fanout --tls starttls
 meter fanout --tls none --senders 1 --window 1 --set 'muc#roomconfig_persistentroom=0'
 meter fanout --tls none --occupants 1000 --window 2 --set 'muc#roomconfig_persistentroom=0'
 start
+meter chat --tls none
+meter chat --tls none --window 1
+meter chat --tls none --bare
+meter chat --tls starttls
+start
+meter login --tls none --mechanism SCRAM-SHA-256
+meter login --tls starttls
+start
 meter idle --tls none --sessions 1000 --users 100
 start
 meter idle --tls starttls --sessions 1000 --users 100
+
+# listening: how long a server takes until it accepts connections.
+listening() {
+	"$work/muster" serve --config "$work/muster.toml" 2>"$work/log" &
+	pid=$!
+	begin=$(date +%s%N)
+	until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+	echo "$((($(date +%s%N) - begin) / 1000)) µs"
+	kill "$pid"
+	wait "$pid" || true
+}
 
 echo '$ from an empty directory to listening, ten times'
 for _ in 1 2 3 4 5 6 7 8 9 10; do
@@ -69,13 +88,14 @@ wait "$server" || true
 server=
 for _ in 1 2 3 4 5 6 7 8 9 10; do
 	rm -rf "$work/data"
-	"$work/muster" serve --config "$work/muster.toml" 2>"$work/log" &
-	pid=$!
-	begin=$(date +%s%N)
-	until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
-	echo "$((($(date +%s%N) - begin) / 1000)) µs"
-	kill "$pid"
-	wait "$pid" || true
+	listening
+done
+
+echo '$ the same with 100,000 stored accounts and rooms, five times'
+rm -rf "$work/data"
+go run ./scripts/fill -dir "$work/data" -accounts 100000 -rooms 100000
+for _ in 1 2 3 4 5; do
+	listening
 done
 
 echo

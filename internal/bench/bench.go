@@ -1,11 +1,12 @@
 // Package bench loads an XMPP server and measures it: any server, through its
 // client port, with accounts that exist. Fanout fills one room and lets it talk;
-// Idle holds sessions that do nothing. CPU and memory of the server come from
+// Chat lets people talk in pairs; Login logs in and out; Idle holds sessions that
+// do nothing. CPU and memory of the server come from
 // /proc, so they need Linux and the process ids.
 //
 // Every client connection has a goroutine that reads, which is also where the
 // load is made: who receives the last copy of a message sends the next one. All
-// have ended when Fanout or Idle returns, which block until the work is done.
+// have ended when the functions return, which block until the work is done.
 package bench
 
 import (
@@ -119,6 +120,9 @@ func closeAll(clients []*client.Client) {
 		return nil
 	})
 }
+
+// nobody takes what a server sends and nobody waits for.
+func nobody(stanza.Stanza) {}
 
 // refuse answers the requests of a server, which wants to know whether we live.
 func refuse(c *client.Client, st stanza.Stanza) {

@@ -31,9 +31,12 @@ type roomServer struct {
 	wg       sync.WaitGroup
 	refuse   int // every n-th message is answered with an error; 0: none
 	lose     bool
+	turnAway int // every n-th login is refused; 0: none
 
 	mu        sync.Mutex
 	occupants map[string]*stream.Stream // by nickname
+	sessions  map[string]*stream.Stream // by account
+	logins    int
 	streams   []*stream.Stream
 	said      int
 	destroyed bool
@@ -46,7 +49,7 @@ func startServer(t *testing.T, s *roomServer) *roomServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.listener, s.occupants = l, make(map[string]*stream.Stream)
+	s.listener, s.occupants, s.sessions = l, make(map[string]*stream.Stream), make(map[string]*stream.Stream)
 	s.wg.Go(func() {
 		for {
 			conn, err := l.Accept()
@@ -130,7 +133,11 @@ func (s *roomServer) handle(st *stream.Stream, user string, e *stanza.Element) e
 	case "iq":
 		result := stanza.NewElement(stanza.NSClient, "iq", "type", "result", "id", e.Attr("id"))
 		if b := e.Child(stanza.NSBind, "bind"); b != nil {
-			full := user + "@localhost/" + b.ChildText(stanza.NSBind, "resource")
+			if s.logins++; s.turnAway > 0 && s.logins%s.turnAway == 0 {
+				return st.Send(result.SetAttr("type", "error").Add(stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "").Element()))
+			}
+			s.sessions[user] = st
+			full := user + "@localhost/x" + b.ChildText(stanza.NSBind, "resource")
 			result.Add(stanza.NewElement(stanza.NSBind, "bind").AddTextElement("jid", full))
 		}
 		query := e.Child(stanza.NSMUCOwner, "query")
@@ -157,6 +164,10 @@ func (s *roomServer) handle(st *stream.Stream, user string, e *stanza.Element) e
 	if s.lose {
 		return nil
 	}
+	if e.Attr("type") == "chat" {
+		to, _, _ := strings.Cut(e.Attr("to"), "@")
+		return s.sessions[to].Send(e)
+	}
 	for _, o := range s.occupants {
 		_ = o.Send(e)
 	}
@@ -167,8 +178,8 @@ func TestFanout(t *testing.T) {
 	s := startServer(t, &roomServer{})
 	var said []string
 	o := FanoutOptions{
-		Options: s.options(), Occupants: 7, Senders: 2, Window: 3, Body: 80,
-		Warmup: 20 * time.Millisecond, Messages: 50, Set: map[string]string{"muc#roomconfig_persistentroom": "1"},
+		LoadOptions: LoadOptions{Options: s.options(), Window: 3, Body: 80, Warmup: 20 * time.Millisecond, Messages: 50},
+		Occupants:   7, Senders: 2, Set: map[string]string{"muc#roomconfig_persistentroom": "1"},
 	}
 	o.PIDs = []int{os.Getpid()}
 	o.Progress = func(line string) { said = append(said, line) }
@@ -207,7 +218,7 @@ func TestFanout(t *testing.T) {
 func TestFanoutForATime(t *testing.T) {
 	s := startServer(t, &roomServer{})
 	r, err := Fanout(t.Context(), FanoutOptions{
-		Options: s.options(), Occupants: 2, Senders: 1, Window: 1, Body: 64, Duration: 50 * time.Millisecond,
+		LoadOptions: LoadOptions{Options: s.options(), Window: 1, Body: 64, Duration: 50 * time.Millisecond}, Occupants: 2, Senders: 1,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -220,7 +231,7 @@ func TestFanoutForATime(t *testing.T) {
 func TestFanoutSurvivesRefusals(t *testing.T) {
 	s := startServer(t, &roomServer{refuse: 5})
 	r, err := Fanout(t.Context(), FanoutOptions{
-		Options: s.options(), Occupants: 2, Senders: 2, Window: 2, Body: 64, Messages: 12,
+		LoadOptions: LoadOptions{Options: s.options(), Window: 2, Body: 64, Messages: 12}, Occupants: 2, Senders: 2,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -251,7 +262,7 @@ func TestFanoutFails(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			o := FanoutOptions{Options: s.options(), Occupants: 2, Senders: 1, Window: 1, Body: 64, Messages: 1}
+			o := FanoutOptions{LoadOptions: LoadOptions{Options: s.options(), Window: 1, Body: 64, Messages: 1}, Occupants: 2, Senders: 1}
 			o.Logins = 1
 			tt.change(&o)
 			if r, err := Fanout(t.Context(), o); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -263,7 +274,7 @@ func TestFanoutFails(t *testing.T) {
 
 func TestFanoutNoticesALostSession(t *testing.T) {
 	s := startServer(t, &roomServer{lose: true})
-	o := FanoutOptions{Options: s.options(), Occupants: 2, Senders: 1, Window: 1, Body: 64, Messages: 1}
+	o := FanoutOptions{LoadOptions: LoadOptions{Options: s.options(), Window: 1, Body: 64, Messages: 1}, Occupants: 2, Senders: 1}
 	o.Progress = func(line string) {
 		if strings.Contains(line, "speak") {
 			s.mu.Lock()
@@ -301,9 +312,17 @@ func TestReports(t *testing.T) {
 		want   []string
 	}{
 		{"fanout", &FanoutReport{
-			Address: "a:1", Occupants: 100, Deliveries: 5, LatencyP99: 1.25, Errors: 2, FirstError: "wait",
+			Address: "a:1", Occupants: 100, Deliveries: 5, Latency: Latency{LatencyP99: 1.25}, Errors: 2, FirstError: "wait",
 			Server: &ServerUsage{CPUPerDelivery: 1.5, RSSAfter: 1 << 20},
 		}, []string{"a:1", "100 occupants", "p99 1.25 ms", "1.50 µs per delivery", "1.0 MiB after", "2, the first: wait"}},
+		{"chat", &ChatReport{
+			Users: 50, Window: 8, Messages: 5, Latency: Latency{LatencyP90: 2.5}, Errors: 1, FirstError: "gone",
+			Server: &ChatUsage{CPUPerMessage: 4.25},
+		}, []string{"50 people in pairs, 8 messages", "p90 2.50 ms", "4.25 µs per message", "1, the first: gone"}},
+		{"login", &LoginReport{
+			Users: 3, Concurrent: 16, Logins: 7, Mechanism: "SCRAM-SHA-1", Refused: 2, FirstError: "wait",
+			Server: &LoginUsage{CPUPerLogin: 300},
+		}, []string{"16 at a time into 3 accounts, by SCRAM-SHA-1", "7 logins", "300 µs per login", "2, the first: wait"}},
 		{"idle", &IdleReport{Sessions: 10, Server: &IdleUsage{RSSPerSession: 2048}}, []string{"10 of 0", "2.0 KiB per session"}},
 	}
 	for _, tt := range reports {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -17,21 +18,13 @@ import (
 // closed loop: a sender has Window messages under way, and a message is under
 // way until every occupant has it.
 type FanoutOptions struct {
-	Options   `embed:""`
-	MUCDomain string            `name:"muc-domain" help:"Domain of the room service; default: conference.DOMAIN."`
-	Room      string            `help:"Local part of the room; default: a new one. A room that did not exist is destroyed at the end."`
-	Set       map[string]string `help:"Fields of the new room's configuration form, such as muc#roomconfig_persistentroom=1."`
-	Occupants int               `help:"People in the room." default:"100"`
-	Senders   int               `help:"How many of them speak." default:"4"`
-	Window    int               `help:"Messages that each has under way." default:"8"`
-	Body      int               `help:"Bytes of a message's body." default:"100"`
-	Warmup    time.Duration     `help:"How long to speak before measuring." default:"3s"`
-	Duration  time.Duration     `help:"How long to measure." default:"10s"`
-	Messages  int64             `help:"Measure this many messages instead."`
+	LoadOptions `embed:""`
+	MUCDomain   string            `name:"muc-domain" help:"Domain of the room service; default: conference.DOMAIN."`
+	Room        string            `help:"Local part of the room; default: a new one. A room that did not exist is destroyed at the end."`
+	Set         map[string]string `help:"Fields of the new room's configuration form, such as muc#roomconfig_persistentroom=1."`
+	Occupants   int               `help:"People in the room." default:"100"`
+	Senders     int               `help:"How many of them speak." default:"4"`
 }
-
-// stallTimeout is how long nothing may arrive before the run has failed.
-const stallTimeout = 20 * time.Second
 
 func (o *FanoutOptions) check() error {
 	switch {
@@ -39,14 +32,8 @@ func (o *FanoutOptions) check() error {
 		return errors.New("occupants: want at least 1")
 	case o.Senders < 1 || o.Senders > o.Occupants:
 		return errors.New("senders: want at least 1, and no more than there are occupants")
-	case o.Window < 1:
-		return errors.New("window: want at least 1")
-	case o.Body < minBody:
-		return fmt.Errorf("body: want at least %d bytes, for what the meter writes into it", minBody)
-	case o.Duration <= 0 && o.Messages <= 0:
-		return errors.New("duration: want more than nothing")
 	}
-	return o.Options.check()
+	return o.LoadOptions.check()
 }
 
 // fanout is one run.
@@ -75,7 +62,9 @@ func Fanout(ctx context.Context, o FanoutOptions) (*FanoutReport, error) {
 		return nil, fmt.Errorf("room: %w", err)
 	}
 	f := &fanout{o: o, room: room, people: make([]*occupant, o.Occupants)}
-	f.load = newLoad(f)
+	f.load = newLoad(&o.LoadOptions, o.Occupants, o.Senders*o.Window, func(slot int) (*client.Client, stanza.Stanza) {
+		return f.people[slot/o.Window].client.Load(), stanza.Stanza{Type: stanza.TypeGroupchat, To: room}
+	})
 	defer f.leave()
 	if err := f.fill(ctx); err != nil {
 		return nil, err
@@ -87,7 +76,7 @@ func Fanout(ctx context.Context, o FanoutOptions) (*FanoutReport, error) {
 func (f *fanout) fill(ctx context.Context) error {
 	f.o.Progress.say("%d people log in", f.o.Occupants)
 	err := each(ctx, f.o.Occupants, f.o.Logins, func(ctx context.Context, i int) error {
-		p := &occupant{load: f.load, entered: make(chan stanza.Stanza, 1)}
+		p := &occupant{receiver: receiver{load: f.load}, entered: make(chan stanza.Stanza, 1)}
 		c, err := f.o.dial(ctx, f.o.user(i), "bench", client.Options{RawHandler: p.raw, Handler: p.handle, OnClose: p.closed})
 		if err != nil {
 			return err
@@ -96,6 +85,11 @@ func (f *fanout) fill(ctx context.Context) error {
 		f.people[i] = p
 		return nil
 	})
+	for _, p := range f.people {
+		if p != nil {
+			f.load.people = append(f.load.people, &p.receiver)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -186,78 +180,30 @@ func hasStatus(st stanza.Stanza, code string) bool {
 
 // talk runs the load and measures.
 func (f *fanout) talk(ctx context.Context) (*FanoutReport, error) {
-	before, err := measure(f.o.PIDs)
-	if err != nil {
-		return nil, err
-	}
 	f.o.Progress.say("%d of them speak, %d messages each under way", f.o.Senders, f.o.Window)
-	f.load.begin()
-	if err := f.load.pause(ctx, f.o.Warmup); err != nil {
-		return nil, err
-	}
-	from, err := f.snapshot()
+	r, err := f.load.run(ctx, &f.o.LoadOptions)
 	if err != nil {
 		return nil, err
 	}
-	f.load.measuring.Store(true)
-	if f.o.Messages > 0 {
-		f.load.left.Store(f.o.Messages)
-	} else {
-		if err := f.load.pause(ctx, f.o.Duration); err != nil {
-			return nil, err
-		}
-		f.load.stop()
-	}
-	if err := f.load.drain(ctx); err != nil {
-		return nil, err
-	}
-	to, err := f.snapshot()
-	if err != nil {
-		return nil, err
-	}
-	f.load.measuring.Store(false)
-	return f.report(before, from, to), nil
+	return f.report(&r), nil
 }
 
-// snapshot is what was used and done up to a moment.
-type snapshot struct {
-	at         time.Time
-	server     usage
-	meter      time.Duration
-	deliveries int64
-	messages   int64
-}
-
-func (f *fanout) snapshot() (snapshot, error) {
-	server, err := measure(f.o.PIDs)
-	return snapshot{
-		at: time.Now(), server: server, meter: ownCPU(),
-		deliveries: f.load.deliveries(), messages: f.load.completed.Load(),
-	}, err
-}
-
-// report sums up; everybody has stopped.
-func (f *fanout) report(before usage, from, to snapshot) *FanoutReport {
-	var all histogram
-	for _, p := range f.people {
-		all.merge(&p.latency)
-	}
-	seconds := to.at.Sub(from.at).Seconds()
+// report sums up.
+func (f *fanout) report(m *result) *FanoutReport {
+	seconds, meter := m.to.at.Sub(m.from.at).Seconds(), m.to.meter-m.from.meter
 	r := &FanoutReport{
 		Address: f.o.Addr, TLS: f.o.TLS, Occupants: f.o.Occupants, Senders: f.o.Senders,
 		Window: f.o.Window, Body: f.o.Body, Seconds: seconds,
-		Messages: to.messages - from.messages, Deliveries: to.deliveries - from.deliveries,
-		LatencyP50: millis(all.quantile(0.5)), LatencyP99: millis(all.quantile(0.99)), LatencyMax: millis(all.max),
-		Errors: f.load.errors.Load(), FirstError: f.load.firstError(),
-		MeterCPU: (to.meter - from.meter).Seconds(),
+		Messages: m.to.messages - m.from.messages, Deliveries: m.to.deliveries - m.from.deliveries,
+		Latency: latencyOf(&m.latency), Errors: m.errors, FirstError: m.firstError, MeterCPU: meter.Seconds(),
 	}
 	r.DeliveriesPerSecond = float64(r.Deliveries) / seconds
-	r.MeterCPUPerDelivery = micros(to.meter-from.meter) / float64(max(r.Deliveries, 1))
+	r.MeterCPUPerDelivery = micros(meter) / float64(max(r.Deliveries, 1))
 	if len(f.o.PIDs) > 0 {
-		cpu := to.server.cpu - from.server.cpu
+		cpu := m.to.server.cpu - m.from.server.cpu
 		r.Server = &ServerUsage{
 			CPU: cpu.Seconds(), CPUPerDelivery: micros(cpu) / float64(max(r.Deliveries, 1)),
-			RSSBefore: before.rss, RSSAfter: to.server.rss,
+			RSSBefore: m.before.server.rss, RSSAfter: m.to.server.rss,
 		}
 	}
 	return r
@@ -274,11 +220,30 @@ func (f *fanout) leave() {
 			f.o.Progress.say("the room is left behind: %v", err)
 		}
 	}
-	var clients []*client.Client
-	for _, p := range f.people {
-		if p != nil {
-			clients = append(clients, p.client.Load())
-		}
+	f.load.leave()
+}
+
+// occupant is one client in the room.
+type occupant struct {
+	receiver
+	entered chan stanza.Stanza // the self-presence, or the error
+	inRoom  bool               // owned by the reader
+}
+
+// raw takes what makes up the load without parsing it.
+func (p *occupant) raw(data []byte) bool {
+	if bytes.HasPrefix(data, []byte("<presence")) {
+		return p.inRoom || !bytes.Contains(data, []byte("110")) && !isError(data)
 	}
-	closeAll(clients)
+	return p.receiver.raw(data)
+}
+
+// handle takes what raw has left over.
+func (p *occupant) handle(st stanza.Stanza) {
+	if st.Kind == stanza.Presence && !p.inRoom && (st.Type == stanza.TypeError || hasStatus(st, "110")) {
+		p.inRoom = st.Type != stanza.TypeError
+		p.entered <- st
+		return
+	}
+	p.receiver.handle(st)
 }

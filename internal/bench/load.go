@@ -24,13 +24,41 @@ const (
 	minBody   = headerLen
 )
 
-// load is the closed loop: slots that each have one message under way.
+// LoadOptions say how much is said, and for how long.
+type LoadOptions struct {
+	Options  `embed:""`
+	Window   int           `help:"Messages that each sender has under way." default:"8"`
+	Body     int           `help:"Bytes of a message's body." default:"100"`
+	Warmup   time.Duration `help:"How long to speak before measuring." default:"3s"`
+	Duration time.Duration `help:"How long to measure." default:"10s"`
+	Messages int64         `help:"Measure this many messages instead."`
+}
+
+func (o *LoadOptions) check() error {
+	switch {
+	case o.Window < 1:
+		return errors.New("window: want at least 1")
+	case o.Body < minBody:
+		return fmt.Errorf("body: want at least %d bytes, for what the meter writes into it", minBody)
+	case o.Duration <= 0 && o.Messages <= 0:
+		return errors.New("duration: want more than nothing")
+	}
+	return o.Options.check()
+}
+
+// stallTimeout is how long nothing may arrive before the run has failed.
+const stallTimeout = 20 * time.Second
+
+// load is the closed loop: slots that each have one message under way, until
+// everybody who is to receive it has.
 type load struct {
-	// Set at construction.
-	run   *fanout
-	start time.Time
-	pad   string // what follows the header in a body
-	slots []slot
+	// Set before it begins.
+	copies  int64 // of each message
+	message func(slot int) (*client.Client, stanza.Stanza)
+	people  []*receiver
+	start   time.Time
+	pad     string // what follows the header in a body
+	slots   []slot
 
 	left      atomic.Int64 // messages that may still be sent
 	measuring atomic.Bool
@@ -44,13 +72,15 @@ type load struct {
 
 // slot is one place in a sender's window.
 type slot struct {
-	remaining atomic.Int64 // occupants that do not have the message yet
+	remaining atomic.Int64 // receivers that do not have the message yet
 }
 
-func newLoad(f *fanout) *load {
+// newLoad returns a load of so many slots. message returns who sends those of a
+// slot, and the message without its body.
+func newLoad(o *LoadOptions, copies, slots int, message func(slot int) (*client.Client, stanza.Stanza)) *load {
 	l := &load{
-		run: f, start: time.Now(), pad: strings.Repeat("x", f.o.Body-minBody),
-		slots: make([]slot, f.o.Senders*f.o.Window),
+		copies: int64(copies), message: message, start: time.Now(),
+		pad: strings.Repeat("x", o.Body-minBody), slots: make([]slot, slots),
 	}
 	l.left.Store(math.MaxInt64)
 	return l
@@ -72,16 +102,15 @@ func (l *load) send(i uint32) {
 		l.idle.Add(1)
 		return
 	}
-	l.slots[i].remaining.Store(int64(l.run.o.Occupants))
+	l.slots[i].remaining.Store(l.copies)
 	var number [4]byte
 	var stamp [8]byte
 	putUint(number[:], uint64(i))
 	putUint(stamp[:], uint64(time.Since(l.start)))
 	body := mark + hex.EncodeToString(number[:]) + hex.EncodeToString(stamp[:]) + l.pad
-	sender := l.run.people[int(i)/l.run.o.Window].client.Load()
-	message := stanza.Stanza{Kind: stanza.Message, Type: stanza.TypeGroupchat, To: l.run.room, ID: sender.ID()}.
-		With(stanza.NewElement(stanza.NSClient, "body").AddText(body))
-	if err := sender.Send(message); err != nil {
+	sender, message := l.message(int(i))
+	message.Kind, message.ID = stanza.Message, sender.ID()
+	if err := sender.Send(message.With(stanza.NewElement(stanza.NSClient, "body").AddText(body))); err != nil {
 		l.fail(fmt.Errorf("send: %w", err))
 	}
 }
@@ -118,7 +147,7 @@ func (l *load) firstError() string {
 func (l *load) fail(err error) { l.lost.CompareAndSwap(nil, &err) }
 
 func (l *load) deliveries() (n int64) {
-	for _, p := range l.run.people {
+	for _, p := range l.people {
 		n += p.count.Load()
 	}
 	return n
@@ -159,6 +188,79 @@ func (l *load) poll(ctx context.Context, done func() bool) error {
 	return nil
 }
 
+// result is what a load has come to.
+type result struct {
+	before, from, to snapshot // when nobody had spoken, and what was measured
+	latency          histogram
+	errors           int64
+	firstError       string
+}
+
+// snapshot is what was used and done up to a moment.
+type snapshot struct {
+	at         time.Time
+	server     usage
+	meter      time.Duration
+	deliveries int64
+	messages   int64
+}
+
+func (l *load) snapshot(pids []int) (snapshot, error) {
+	server, err := measure(pids)
+	return snapshot{
+		at: time.Now(), server: server, meter: ownCPU(),
+		deliveries: l.deliveries(), messages: l.completed.Load(),
+	}, err
+}
+
+// run lets everybody talk, and measures.
+func (l *load) run(ctx context.Context, o *LoadOptions) (r result, err error) {
+	if r.before, err = l.snapshot(o.PIDs); err != nil {
+		return r, err
+	}
+	l.begin()
+	if err := l.pause(ctx, o.Warmup); err != nil {
+		return r, err
+	}
+	if r.from, err = l.snapshot(o.PIDs); err != nil {
+		return r, err
+	}
+	l.measuring.Store(true)
+	if o.Messages > 0 {
+		l.left.Store(o.Messages)
+	} else {
+		if err := l.pause(ctx, o.Duration); err != nil {
+			return r, err
+		}
+		l.stop()
+	}
+	if err := l.drain(ctx); err != nil {
+		return r, err
+	}
+	if r.to, err = l.snapshot(o.PIDs); err != nil {
+		return r, err
+	}
+	l.measuring.Store(false)
+	for _, p := range l.people {
+		r.latency.merge(&p.latency)
+	}
+	r.errors, r.firstError = l.errors.Load(), l.firstError()
+	return r, nil
+}
+
+// leave ends all sessions.
+func (l *load) leave() {
+	l.stop()
+	l.leaving.Store(true)
+	var clients []*client.Client
+	for _, p := range l.people {
+		if c := p.client.Load(); c != nil {
+			clients = append(clients, c)
+		}
+	}
+	closeAll(clients)
+}
+
 func (l *load) afterError() string {
 	if e := l.firstError(); e != "" {
 		return ", first error: " + e
@@ -166,32 +268,27 @@ func (l *load) afterError() string {
 	return ""
 }
 
-// occupant is one client in the room.
-type occupant struct {
+// receiver is a client that takes part.
+type receiver struct {
 	// Set at construction.
-	load    *load
-	entered chan stanza.Stanza // the self-presence, or the error
+	load *load
 
 	client atomic.Pointer[client.Client] // its reader runs before Dial returns
 	count  atomic.Int64
 
 	// Owned by the reader; read when it has nothing more to read.
 	latency histogram
-	inRoom  bool
 }
 
 // raw takes what makes up the load without parsing it.
-func (p *occupant) raw(data []byte) bool {
-	switch {
-	case bytes.HasPrefix(data, []byte("<message")):
+func (p *receiver) raw(data []byte) bool {
+	if bytes.HasPrefix(data, []byte("<message")) {
 		return p.message(data)
-	case bytes.HasPrefix(data, []byte("<presence")):
-		return p.inRoom || !bytes.Contains(data, []byte("110")) && !isError(data)
 	}
 	return false
 }
 
-func (p *occupant) message(data []byte) bool {
+func (p *receiver) message(data []byte) bool {
 	at := bytes.Index(data, []byte(mark))
 	if at < 0 || len(data) < at+headerLen {
 		return true // a subject, or another's words
@@ -234,19 +331,14 @@ func parseHex(digits []byte) (v uint64, ok bool) {
 }
 
 // handle takes what raw has left over.
-func (p *occupant) handle(st stanza.Stanza) {
-	if st.Kind == stanza.Presence && !p.inRoom && (st.Type == stanza.TypeError || hasStatus(st, "110")) {
-		p.inRoom = st.Type != stanza.TypeError
-		p.entered <- st
-		return
-	}
+func (p *receiver) handle(st stanza.Stanza) {
 	if c := p.client.Load(); c != nil {
 		refuse(c, st)
 	}
 }
 
 // closed fails the run: everybody stays until the end.
-func (p *occupant) closed(err error) {
+func (p *receiver) closed(err error) {
 	if !errors.Is(err, client.ErrClosed) || !p.load.leaving.Load() {
 		p.load.fail(fmt.Errorf("a session has ended: %w", err))
 	}

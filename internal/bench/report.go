@@ -27,15 +27,25 @@ type FanoutReport struct {
 	Messages            int64   `json:"messages"`
 	Deliveries          int64   `json:"deliveries"`
 	DeliveriesPerSecond float64 `json:"deliveries_per_second"`
-	LatencyP50          float64 `json:"latency_p50_ms"`
-	LatencyP99          float64 `json:"latency_p99_ms"`
-	LatencyMax          float64 `json:"latency_max_ms"`
-	Errors              int64   `json:"errors"`
-	FirstError          string  `json:"first_error,omitempty"`
+	Latency
+	Errors     int64  `json:"errors"`
+	FirstError string `json:"first_error,omitempty"`
 
 	Server              *ServerUsage `json:"server,omitempty"` // nil without process ids
 	MeterCPU            float64      `json:"meter_cpu_seconds"`
 	MeterCPUPerDelivery float64      `json:"meter_cpu_us_per_delivery"`
+}
+
+// Latency is how long things took, in milliseconds.
+type Latency struct {
+	LatencyP50 float64 `json:"latency_p50_ms"`
+	LatencyP90 float64 `json:"latency_p90_ms"`
+	LatencyP99 float64 `json:"latency_p99_ms"`
+	LatencyMax float64 `json:"latency_max_ms"`
+}
+
+func latencyOf(h *histogram) Latency {
+	return Latency{millis(h.quantile(0.5)), millis(h.quantile(0.9)), millis(h.quantile(0.99)), millis(h.max)}
 }
 
 // ServerUsage is what the server's processes have used for a fan-out.
@@ -75,15 +85,13 @@ func (r *FanoutReport) WriteTable(w io.Writer) error {
 	t.row("load", "%d occupants, %d senders × %d under way, %d-byte bodies", r.Occupants, r.Senders, r.Window, r.Body)
 	t.row("measured", "%d messages, %d deliveries in %.1f s", r.Messages, r.Deliveries, r.Seconds)
 	t.row("deliveries", "%.0f/s", r.DeliveriesPerSecond)
-	t.row("latency", "p50 %.2f ms, p99 %.2f ms, max %.2f ms", r.LatencyP50, r.LatencyP99, r.LatencyMax)
+	t.latency(r.Latency)
 	if s := r.Server; s != nil {
 		t.row("server CPU", "%.2f µs per delivery (%.1f s)", s.CPUPerDelivery, s.CPU)
 		t.row("server memory", "%s before, %s after", mebibytes(s.RSSBefore), mebibytes(s.RSSAfter))
 	}
 	t.row("meter CPU", "%.2f µs per delivery (%.1f s)", r.MeterCPUPerDelivery, r.MeterCPU)
-	if r.Errors > 0 {
-		t.row("errors", "%d, the first: %s", r.Errors, r.FirstError)
-	}
+	t.errors(r.Errors, r.FirstError)
 	return t.Flush()
 }
 
@@ -107,6 +115,16 @@ type table struct{ *tabwriter.Writer }
 
 func (t table) row(name, format string, args ...any) {
 	_, _ = fmt.Fprintf(t, name+"\t"+format+"\n", args...) // kept for Flush
+}
+
+func (t table) latency(l Latency) {
+	t.row("latency", "p50 %.2f ms, p90 %.2f ms, p99 %.2f ms, max %.2f ms", l.LatencyP50, l.LatencyP90, l.LatencyP99, l.LatencyMax)
+}
+
+func (t table) errors(n int64, first string) {
+	if n > 0 {
+		t.row("errors", "%d, the first: %s", n, first)
+	}
 }
 
 func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }

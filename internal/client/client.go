@@ -33,6 +33,7 @@ type Options struct {
 	Password  string
 	Resource  string // "": the server chooses
 	Mechanism string // of SASL; "": the strongest that both sides know
+	Keys      *Keys  // remembers what SCRAM makes of passwords; nil: nothing does
 
 	// Handler, if set, gets every stanza that answers no IQ, in the reading
 	// goroutine: it must not block. Otherwise they wait for Receive.

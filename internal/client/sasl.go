@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/muster-im/muster/stanza"
 )
@@ -32,7 +33,7 @@ func (c *Client) authenticate(features *stanza.Element) error {
 		_, err := c.exchange("auth", mechanism, "\x00"+c.opts.Username+"\x00"+c.opts.Password)
 		return err
 	}
-	s := scram{user: c.opts.Username, password: c.opts.Password, hash: sha256.New, size: sha256.Size, gs2: "n,,"}
+	s := scram{user: c.opts.Username, password: c.opts.Password, keys: c.opts.Keys, hash: sha256.New, size: sha256.Size, gs2: "n,,"}
 	if strings.Contains(mechanism, "SHA-1") {
 		s.hash, s.size = sha1.New, sha1.Size
 	}
@@ -112,6 +113,7 @@ func (c *Client) exchange(element, mechanism, data string) (string, error) {
 // scram is the client's side of SCRAM (RFC 5802).
 type scram struct {
 	user, password string
+	keys           *Keys
 	hash           func() hash.Hash
 	size           int
 	gs2            string
@@ -140,7 +142,9 @@ func (s *scram) final(serverFirst string) (string, error) {
 	if err != nil || iterations < 1 || iterations > 10_000_000 {
 		return "", errors.New("server's iteration count makes no sense")
 	}
-	salted, err := pbkdf2.Key(s.hash, s.password, salt, iterations, s.size)
+	salted, err := s.keys.derive(keyOf{s.password, string(salt), iterations, s.size}, func() ([]byte, error) {
+		return pbkdf2.Key(s.hash, s.password, salt, iterations, s.size)
+	})
 	if err != nil {
 		return "", err
 	}
@@ -153,6 +157,42 @@ func (s *scram) final(serverFirst string) (string, error) {
 	subtle.XORBytes(proof, proof, clientKey)
 	s.signature = s.mac(s.mac(salted, []byte("Server Key")), message)
 	return withoutProof + ",p=" + base64.StdEncoding.EncodeToString(proof), nil
+}
+
+// Keys remembers salted passwords (RFC 5802 §5.1), for programs that log in
+// often. It is safe for concurrent use; a nil *Keys remembers nothing.
+type Keys struct {
+	mu   sync.Mutex
+	keys map[keyOf][]byte // guarded by mu
+}
+
+// keyOf is what a salted password depends on.
+type keyOf struct {
+	password, salt   string
+	iterations, size int
+}
+
+// NewKeys returns an empty memory.
+func NewKeys() *Keys { return &Keys{keys: make(map[keyOf][]byte)} }
+
+// derive returns a key that is known, or makes it.
+func (k *Keys) derive(of keyOf, derive func() ([]byte, error)) ([]byte, error) {
+	if k == nil {
+		return derive()
+	}
+	k.mu.Lock()
+	key := k.keys[of]
+	k.mu.Unlock()
+	if key != nil {
+		return key, nil
+	}
+	key, err := derive()
+	if err == nil {
+		k.mu.Lock()
+		k.keys[of] = key
+		k.mu.Unlock()
+	}
+	return key, err
 }
 
 // verify checks that the server knows the keys too.
