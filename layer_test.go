@@ -61,6 +61,7 @@ var tiers = map[string]int{
 
 	"":                  0, // the package comment of the module
 	"internal/xmpptest": tests,
+	"internal/pgtest":   tests,
 	"internal/interop":  tests,
 }
 

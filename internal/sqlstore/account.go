@@ -19,7 +19,7 @@ func (db *DB) CreateAccount(ctx context.Context, a store.Account) error {
 			return err
 		}
 		if n == 0 {
-			return store.ErrConflict
+			return sameAccount(ctx, q, a)
 		}
 		return insertKeys(ctx, q, a.JID, a.Keys)
 	})
@@ -27,6 +27,18 @@ func (db *DB) CreateAccount(ctx context.Context, a store.Account) error {
 		return fmt.Errorf("create account %s: %w", a.JID, clean(err))
 	}
 	return nil
+}
+
+// sameAccount is store.ErrConflict unless a itself is stored: by a commit whose
+// answer was lost.
+func sameAccount(ctx context.Context, q querier, a store.Account) error {
+	var created int64
+	_, err := q.one(ctx, "SELECT created FROM accounts WHERE domain = $1 AND local = $2",
+		[]any{a.JID.Domain(), a.JID.Local()}, &created)
+	if err == nil && (created == 0 || created != micros(a.Created)) {
+		err = store.ErrConflict
+	}
+	return err
 }
 
 func insertKeys(ctx context.Context, q querier, account jid.JID, keys []store.SCRAMKeys) error {
@@ -98,12 +110,16 @@ func (db *DB) SetAccountKeys(ctx context.Context, account jid.JID, keys []store.
 // DeleteAccount removes an account with its keys, its roster and the messages
 // that wait for it; store.ErrNotFound if there is no such account.
 func (db *DB) DeleteAccount(ctx context.Context, account jid.JID) error {
+	tries := 0
 	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
+		tries++
 		n, err := q.exec(ctx, "DELETE FROM accounts WHERE domain = $1 AND local = $2", account.Domain(), account.Local())
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		if n == 0 {
+		case n == 0 && tries > 1:
+			return nil // it was us
+		case n == 0:
 			return store.ErrNotFound
 		}
 		if err := deleteRoster(ctx, q, account); err != nil {

@@ -39,6 +39,7 @@ type database struct {
 	path     string // SQLite's file
 	writer   *sql.DB
 	reader   *sql.DB            // the same as writer for PostgreSQL
+	timeout  time.Duration      // of one call, for an engine that may be far away; 0: none
 	written  func()             // tells SQLite's checkpointer of a commit; may be nil
 	failures prometheus.Counter // may be nil
 
@@ -166,7 +167,18 @@ func (q querier) one(ctx context.Context, text string, args []any, dest ...any) 
 // read returns a querier for single queries outside transactions.
 func (d *database) read() querier { return querier{d: d, on: d.reader} }
 
+// bound gives a call as much time as it may take: whoever asks a database that
+// has gone silent gets an error, and does not wait for it to come back.
+func (d *database) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if d.timeout == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, d.timeout)
+}
+
 func (d *database) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
+	ctx, cancel := d.bound(ctx)
+	defer cancel()
 	err := d.prepareWanted(ctx)
 	if err == nil {
 		err = d.read().each(ctx, text, args, scan)
@@ -185,6 +197,8 @@ func (d *database) one(ctx context.Context, text string, args []any, dest ...any
 
 // view runs f on one unchanging state of the database.
 func (d *database) view(ctx context.Context, f func(context.Context, querier) error) error {
+	ctx, cancel := d.bound(ctx)
+	defer cancel()
 	opts := &sql.TxOptions{ReadOnly: true}
 	if d.dialect == postgres {
 		opts.Isolation = sql.LevelRepeatableRead // SQLite knows nothing less
@@ -202,7 +216,11 @@ func (d *database) view(ctx context.Context, f func(context.Context, querier) er
 }
 
 // update runs f in a transaction that writes, and commits it if f returns nil.
+// If PostgreSQL goes away during the commit, f runs again when it is back: it
+// must succeed, without doing a thing twice, where it has had its effect.
 func (d *database) update(ctx context.Context, f func(context.Context, querier) error) error {
+	ctx, cancel := d.bound(ctx)
+	defer cancel()
 	err := d.transact(ctx, f)
 	if err == nil && d.written != nil {
 		d.written()
@@ -214,6 +232,15 @@ func (d *database) transact(ctx context.Context, f func(context.Context, querier
 	if err := d.prepareWanted(ctx); err != nil {
 		return err
 	}
+	err := d.attempt(ctx, f)
+	if isDoubt(err) {
+		return d.settle(ctx, f)
+	}
+	return err
+}
+
+// attempt runs f in a transaction on a connection that writes.
+func (d *database) attempt(ctx context.Context, f func(context.Context, querier) error) error {
 	conn, err := d.writer.Conn(ctx) // waits for its turn
 	if err != nil {
 		return err
@@ -234,6 +261,9 @@ func (d *database) transact(ctx context.Context, f func(context.Context, querier
 	if err == nil {
 		err = ctx.Err()
 	}
+	if err == nil && d.dialect == postgres {
+		return commitPostgres(tx)
+	}
 	if err != nil {
 		rollback(tx)
 		return err
@@ -247,7 +277,7 @@ func rollback(tx *sql.Tx) { _ = tx.Rollback() }
 
 // count counts err if it is the database's fault and returns it.
 func (d *database) count(err error) error {
-	if err != nil && d.failures != nil && known(err) == nil {
+	if k := known(err); err != nil && d.failures != nil && (k == nil || errors.Is(k, store.ErrInDoubt) || errors.Is(k, context.DeadlineExceeded)) {
 		d.failures.Inc()
 	}
 	return err
@@ -272,7 +302,7 @@ func (d *database) close() error {
 // known returns the error that callers may test for which err is, or nil.
 func known(err error) error {
 	for _, k := range []error{
-		store.ErrNotFound, store.ErrConflict, store.ErrFull, muc.ErrNoRoom, muc.ErrStaleEpoch,
+		store.ErrNotFound, store.ErrConflict, store.ErrFull, store.ErrInDoubt, muc.ErrNoRoom, muc.ErrStaleEpoch,
 		context.Canceled, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, k) {

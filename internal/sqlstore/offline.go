@@ -13,11 +13,20 @@ import (
 // recipient already. The message's ID is ignored.
 func (db *DB) AddOffline(ctx context.Context, m store.OfflineMessage, limit int) error {
 	to := text(m.To.Bare())
+	tries := 0
 	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
+		tries++
 		if q.d.dialect == postgres {
 			// One at a time per recipient: then IDs rise in order of commit, and
 			// DeleteOffline cannot remove a message that Offline did not show.
 			if _, err := q.exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", to); err != nil {
+				return err
+			}
+		}
+		if tries > 1 { // the answer to a commit was lost
+			stored, err := q.one(ctx, "SELECT id FROM offline_messages WHERE recipient = $1 AND time = $2 AND stanza = $3",
+				[]any{to, micros(m.Time), m.Stanza}, new(int64))
+			if err != nil || stored {
 				return err
 			}
 		}

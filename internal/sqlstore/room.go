@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/muster-im/muster/jid"
@@ -50,28 +49,6 @@ func readRoom(ctx context.Context, q querier, rec *muc.RoomRecord) (id int64, er
 	return id, nil
 }
 
-func readAffiliations(ctx context.Context, q querier, room int64) ([]muc.AffiliationRecord, error) {
-	var list []muc.AffiliationRecord
-	err := q.each(ctx, "SELECT jid, affiliation, nick, reason, data FROM affiliations WHERE room = $1 ORDER BY jid",
-		[]any{room}, func(rows *sql.Rows) error {
-			var a muc.AffiliationRecord
-			var word, data string
-			err := rows.Scan(address{&a.JID}, &word, &a.Nick, &a.Reason, &data)
-			if err != nil {
-				return err
-			}
-			if a.Affiliation, err = muc.ParseAffiliation(word); err != nil {
-				return fmt.Errorf("affiliation of %s: %w", a.JID, err)
-			}
-			if a.Data, err = decodeData(data); err != nil {
-				return fmt.Errorf("data of %s: %w", a.JID, err)
-			}
-			list = append(list, a)
-			return nil
-		})
-	return list, err
-}
-
 // Rooms returns at most limit descriptors of the rooms of a service, ordered by
 // local part in byte order, behind the local part after.
 func (db *DB) Rooms(ctx context.Context, service, after string, limit int) ([]muc.RoomDescriptor, error) {
@@ -111,12 +88,7 @@ func (db *DB) ApplyRoomChange(ctx context.Context, room jid.JID, epoch int64, ch
 		if err := changeRoom(ctx, q, id, &change); err != nil {
 			return err
 		}
-		for i := range change.Affiliations {
-			if err := changeAffiliation(ctx, q, id, &change.Affiliations[i]); err != nil {
-				return fmt.Errorf("affiliation of %s: %w", change.Affiliations[i].JID, err)
-			}
-		}
-		return nil
+		return changeAffiliations(ctx, q, id, change.Affiliations)
 	})
 	if err != nil {
 		return fmt.Errorf("change room %s: %w", room, clean(err))
@@ -167,55 +139,6 @@ func changeRoom(ctx context.Context, q querier, id int64, change *muc.RoomChange
 		return err
 	}
 	return nil
-}
-
-func changeAffiliation(ctx context.Context, q querier, room int64, a *muc.AffiliationRecord) error {
-	j := text(a.JID)
-	if a.Affiliation == muc.None {
-		_, err := q.exec(ctx, "DELETE FROM affiliations WHERE room = $1 AND jid = $2", room, j)
-		return err
-	}
-	if _, err := q.exec(ctx, `INSERT INTO affiliations (room, jid, affiliation, nick, reason, data)
-		VALUES ($1, $2, $3, $4, $5, '') ON CONFLICT (room, jid) DO UPDATE SET
-			affiliation = excluded.affiliation, nick = excluded.nick, reason = excluded.reason`,
-		room, j, a.Affiliation.String(), a.Nick, a.Reason); err != nil || len(a.Data) == 0 {
-		return err
-	}
-	var stored string
-	if _, err := q.one(ctx, "SELECT data FROM affiliations WHERE room = $1 AND jid = $2", []any{room, j}, &stored); err != nil {
-		return err
-	}
-	data, err := mergeData(stored, a.Data)
-	if err != nil {
-		return err
-	}
-	_, err = q.exec(ctx, "UPDATE affiliations SET data = $3 WHERE room = $1 AND jid = $2", room, j, data)
-	return err
-}
-
-// mergeData writes the keys of changes into stored data.
-func mergeData(stored string, changes map[string]string) (string, error) {
-	data, err := decodeData(stored)
-	if err != nil {
-		return "", err
-	}
-	if data == nil {
-		data = make(map[string]string, len(changes))
-	}
-	maps.Copy(data, changes)
-	maps.DeleteFunc(data, func(_, value string) bool { return value == "" })
-	if len(data) == 0 {
-		return "", nil
-	}
-	merged, err := json.Marshal(data)
-	return string(merged), err
-}
-
-func decodeData(stored string) (data map[string]string, err error) {
-	if stored != "" {
-		err = json.Unmarshal([]byte(stored), &data)
-	}
-	return data, err
 }
 
 // DeleteRoom removes the room with its affiliations; a room that is not stored

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -39,12 +40,13 @@ const (
 
 // Options say where and how to store.
 type Options struct {
-	Driver     string // SQLite or Postgres
-	Dir        string // SQLite: the data directory, made if it is missing
-	URL        string // Postgres: URL or keyword=value string
-	Schema     string // Postgres: schema to use, made if it is missing; "" for the connection's own
-	Durability string // DurabilityFull if empty
-	MaxConns   int    // Postgres: connections at most; 16 if 0
+	Driver     string        // SQLite or Postgres
+	Dir        string        // SQLite: the data directory, made if it is missing
+	URL        string        // Postgres: URL or keyword=value string
+	Schema     string        // Postgres: schema to use, made if it is missing; "" for the connection's own
+	Durability string        // DurabilityFull if empty
+	MaxConns   int           // Postgres: connections at most; 16 if 0
+	Timeout    time.Duration // Postgres: of one call; 10 s if 0
 
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer

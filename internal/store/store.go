@@ -16,6 +16,9 @@ var (
 	ErrConflict = errors.New("already exists")
 	// ErrFull says that a limit of stored things is reached.
 	ErrFull = errors.New("full")
+	// ErrInDoubt says that the engine went away during a commit and has not come
+	// back: all of it was stored, or nothing.
+	ErrInDoubt = errors.New("outcome of the commit is unknown")
 )
 
 // Account is a local user with the keys that authenticate him. No password is
