@@ -31,6 +31,8 @@ var (
 	ErrClosed = errors.New("archive is closed")
 	// ErrTimeout says that a commit took too long.
 	ErrTimeout = errors.New("archive did not answer in time")
+
+	errTooManyInDoubt = errors.New("too many messages are in doubt")
 )
 
 // Store keeps archived messages. Its methods may block until ctx ends; each is
@@ -75,6 +77,7 @@ type Archive struct {
 	maxBytes int
 	timeout  time.Duration
 	metrics  *metrics
+	closing  chan struct{} // closed by Close
 	wg       sync.WaitGroup
 
 	// Guarded by mu.
@@ -85,6 +88,8 @@ type Archive struct {
 	flying  *batch // the one being stored, nil if there is none
 	bytes   int    // of rows that wait or are being stored
 	closed  bool
+
+	regretted int // bytes of rows that are to be taken back
 }
 
 // queue is rows in order with the functions that want to know.
@@ -95,7 +100,7 @@ type queue struct {
 
 // New returns an archive on o.Store.
 func New(o Options) *Archive {
-	a := &Archive{store: o.Store, log: o.Logger, maxBytes: o.MaxBytes, timeout: o.Timeout}
+	a := &Archive{store: o.Store, log: o.Logger, maxBytes: o.MaxBytes, timeout: o.Timeout, closing: make(chan struct{})}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -157,6 +162,9 @@ func (a *Archive) Delete(ctx context.Context, room jid.JID) error {
 // when ctx ends; they are then still being stored.
 func (a *Archive) Close(ctx context.Context) error {
 	a.mu.Lock()
+	if !a.closed {
+		close(a.closing)
+	}
 	a.closed = true
 	a.mu.Unlock()
 	over := make(chan struct{})

@@ -35,6 +35,7 @@ type disk struct {
 	latency time.Duration   // of a commit
 	hang    time.Duration   // of the next commit, which does not look at its context
 	down    bool            // every commit fails
+	doubt   bool            // every commit succeeds and says that it is in doubt; nothing can be removed
 	deleted bool
 	removed []string
 }
@@ -65,6 +66,9 @@ func (d *disk) AppendArchive(ctx context.Context, rows []store.ArchiveRow) error
 	for _, r := range rows {
 		d.stored = append(d.stored, r.ID)
 	}
+	if d.doubt {
+		return fmt.Errorf("append: %w", store.ErrInDoubt)
+	}
 	return nil
 }
 
@@ -75,6 +79,9 @@ func (d *disk) ArchivePage(context.Context, store.ArchiveQuery) ([]store.Archive
 func (d *disk) DeleteArchiveRows(_ context.Context, rows []store.ArchiveRow) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.doubt {
+		return errBadRow
+	}
 	for _, r := range rows {
 		d.removed = append(d.removed, r.ID)
 		d.stored = slices.DeleteFunc(d.stored, func(id string) bool { return id == r.ID })
@@ -189,7 +196,7 @@ func TestBadRowFailsAlone(t *testing.T) {
 		if got := s.String(); got != "0 ok, 1 ok, 2 error, 3 ok, 4 ok" {
 			t.Errorf("got %s", got)
 		}
-		if got := failures(t, reg); got != "busy 0, closed 0, error 1, timeout 0" {
+		if got := failures(t, reg); got != "busy 0, closed 0, error 1, in_doubt 0, timeout 0" {
 			t.Errorf("counted %s", got)
 		}
 	})
@@ -222,7 +229,7 @@ func TestTimeout(t *testing.T) {
 				if got := s.String(); got != "0 timeout, 1 ok, 2 ok" {
 					t.Errorf("after 5 s: got %s", got)
 				}
-				if got := failures(t, reg); got != "busy 0, closed 0, error 0, timeout 1" {
+				if got := failures(t, reg); got != "busy 0, closed 0, error 0, in_doubt 0, timeout 1" {
 					t.Errorf("counted %s", got)
 				}
 				closed(t, a)
@@ -271,6 +278,49 @@ func TestStoreComesBack(t *testing.T) {
 	})
 }
 
+// A store goes away between a commit and its answer, and is away for long: what
+// the senders were told becomes true when it is back.
+func TestTakesBackWhatIsInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s, reg := &disk{doubt: true}, &answers{}, prometheus.NewRegistry()
+		a := New(Options{Store: d, MaxBytes: 4096, Registerer: reg})
+		appendAll(t, a, s, 0, 2)
+		time.Sleep(time.Hour)
+		if got := s.String(); got != "0 timeout, 1 timeout" {
+			t.Errorf("answers are %q", got)
+		}
+		d.mu.Lock()
+		d.doubt = false
+		d.mu.Unlock()
+		time.Sleep(regretLast)
+		appendAll(t, a, s, 2, 3)
+		closed(t, a)
+		if fmt.Sprint(d.stored) != "[0002]" {
+			t.Errorf("%v is stored, want what came later alone", d.stored)
+		}
+	})
+}
+
+// While the store is away, no more is remembered than has room, and closing
+// does not wait for it.
+func TestDoubtIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s, reg := &disk{doubt: true}, &answers{}, prometheus.NewRegistry()
+		a := New(Options{Store: d, MaxBytes: 1000, Registerer: reg})
+		for i := range 5 { // each of 266 bytes
+			appendAll(t, a, s, i, i+1)
+			time.Sleep(time.Second)
+		}
+		if got := failures(t, reg); !strings.Contains(got, "in_doubt 2") {
+			t.Errorf("counted %s, want in_doubt 2", got)
+		}
+		closed(t, a)
+		if got := failures(t, reg); !strings.Contains(got, "in_doubt 5") {
+			t.Errorf("counted %s, want in_doubt 5", got)
+		}
+	})
+}
+
 func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := &disk{latency: time.Second}, &answers{}
@@ -294,7 +344,7 @@ func TestQueueIsBounded(t *testing.T) {
 		if got := s.String(); got != "0 ok, 1 ok, 2 ok, 4 ok" {
 			t.Errorf("got %s", got)
 		}
-		if got := failures(t, reg); got != "busy 1, closed 1, error 0, timeout 0" {
+		if got := failures(t, reg); got != "busy 1, closed 1, error 0, in_doubt 0, timeout 0" {
 			t.Errorf("counted %s", got)
 		}
 	})

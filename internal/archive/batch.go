@@ -102,7 +102,7 @@ func (a *Archive) storeBatch(b *batch) {
 	if !ok {
 		return
 	}
-	if err == nil || ctx.Err() != nil || len(b.rows) == 1 {
+	if err == nil || ctx.Err() != nil || errors.Is(err, ErrTimeout) || len(b.rows) == 1 {
 		a.answer(b, len(b.rows), err)
 		return
 	}
@@ -134,7 +134,7 @@ func (a *Archive) call(ctx context.Context, b *batch, rows []store.ArchiveRow) (
 	switch {
 	case !ok && err == nil:
 		a.takeBack(rows) // their senders were told that they are not stored
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, store.ErrInDoubt):
 		// Whether a commit that was cut off took place, nobody knows.
 		rows := append([]store.ArchiveRow(nil), rows...) // b's memory is used again
 		a.wg.Go(func() { a.takeBack(rows) })
@@ -194,14 +194,4 @@ func (a *Archive) expire(b *batch) {
 	following := a.endLocked(b)
 	a.mu.Unlock()
 	a.drain(following)
-}
-
-// takeBack removes rows from the archive that may have got there although
-// their senders were told otherwise.
-func (a *Archive) takeBack(rows []store.ArchiveRow) {
-	ctx, cancel := context.WithTimeout(context.Background(), a.timeout)
-	defer cancel()
-	if err := a.store.DeleteArchiveRows(ctx, rows); err != nil {
-		a.log.LogAttrs(ctx, slog.LevelError, "take back late messages", slog.Int("rows", len(rows)), slog.Any("err", err))
-	}
 }

@@ -8,6 +8,9 @@ const (
 	reasonClosed  = "closed"  // the archive was closed
 	reasonError   = "error"   // the store refused it
 	reasonTimeout = "timeout" // the store took too long
+
+	// Rows that may be stored although it was said that they are not.
+	reasonInDoubt = "in_doubt"
 )
 
 type metrics struct {
@@ -15,7 +18,7 @@ type metrics struct {
 	seconds prometheus.Histogram // per commit
 
 	// Rows that were not stored, by reason.
-	busy, closed, failed, timeout prometheus.Counter
+	busy, closed, failed, timeout, inDoubt prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, queuedBytes func() float64) *metrics {
@@ -38,6 +41,7 @@ func newMetrics(reg prometheus.Registerer, queuedBytes func() float64) *metrics 
 		closed:  failures.WithLabelValues(reasonClosed),
 		failed:  failures.WithLabelValues(reasonError),
 		timeout: failures.WithLabelValues(reasonTimeout),
+		inDoubt: failures.WithLabelValues(reasonInDoubt),
 	}
 	if reg != nil {
 		reg.MustRegister(failures, m.rows, m.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
