@@ -321,9 +321,13 @@ func TestAppendixA(t *testing.T) {
 	}
 }
 
+func localPerson(name string) *person {
+	return &person{name: name, jid: name + "@localhost", standing: standing{state: "none"}}
+}
+
 func farScript(cells map[cellKey]cell) (s *script, romeo, juliet *person) {
 	s = &script{cells: cells}
-	romeo = &person{name: "romeo", jid: "romeo@localhost", standing: standing{state: "none"}}
+	romeo = localPerson("romeo")
 	juliet = &person{name: "juliet", jid: "juliet@" + xmpptest.Far, far: true, standing: standing{state: "none"}}
 	s.line("remote verona")
 	s.online(romeo)
@@ -408,8 +412,7 @@ func TestTwoAccounts(t *testing.T) {
 					continue
 				}
 				s := &script{cells: cells}
-				romeo := &person{name: "romeo", jid: "romeo@localhost", standing: standing{state: "none"}}
-				juliet := &person{name: "juliet", jid: "juliet@localhost", standing: standing{state: "none"}}
+				romeo, juliet := localPerson("romeo"), localPerson("juliet")
 				s.online(romeo)
 				s.online(juliet)
 				if listed {
@@ -424,5 +427,53 @@ func TestTwoAccounts(t *testing.T) {
 				xmpptest.RunText(t, fmt.Sprintf("%s in %s, listed %t", typ, state, listed), s.String(), xmpptest.NewServer)
 			}
 		}
+	}
+}
+
+// remove lets p take the other side out of the roster (RFC 6121 §2.5.2): the
+// subscriptions and requests of both directions end.
+func (s *script) remove(p, other *person) {
+	s.n++
+	s.line("C %s: <iq type='set' id='s%d'><query xmlns='jabber:iq:roster'><item jid='%s' subscription='remove'/></query></iq>", p.name, s.n, other.jid)
+	for _, client := range []string{p.name, p.name + "-desk"} {
+		s.line("S %s: <iq type='set' id='*' from='%s' …><query xmlns='jabber:iq:roster' ver='*'><item jid='%s' subscription='remove'/></query></iq>",
+			client, p.jid, other.jid)
+	}
+	before := p.standing
+	p.standing = standing{state: "none"}
+	if before.seen() { // §3.2.2
+		s.presence(p, other, "unavailable")
+	}
+	if before.sees() || strings.Contains(before.state, "+out") {
+		s.arrive(p, other, "unsubscribe")
+	}
+	if before.seen() || before.asked() {
+		s.arrive(p, other, "unsubscribed")
+	}
+	s.line("S %s: <iq type='result' id='s%d' …/>", p.name, s.n)
+}
+
+// TestRemoval: RFC 6121 §2.5.2 in every state.
+func TestRemoval(t *testing.T) {
+	t.Parallel()
+	cells := appendixA(t)
+	for _, state := range states() {
+		s, romeo, juliet := farScript(cells)
+		s.list(romeo, juliet)
+		s.reach(romeo, juliet, state)
+		s.remove(romeo, juliet)
+		s.prove(romeo, juliet)
+		xmpptest.RunText(t, "elsewhere in "+state, s.String(), xmpptest.NewServer)
+
+		s = &script{cells: cells}
+		romeo, juliet = localPerson("romeo"), localPerson("juliet")
+		s.online(romeo)
+		s.online(juliet)
+		s.list(romeo, juliet)
+		s.reach(romeo, juliet, state)
+		s.remove(romeo, juliet)
+		s.prove(romeo, juliet)
+		s.prove(juliet, romeo)
+		xmpptest.RunText(t, "here in "+state, s.String(), xmpptest.NewServer)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 
 	"github.com/muster-im/muster/internal/router"
@@ -99,7 +98,7 @@ func (s *Service) Set(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, 
 	if err := ownOnly(iq); err != nil {
 		return nil, err
 	}
-	wish, remove, err := s.parseSet(iq.Payload())
+	wish, remove, err := s.parseSet(owner, iq.Payload())
 	switch {
 	case err != nil:
 		return nil, err
@@ -125,17 +124,17 @@ func (s *Service) Set(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, 
 }
 
 // parseSet reads a roster set (RFC 6121 §2.1.5, §2.3.3). What a client says of
-// subscription states is not its to say (§2.1.2.5) and is ignored.
-func (s *Service) parseSet(query *stanza.Element) (item store.RosterItem, remove bool, err error) {
-	e := query.FirstElement()
-	n := 0
-	for range query.Elements() {
-		n++
+// subscription states is not its to say (§2.1.2) and is ignored.
+func (s *Service) parseSet(owner jid.JID, query *stanza.Element) (item store.RosterItem, remove bool, err error) {
+	e, err := onlyItem(query)
+	if err != nil {
+		return item, false, err
 	}
-	if n != 1 || !e.Is(stanza.NSRoster, "item") {
-		return item, false, stanza.NewError(stanza.Modify, stanza.BadRequest, "A roster set has one item.")
+	text, ok := e.LookupAttr("jid")
+	if !ok {
+		return item, false, stanza.NewError(stanza.Modify, stanza.BadRequest, "The item has no address.")
 	}
-	contact, malformed := jid.Parse(e.Attr("jid"))
+	contact, malformed := jid.Parse(text)
 	if malformed != nil {
 		return item, false, stanza.NewError(stanza.Modify, stanza.JIDMalformed, "The contact's address is malformed.")
 	}
@@ -143,28 +142,60 @@ func (s *Service) parseSet(query *stanza.Element) (item store.RosterItem, remove
 	if e.Attr("subscription") == "remove" {
 		return item, true, nil
 	}
+	if item.Contact == owner {
+		return item, false, stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Nobody is a contact of his own.")
+	}
 	if item.Name = e.Attr("name"); len(item.Name) > s.opts.MaxName {
-		return item, false, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "The name is too long.")
+		return item, false, s.tooLong("The name")
 	}
 	item.Groups, err = s.parseGroups(e)
 	return item, false, err
 }
 
+// onlyItem returns the one item of a roster set.
+func onlyItem(query *stanza.Element) (item *stanza.Element, err error) {
+	n := 0
+	for e := range query.Elements() {
+		if e.Is(stanza.NSRoster, "item") {
+			item = e
+			n++
+		}
+	}
+	if n != 1 {
+		return nil, stanza.NewError(stanza.Modify, stanza.BadRequest, "A roster set has one item.")
+	}
+	return item, nil
+}
+
+func (s *Service) tooLong(what string) error {
+	return stanza.NewError(stanza.Modify, stanza.NotAcceptable, fmt.Sprintf("%s is longer than %d bytes.", what, s.opts.MaxName))
+}
+
+// parseGroups reads an item's groups. Two are the same if they would be the
+// same resource of an address (RFC 6121 §2.3.3).
 func (s *Service) parseGroups(item *stanza.Element) (groups []string, err error) {
+	known := make(map[string]bool)
 	for c := range item.Elements() {
 		if !c.Is(stanza.NSRoster, "group") {
 			continue
 		}
-		switch g := c.Text(); {
-		case slices.Contains(groups, g):
-			return nil, stanza.NewError(stanza.Modify, stanza.BadRequest, "A group is named twice.")
-		case g == "" || len(g) > s.opts.MaxName:
-			return nil, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "A group's name is empty or too long.")
-		case len(groups) == s.opts.MaxGroups:
-			return nil, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "The contact has too many groups.")
-		default:
-			groups = append(groups, g)
+		g := c.Text()
+		key := g
+		if j, err := jid.New("", "group", g); err == nil {
+			key = j.Resource()
 		}
+		switch {
+		case g == "":
+			return nil, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "A group has no name.")
+		case len(g) > s.opts.MaxName:
+			return nil, s.tooLong("The name of a group")
+		case known[key]:
+			return nil, stanza.NewError(stanza.Modify, stanza.BadRequest, "A group is named twice.")
+		case len(groups) == s.opts.MaxGroups:
+			return nil, stanza.NewError(stanza.Modify, stanza.NotAcceptable, fmt.Sprintf("A contact has %d groups at most.", s.opts.MaxGroups))
+		}
+		known[key] = true
+		groups = append(groups, g)
 	}
 	return groups, nil
 }

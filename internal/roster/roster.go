@@ -41,6 +41,9 @@ type Store interface {
 	RosterSize(ctx context.Context, owner jid.JID) (contacts, waiting int, err error)
 	// PutRosterItem stores an item with the roster's next version.
 	PutRosterItem(ctx context.Context, owner jid.JID, item store.RosterItem) (int64, error)
+	// NoteRosterItem stores what a roster does not show of an item; versions
+	// stay.
+	NoteRosterItem(ctx context.Context, owner jid.JID, item store.RosterItem) error
 	// RosterChanges returns what has changed after a version, tombstones too,
 	// without what has never been InRoster; store.ErrNotFound if that is not
 	// known any more.
@@ -178,6 +181,16 @@ func (s *Service) put(ctx context.Context, owner jid.JID, item *store.RosterItem
 	return nil
 }
 
+// note stores what clients are not shown of an item: a request that waits. The
+// account is locked.
+func (s *Service) note(ctx context.Context, owner jid.JID, item *store.RosterItem) error {
+	item.Removed = isEmpty(item)
+	if err := s.opts.Store.NoteRosterItem(ctx, owner, *item); err != nil {
+		return fmt.Errorf("note contact %s of %s: %w", item.Contact, owner, err)
+	}
+	return nil
+}
+
 // checkSize refuses a contact too many.
 func (s *Service) checkSize(ctx context.Context, owner jid.JID) error {
 	contacts, _, err := s.opts.Store.RosterSize(ctx, owner)
@@ -185,7 +198,8 @@ func (s *Service) checkSize(ctx context.Context, owner jid.JID) error {
 		return fmt.Errorf("count contacts of %s: %w", owner, err)
 	}
 	if contacts >= s.opts.MaxItems {
-		return stanza.NewError(stanza.Cancel, stanza.ResourceConstraint, "The roster is full.")
+		text := fmt.Sprintf("The roster is full: it takes %d contacts.", s.opts.MaxItems)
+		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, text)
 	}
 	return nil
 }

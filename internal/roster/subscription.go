@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -73,11 +74,16 @@ func (s *Service) sent(ctx context.Context, owner, contact jid.JID, t stanza.Typ
 // clients: of the stanza that did it, if there is one for them, and of the item
 // if it looks different. The account is locked.
 func (s *Service) change(ctx context.Context, owner jid.JID, before, item *store.RosterItem, notice *stanza.Stanza) error {
+	var err error
 	shown := !sameShown(before, item)
-	if shown || before.PendingIn != item.PendingIn {
-		if err := s.put(ctx, owner, item); err != nil {
-			return err
-		}
+	switch {
+	case shown:
+		err = s.put(ctx, owner, item)
+	case before.PendingIn != item.PendingIn, !bytes.Equal(before.Request, item.Request):
+		err = s.note(ctx, owner, item)
+	}
+	if err != nil {
+		return err
 	}
 	if notice != nil {
 		s.notify(owner, *notice) // RFC 6121 §3.1.6, §3.2.3: before the push
@@ -173,7 +179,9 @@ func (s *Service) received(ctx context.Context, p stanza.Stanza) (outcome, error
 		if err := s.checkWaiting(ctx, &item, p.To); err != nil {
 			return outcome{}, err
 		}
-		item.Request = p.AppendXML(nil) // whole, until it is answered (§3.1.3)
+	}
+	if item.PendingIn && p.Type == stanza.TypeSubscribe {
+		item.Request = p.AppendXML(nil) // §3.1.3: whole, until it is answered, and the last one only
 	}
 	var notice *stanza.Stanza
 	if o.pass {

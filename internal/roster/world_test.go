@@ -72,6 +72,13 @@ func (b *brokenStore) PutRosterItem(ctx context.Context, owner jid.JID, item sto
 	return b.DB.PutRosterItem(ctx, owner, item)
 }
 
+func (b *brokenStore) NoteRosterItem(ctx context.Context, owner jid.JID, item store.RosterItem) error {
+	if b.err != nil {
+		return b.err
+	}
+	return b.DB.NoteRosterItem(ctx, owner, item)
+}
+
 // world is a server without streams.
 type world struct {
 	t         *testing.T

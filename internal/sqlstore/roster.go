@@ -54,37 +54,66 @@ func (db *DB) RosterItem(ctx context.Context, owner, contact jid.JID) (store.Ros
 // PutRosterItem stores an item, as a tombstone if item.Removed, and returns the
 // roster's new version, which becomes the item's.
 func (db *DB) PutRosterItem(ctx context.Context, owner jid.JID, item store.RosterItem) (version int64, err error) {
-	groups, err := json.Marshal(item.Groups)
-	if err != nil {
-		return 0, fmt.Errorf("encode groups of %s: %w", item.Contact, err)
-	}
-	o := text(owner.Bare())
 	err = db.meta.update(ctx, func(ctx context.Context, q querier) error {
-		// The first version is the time, so that a roster that was deleted and
-		// made anew never repeats a version that a client remembers.
-		if _, err := q.one(ctx, `INSERT INTO rosters (owner, version, floor) VALUES ($1, $2, $2)
-			ON CONFLICT (owner) DO UPDATE SET version = rosters.version + 1 RETURNING version`,
-			[]any{o, time.Now().UnixMicro()}, &version); err != nil {
-			return err
-		}
-		_, err := q.exec(ctx, `INSERT INTO roster_items (owner, `+rosterColumns+`, shown)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $9)
-			ON CONFLICT (owner, contact) DO UPDATE SET name = excluded.name, groups = excluded.groups,
-				subscription = excluded.subscription, pending_out = excluded.pending_out,
-				pending_in = excluded.pending_in, approved = excluded.approved, in_roster = excluded.in_roster,
-				request = excluded.request, version = excluded.version, removed = excluded.removed,
-				shown = roster_items.shown OR excluded.shown`,
-			o, text(item.Contact.Bare()), item.Name, string(groups), string(item.Subscription), item.PendingOut,
-			item.PendingIn, item.Approved, item.InRoster, item.Request, version, item.Removed)
+		version, err = putRosterItem(ctx, q, owner, item, true)
 		if err != nil || !item.Removed {
 			return err
 		}
-		return pruneTombstones(ctx, q, o)
+		return pruneTombstones(ctx, q, text(owner.Bare()))
 	})
 	if err != nil {
 		return 0, fmt.Errorf("store %s in roster of %s: %w", item.Contact, owner, clean(err))
 	}
 	return version, nil
+}
+
+// NoteRosterItem stores what a roster does not show of an item, such as a
+// request that waits: the versions of roster and item stay. An item.Removed that
+// has never been part of the roster is forgotten.
+func (db *DB) NoteRosterItem(ctx context.Context, owner jid.JID, item store.RosterItem) error {
+	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
+		if _, err := putRosterItem(ctx, q, owner, item, false); err != nil || !item.Removed {
+			return err
+		}
+		_, err := q.exec(ctx, "DELETE FROM roster_items WHERE owner = $1 AND contact = $2 AND removed AND NOT shown",
+			text(owner.Bare()), text(item.Contact.Bare()))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("note %s in roster of %s: %w", item.Contact, owner, clean(err))
+	}
+	return nil
+}
+
+// putRosterItem stores an item. If it is a change that clients are to hear of,
+// it has the roster's next version.
+func putRosterItem(ctx context.Context, q querier, owner jid.JID, item store.RosterItem, change bool) (version int64, err error) {
+	groups, err := json.Marshal(item.Groups)
+	if err != nil {
+		return 0, fmt.Errorf("encode groups of %s: %w", item.Contact, err)
+	}
+	step, itemVersion := 0, "roster_items.version"
+	if change {
+		step, itemVersion = 1, "excluded.version"
+	}
+	o := text(owner.Bare())
+	// The first version is the time, so that a roster that was deleted and made
+	// anew never repeats a version that a client remembers.
+	if _, err := q.one(ctx, `INSERT INTO rosters (owner, version, floor) VALUES ($1, $2, $2)
+		ON CONFLICT (owner) DO UPDATE SET version = rosters.version + $3 RETURNING version`,
+		[]any{o, time.Now().UnixMicro(), step}, &version); err != nil {
+		return 0, err
+	}
+	_, err = q.exec(ctx, `INSERT INTO roster_items (owner, `+rosterColumns+`, shown)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $9)
+		ON CONFLICT (owner, contact) DO UPDATE SET name = excluded.name, groups = excluded.groups,
+			subscription = excluded.subscription, pending_out = excluded.pending_out,
+			pending_in = excluded.pending_in, approved = excluded.approved, in_roster = excluded.in_roster,
+			request = excluded.request, version = `+itemVersion+`, removed = excluded.removed,
+			shown = roster_items.shown OR excluded.shown`,
+		o, text(item.Contact.Bare()), item.Name, string(groups), string(item.Subscription), item.PendingOut,
+		item.PendingIn, item.Approved, item.InRoster, item.Request, version, item.Removed)
+	return version, err
 }
 
 // pruneTombstones forgets all but the newest tombstones of a roster.

@@ -226,33 +226,53 @@ func TestTombstonesAreBounded(t *testing.T) {
 	})
 }
 
-func TestRosterChangesLeaveOutWhatWasNeverShown(t *testing.T) {
+func TestNoteRosterItem(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, open func() *DB) {
 		db, ctx := open(), t.Context()
-		since, err := db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: juliet, Subscription: store.SubNone, InRoster: true})
+		first, err := db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: juliet, Subscription: store.SubNone, InRoster: true})
 		must(t, err)
-		request := store.RosterItem{Contact: coven, Subscription: store.SubNone, PendingIn: true}
-		_, err = db.PutRosterItem(ctx, romeo, request)
-		must(t, err)
-		if items, _, err := db.RosterChanges(ctx, romeo, since); err != nil || len(items) != 0 {
-			t.Errorf("a request that waits: got %+v, %v, want no changes", items, err)
+		changes := func(since int64) (text string) {
+			items, _, err := db.RosterChanges(ctx, romeo, since)
+			must(t, err)
+			for _, it := range items {
+				text += fmt.Sprintf("%s@+%d %t, ", it.Contact, it.Version-first, it.InRoster)
+			}
+			return text
+		}
+		request := store.RosterItem{Contact: coven, Subscription: store.SubNone, PendingIn: true, Request: []byte("<presence/>")}
+		must(t, db.NoteRosterItem(ctx, romeo, request))
+		if got := changes(first); got != "" {
+			t.Errorf("a request that waits: got %s want no changes", got)
+		}
+		if item, err := db.RosterItem(ctx, romeo, coven); err != nil || !item.PendingIn || string(item.Request) != "<presence/>" {
+			t.Errorf("got %+v, %v", item, err)
 		}
 		if contacts, waiting, err := db.RosterSize(ctx, romeo); err != nil || contacts != 1 || waiting != 1 {
 			t.Errorf("got %d contacts, %d waiting, %v, want 1 and 1", contacts, waiting, err)
 		}
-		request.Removed, request.PendingIn = true, false
-		_, err = db.PutRosterItem(ctx, romeo, request)
-		must(t, err)
-		if items, _, err := db.RosterChanges(ctx, romeo, since); err != nil || len(items) != 0 {
-			t.Errorf("a request that was denied: got %+v, %v, want no changes", items, err)
+		request = store.RosterItem{Contact: coven, Subscription: store.SubNone, Removed: true}
+		must(t, db.NoteRosterItem(ctx, romeo, request))
+		if _, version, err := db.Roster(ctx, romeo); err != nil || version != first {
+			t.Errorf("version %d, %v, want %d as before", version, err, first)
 		}
-		// A contact that was removed and now only asks is still a removal to tell.
-		_, err = db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: juliet, Subscription: store.SubNone, PendingIn: true})
+		// It leaves no tombstone that would push others out.
+		second, err := db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: coven, Subscription: store.SubNone, InRoster: true})
 		must(t, err)
-		items, _, err := db.RosterChanges(ctx, romeo, since)
-		if err != nil || len(items) != 1 || items[0].Contact != juliet || items[0].InRoster {
-			t.Errorf("a contact that is none any more: got %+v, %v", items, err)
+		if got, want := changes(first), fmt.Sprintf("%s@+1 true, ", coven); got != want || second != first+1 {
+			t.Errorf("got %s at %d\nwant %s", got, second, want)
+		}
+		// A contact who was removed and now only asks: that he was removed is news
+		// as before, that he asks is none.
+		third, err := db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: juliet, Subscription: store.SubNone, Removed: true})
+		must(t, err)
+		must(t, db.NoteRosterItem(ctx, romeo, store.RosterItem{Contact: juliet, Subscription: store.SubNone, PendingIn: true}))
+		if got, want := changes(second), fmt.Sprintf("%s@+2 false, ", juliet); got != want || changes(third) != "" {
+			t.Errorf("got %s, then %s\nwant %s, then nothing", got, changes(third), want)
+		}
+		must(t, db.NoteRosterItem(ctx, romeo, store.RosterItem{Contact: juliet, Subscription: store.SubNone, Removed: true}))
+		if got, want := changes(second), fmt.Sprintf("%s@+2 false, ", juliet); got != want {
+			t.Errorf("got %s\nwant %s", got, want)
 		}
 	})
 }
