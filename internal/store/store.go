@@ -98,3 +98,25 @@ type ArchiveQuery struct {
 	Subjects   bool      // only subject changes
 	Limit      int       // at most so many rows; 0 is an error
 }
+
+// PrivateData is what somebody has stored for himself under one name
+// (XEP-0049).
+type PrivateData struct {
+	Space, Name string // of the elements
+	XML         []byte // one element or several, one after the other; empty: nothing is stored
+}
+
+// PrivateLimits bound what one account stores for itself, in bytes of names and
+// data.
+type PrivateLimits struct {
+	Space int // within one namespace
+	Total int
+}
+
+// LastActivity is when an account's last session went, and what it said then
+// (XEP-0012).
+type LastActivity struct {
+	Account jid.JID // bare
+	Time    time.Time
+	Status  string
+}
