@@ -16,9 +16,10 @@ import (
 
 // What the parts may take to end; together they stay below ShutdownTimeout.
 const (
-	clientsEnd = 3 * time.Second
-	routerEnd  = time.Second
-	archiveEnd = time.Second
+	clientsEnd  = 3 * time.Second
+	activityEnd = time.Second / 2
+	routerEnd   = time.Second / 2
+	archiveEnd  = time.Second
 )
 
 // build makes all parts, from the ground up. Each part that must be ended is

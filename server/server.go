@@ -23,6 +23,7 @@ import (
 	"github.com/muster-im/muster/internal/account"
 	"github.com/muster-im/muster/internal/admin"
 	"github.com/muster-im/muster/internal/c2s"
+	"github.com/muster-im/muster/internal/entity"
 	"github.com/muster-im/muster/internal/roster"
 	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/sqlstore"
@@ -57,6 +58,8 @@ type Server struct {
 	router   *router.Router
 	accounts *account.Service
 	contacts *roster.Service
+	activity *entity.Activity
+	about    *entity.Service
 	rooms    []*muc.Service
 	clients  *c2s.Server
 	serving  context.Context    //nolint:containedctx // what services are called with; ends after the last connection

@@ -37,11 +37,20 @@ func (s *Server) buildServices(cfg *config.Config) error {
 	}
 	waiting := offline.New(offline.Options{Store: s.db, Logger: s.logger("offline"), Registerer: s.registry})
 	s.router.SetOffline(waiting)
+	s.activity = entity.NewActivity(entity.ActivityOptions{
+		Store: s.db, Router: s.router, Logger: s.logger("entity"), Registerer: s.registry,
+		MaySee: func(ctx context.Context, who, account jid.JID) (bool, error) {
+			return s.contacts.Sees(ctx, who, account)
+		},
+	})
+	s.onEnd("last activity", activityEnd, s.activity.Close)
 	s.contacts = roster.New(roster.Options{
-		Store: s.db, Router: s.router, Offline: waiting, Logger: s.logger("roster"), Registerer: s.registry,
+		Store: s.db, Router: s.router, Offline: waiting, Left: s.activity.Left,
+		Logger: s.logger("roster"), Registerer: s.registry,
 	})
 	s.router.SetContacts(s.contacts)
-	s.describe(cfg)
+	s.about = s.describe(cfg)
+	s.keepUserData()
 	return s.buildClients(cfg, hasher)
 }
 
@@ -49,6 +58,7 @@ func (s *Server) buildServices(cfg *config.Config) error {
 func (s *Server) accountDeleted(ctx context.Context, j jid.JID) {
 	s.clients.EndAccount(ctx, j)
 	s.contacts.AccountDeleted(ctx, j)
+	s.activity.AccountDeleted(ctx, j)
 }
 
 // buildClients makes the service for client streams.
@@ -72,7 +82,7 @@ func (s *Server) buildClients(cfg *config.Config, hasher *sasl.Hasher) error {
 	}
 	s.clients, err = c2s.New(c2s.Options{
 		Hosts: cfg.General.Hosts, SASL: auth, Accounts: s.accounts, Router: s.router, Contacts: s.contacts,
-		Features: s.contacts.Features(), LimitLoopback: cfg.General.LimitLoopback,
+		Features: append(s.contacts.Features(), s.about.Caps()), LimitLoopback: cfg.General.LimitLoopback,
 		Logger: s.logger("c2s"), Registerer: s.registry, StreamMetrics: stream.NewMetrics(s.registry),
 	})
 	if err != nil {
@@ -88,22 +98,27 @@ func (s *Server) buildClients(cfg *config.Config, hasher *sasl.Hasher) error {
 }
 
 // describe connects what answers questions: rosters, and what the server says
-// of itself.
-func (s *Server) describe(cfg *config.Config) {
+// of itself and of accounts.
+func (s *Server) describe(cfg *config.Config) *entity.Service {
 	s.router.HandleAccount(stanza.NSRoster, stanza.TypeGet, s.contacts.Get)
 	s.router.HandleAccount(stanza.NSRoster, stanza.TypeSet, s.contacts.Set)
 	s.router.HandleAccount(stanza.NSCarbons, stanza.TypeSet, s.router.SetCarbons)
 	about := entity.New(entity.Options{
-		Version: Version(), Items: s.items, Contacts: contactAddresses(cfg), MaySee: s.contacts.Sees,
-		Features: append(router.CarbonFeatures(), stanza.NSRoster, offline.Feature),
+		Version: Version(), Items: s.items, Contacts: contactAddresses(cfg),
+		MaySee: s.contacts.Sees, Sessions: s.router.Sessions,
+		Features: append(router.CarbonFeatures(), stanza.NSRoster, stanza.NSVCard, stanza.NSPrivate, offline.Feature),
+		Account:  []string{stanza.NSVCard, stanza.NSPrivate},
 	})
 	s.router.HandleHost(stanza.NSDiscoInfo, stanza.TypeGet, about.HostInfo)
 	s.router.HandleHost(stanza.NSDiscoItems, stanza.TypeGet, about.HostItems)
 	s.router.HandleHost(stanza.NSVersion, stanza.TypeGet, about.HostVersion)
-	s.router.HandleHost(stanza.NSPing, stanza.TypeGet, about.Ping)
+	s.router.HandleHost(stanza.NSPing, stanza.TypeGet, about.HostPing)
+	s.router.HandleHost(stanza.NSTime, stanza.TypeGet, about.HostTime)
 	s.router.HandleAccount(stanza.NSDiscoInfo, stanza.TypeGet, about.AccountInfo)
 	s.router.HandleAccount(stanza.NSDiscoItems, stanza.TypeGet, about.AccountItems)
+	s.router.HandleNobody(stanza.NSDiscoItems, stanza.TypeGet, about.NobodyItems)
 	s.router.HandleAccount(stanza.NSPing, stanza.TypeGet, about.AccountPing)
+	return about
 }
 
 // items are the services of a host in discovery.

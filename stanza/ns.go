@@ -32,4 +32,9 @@ const (
 	NSHints       = "urn:xmpp:hints"
 	NSCarbons     = "urn:xmpp:carbons:2"
 	NSForward     = "urn:xmpp:forward:0"
+	NSVCard       = "vcard-temp"
+	NSPrivate     = "jabber:iq:private"
+	NSLast        = "jabber:iq:last"
+	NSTime        = "urn:xmpp:time"
+	NSCaps        = "http://jabber.org/protocol/caps"
 )

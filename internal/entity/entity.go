@@ -1,13 +1,18 @@
 // Package entity is what the server and its accounts say about themselves:
-// discovery (XEP-0030), contact addresses (XEP-0157), version (XEP-0092), ping
-// (XEP-0199). It has no state that changes and no goroutines.
+// discovery (XEP-0030) with contact addresses (XEP-0157) and capabilities
+// (XEP-0115), version (XEP-0092), time (XEP-0202), ping (XEP-0199) and last
+// activity (XEP-0012). Of these only last activity changes: see Activity, which
+// has a goroutine while there is something to store. Answers about accounts may
+// wait for the store.
 package entity
 
 import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
+	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -21,8 +26,10 @@ type Options struct {
 	Items    func(host jid.JID) []Item // services of a host
 	Contacts map[string][]string       // contact addresses by kind, like abuse-addresses
 	// MaySee reports whether somebody may learn what an account is: the account
-	// itself and those who get its presence (RFC 6121 §8.5.1 hides the rest).
+	// itself and those who get its presence (XEP-0030 §8).
 	MaySee func(ctx context.Context, who, account jid.JID) (bool, error)
+	// Sessions are an account's bound sessions.
+	Sessions func(bare jid.JID) []router.Session
 }
 
 // Item is a service in discovery.
@@ -32,16 +39,22 @@ type Item struct {
 }
 
 // Service answers.
-type Service struct{ opts Options }
+type Service struct {
+	opts        Options
+	capsVersion string
+}
 
 // New returns the service.
 func New(o Options) *Service {
 	if o.Name == "" {
 		o.Name = "Muster"
 	}
-	o.Features = sorted(append(slices.Clone(o.Features), stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSVersion, stanza.NSPing))
-	o.Account = sorted(append(slices.Clone(o.Account), stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing))
-	return &Service{o}
+	o.Features = sorted(append(slices.Clone(o.Features), stanza.NSDiscoInfo, stanza.NSDiscoItems,
+		stanza.NSCaps, stanza.NSLast, stanza.NSPing, stanza.NSTime, stanza.NSVersion))
+	o.Account = sorted(append(slices.Clone(o.Account), stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSLast, stanza.NSPing))
+	s := &Service{opts: o}
+	s.capsVersion = capsVersion(s.about())
+	return s
 }
 
 func sorted(features []string) []string {
@@ -49,11 +62,34 @@ func sorted(features []string) []string {
 	return slices.Compact(features)
 }
 
-// HostInfo answers disco#info to the server.
+// expect refuses a payload that is not the element that its namespace has for
+// requests (RFC 6120 §8.3.3.1).
+func expect(iq *stanza.Stanza, local string) error {
+	if iq.Payload().Name.Local != local {
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, "The element for this request is <"+local+"/>.")
+	}
+	return nil
+}
+
+// HostInfo answers disco#info to the server. Its only node is that of its
+// capabilities (XEP-0115 §6.2).
 func (s *Service) HostInfo(_ context.Context, iq *stanza.Stanza) (*stanza.Element, error) {
-	if node := iq.Payload().Attr("node"); node != "" {
+	if err := expect(iq, "query"); err != nil {
+		return nil, err
+	}
+	q := s.about()
+	switch node := iq.Payload().Attr("node"); node {
+	case "":
+	case capsNode + "#" + s.capsVersion:
+		q.SetAttr("node", node)
+	default:
 		return nil, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The server has no such node.")
 	}
+	return q, nil
+}
+
+// about is what the server is.
+func (s *Service) about() *stanza.Element {
 	q := info("server", "im", s.opts.Name, s.opts.Features)
 	if len(s.opts.Contacts) > 0 {
 		form := stanza.NewForm(stanza.FormResult, "http://jabber.org/network/serverinfo")
@@ -62,7 +98,7 @@ func (s *Service) HostInfo(_ context.Context, iq *stanza.Stanza) (*stanza.Elemen
 		}
 		q.Add(form.Element())
 	}
-	return q, nil
+	return q
 }
 
 func info(category, typ, name string, features []string) *stanza.Element {
@@ -80,10 +116,13 @@ func info(category, typ, name string, features []string) *stanza.Element {
 
 // HostItems answers disco#items to the server: its services.
 func (s *Service) HostItems(_ context.Context, iq *stanza.Stanza) (*stanza.Element, error) {
-	q := stanza.NewElement(stanza.NSDiscoItems, "query")
+	if err := expect(iq, "query"); err != nil {
+		return nil, err
+	}
 	if node := iq.Payload().Attr("node"); node != "" {
 		return nil, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The server has no such node.")
 	}
+	q := stanza.NewElement(stanza.NSDiscoItems, "query")
 	if s.opts.Items != nil {
 		for _, item := range s.opts.Items(iq.To) {
 			e := stanza.NewElement(stanza.NSDiscoItems, "item", "jid", item.JID.String())
@@ -96,52 +135,27 @@ func (s *Service) HostItems(_ context.Context, iq *stanza.Stanza) (*stanza.Eleme
 	return q, nil
 }
 
-// AccountInfo answers disco#info to an account, for those who may know it.
-func (s *Service) AccountInfo(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, error) {
-	if err := s.mayAsk(ctx, iq); err != nil {
+// HostVersion answers jabber:iq:version. On what the server runs is nobody's
+// business (XEP-0092 §5).
+func (s *Service) HostVersion(_ context.Context, iq *stanza.Stanza) (*stanza.Element, error) {
+	if err := expect(iq, "query"); err != nil {
 		return nil, err
 	}
-	if node := iq.Payload().Attr("node"); node != "" {
-		return nil, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The account has no such node.")
-	}
-	return info("account", "registered", "", s.opts.Account), nil
-}
-
-// AccountItems answers disco#items to an account: nothing yet has items.
-func (s *Service) AccountItems(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, error) {
-	if err := s.mayAsk(ctx, iq); err != nil {
-		return nil, err
-	}
-	if node := iq.Payload().Attr("node"); node != "" {
-		return nil, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The account has no such node.")
-	}
-	return stanza.NewElement(stanza.NSDiscoItems, "query"), nil
-}
-
-func (s *Service) mayAsk(ctx context.Context, iq *stanza.Stanza) error {
-	if iq.From.Bare() == iq.To.Bare() {
-		return nil
-	}
-	if s.opts.MaySee != nil {
-		ok, err := s.opts.MaySee(ctx, iq.From.Bare(), iq.To.Bare())
-		if err != nil || ok {
-			return err
-		}
-	}
-	return stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "")
-}
-
-// AccountPing answers urn:xmpp:ping to an account, which is also where a ping
-// without address goes (XEP-0199 §4.2).
-func (s *Service) AccountPing(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, error) {
-	return nil, s.mayAsk(ctx, iq)
-}
-
-// HostVersion answers jabber:iq:version.
-func (s *Service) HostVersion(context.Context, *stanza.Stanza) (*stanza.Element, error) {
 	return stanza.NewElement(stanza.NSVersion, "query").
 		AddTextElement("name", s.opts.Name).AddTextElement("version", s.opts.Version), nil
 }
 
-// Ping answers urn:xmpp:ping.
-func (s *Service) Ping(context.Context, *stanza.Stanza) (*stanza.Element, error) { return nil, nil } //nolint:nilnil // an empty result
+// HostTime answers urn:xmpp:time. A server lives in UTC, and where its machine
+// stands is nobody's business (XEP-0202 §6).
+func (s *Service) HostTime(_ context.Context, iq *stanza.Stanza) (*stanza.Element, error) {
+	if err := expect(iq, "time"); err != nil {
+		return nil, err
+	}
+	return stanza.NewElement(stanza.NSTime, "time").
+		AddTextElement("tzo", "+00:00").AddTextElement("utc", stanza.FormatTime(time.Now())), nil
+}
+
+// HostPing answers urn:xmpp:ping.
+func (s *Service) HostPing(_ context.Context, iq *stanza.Stanza) (*stanza.Element, error) {
+	return nil, expect(iq, "ping")
+}

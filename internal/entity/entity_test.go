@@ -5,10 +5,16 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
+	"go.uber.org/goleak"
+
+	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
 	host   = jid.MustParse("example.org")
@@ -25,11 +31,37 @@ func newService() *Service {
 		MaySee: func(_ context.Context, who, _ jid.JID) (bool, error) {
 			return who == friend.Bare(), nil
 		},
+		Sessions: func(j jid.JID) []router.Session {
+			if j != juliet {
+				return nil
+			}
+			return []router.Session{newSession("juliet@example.org/z", true), newSession("juliet@example.org/hidden", false), newSession("juliet@example.org/a", true)}
+		},
 	})
 }
 
+// session is a session with nothing but a presence state.
+type session struct {
+	router.Session
+	jid   jid.JID
+	state router.PresenceState
+}
+
+func newSession(full string, available bool) *session {
+	s := &session{jid: jid.MustParse(full)}
+	s.state.SetPresence(stanza.Stanza{Kind: stanza.Presence, From: s.jid}, 0, available)
+	return s
+}
+
+func (s *session) JID() jid.JID                 { return s.jid }
+func (s *session) State() *router.PresenceState { return &s.state }
+
 func query(space, node string, from, to jid.JID) *stanza.Stanza {
-	e := stanza.NewElement(space, "query")
+	name := map[string]string{stanza.NSPing: "ping", stanza.NSTime: "time"}[space]
+	if name == "" {
+		name = "query"
+	}
+	e := stanza.NewElement(space, name)
 	if node != "" {
 		e.SetAttr("node", node)
 	}
@@ -53,7 +85,10 @@ func TestHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSVersion, "urn:a", "urn:b", stanza.NSPing}
+	want := []string{
+		stanza.NSCaps, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSLast, stanza.NSVersion, "urn:a", "urn:b",
+		stanza.NSPing, stanza.NSTime,
+	}
 	if got := features(e); !slices.Equal(got, want) {
 		t.Errorf("features %q\nwant %q", got, want)
 	}
@@ -75,7 +110,14 @@ func TestHost(t *testing.T) {
 	if err != nil || e.ChildText(stanza.NSVersion, "name") != "Muster" || e.ChildText(stanza.NSVersion, "version") != "1.2" {
 		t.Errorf("version %+v, %v", e, err)
 	}
-	if e, err := s.Ping(t.Context(), query(stanza.NSPing, "", romeo, host)); e != nil || err != nil {
+	e, err = s.HostTime(t.Context(), query(stanza.NSTime, "", romeo, host))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, err := stanza.ParseTime(e.ChildText(stanza.NSTime, "utc")); err != nil || time.Since(at).Abs() > time.Minute || e.ChildText(stanza.NSTime, "tzo") != "+00:00" {
+		t.Errorf("time %+v, %v", e, err)
+	}
+	if e, err := s.HostPing(t.Context(), query(stanza.NSPing, "", romeo, host)); e != nil || err != nil {
 		t.Errorf("ping %+v, %v", e, err)
 	}
 }
@@ -84,7 +126,7 @@ func TestAccount(t *testing.T) {
 	t.Parallel()
 	s := newService()
 	handlers := map[string]func(context.Context, *stanza.Stanza) (*stanza.Element, error){
-		stanza.NSDiscoInfo: s.AccountInfo, stanza.NSDiscoItems: s.AccountItems, stanza.NSPing: s.AccountPing,
+		stanza.NSDiscoInfo: s.AccountInfo, stanza.NSPing: s.AccountPing,
 	}
 	hidden := stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "") // the same as for no account
 	for space, handle := range handlers {
@@ -108,6 +150,102 @@ func TestAccount(t *testing.T) {
 	}
 	if id := e.Child(stanza.NSDiscoInfo, "identity"); id.Attr("category") != "account" || id.Attr("type") != "registered" {
 		t.Errorf("identity %+v", id)
+	}
+}
+
+// TestAccountItems: who sees somebody's presence sees his available resources;
+// nobody else can tell an account from none (XEP-0030 §8).
+func TestAccountItems(t *testing.T) {
+	t.Parallel()
+	s := newService()
+	full := "<query xmlns='http://jabber.org/protocol/disco#items'>" +
+		"<item jid='juliet@example.org/a'/><item jid='juliet@example.org/z'/></query>"
+	const none = "<query xmlns='http://jabber.org/protocol/disco#items'/>"
+	for _, test := range []struct {
+		name, node string
+		from       jid.JID
+		want       string
+	}{
+		{"oneself", "", jid.MustParse("juliet@example.org/z"), full},
+		{"a contact", "", friend, full},
+		{"a stranger", "", romeo, none},
+		{"a stranger asking for a node", "n", romeo, "<query xmlns='http://jabber.org/protocol/disco#items' node='n'/>"},
+	} {
+		iq := query(stanza.NSDiscoItems, test.node, test.from, juliet)
+		e, err := s.AccountItems(t.Context(), iq)
+		if err != nil || e.String() != test.want {
+			t.Errorf("%s: %v, %v\nwant %s", test.name, e, err, test.want)
+		}
+		if test.from != romeo {
+			continue
+		}
+		if nobody, err := s.NobodyItems(t.Context(), iq); err != nil || nobody.String() != e.String() {
+			t.Errorf("%s: an account answers %v, none answers %v, %v", test.name, e, nobody, err)
+		}
+	}
+}
+
+// TestWrongElement: a namespace is not enough (RFC 6120 §8.3.3.1).
+func TestWrongElement(t *testing.T) {
+	t.Parallel()
+	s := newService()
+	a := NewActivity(ActivityOptions{Router: world{}})
+	bad := stanza.NewError(stanza.Modify, stanza.BadRequest, "")
+	for name, handle := range map[string]router.IQHandler{
+		"host info": s.HostInfo, "host items": s.HostItems, "host version": s.HostVersion, "host time": s.HostTime,
+		"host ping": s.HostPing, "host last": a.HostLast, "account info": s.AccountInfo, "account items": s.AccountItems,
+		"nobody's items": s.NobodyItems, "account ping": s.AccountPing, "account last": a.AccountLast,
+	} {
+		iq := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeGet, ID: "i", From: romeo, To: romeo.Bare()}.With(stanza.NewElement("x", "nonsense"))
+		if e, err := handle(t.Context(), &iq); e != nil || !errors.Is(err, bad) {
+			t.Errorf("%s: %v, %v, want bad-request", name, e, err)
+		}
+	}
+}
+
+// TestCapsVersion: the examples of XEP-0115 §5.2 and §5.3.
+func TestCapsVersion(t *testing.T) {
+	t.Parallel()
+	const features = "<feature var='http://jabber.org/protocol/muc'/><feature var='http://jabber.org/protocol/disco#info'/>" +
+		"<feature var='http://jabber.org/protocol/disco#items'/><feature var='http://jabber.org/protocol/caps'/>"
+	for _, test := range []struct{ name, inside, want string }{
+		{"simple", "<identity category='client' name='Exodus 0.9.1' type='pc'/>" + features, "QgayPKawpkPSDYmwT/WM94uAlu0="},
+		{
+			"complex", "<identity xml:lang='en' category='client' name='Psi 0.11' type='pc'/>" +
+				"<identity xml:lang='el' category='client' name='Ψ 0.11' type='pc'/>" + features +
+				"<x xmlns='jabber:x:data' type='result'>" +
+				"<field var='FORM_TYPE' type='hidden'><value>urn:xmpp:dataforms:softwareinfo</value></field>" +
+				"<field var='ip_version' type='text-multi'><value>ipv6</value><value>ipv4</value></field>" +
+				"<field var='software'><value>Psi</value></field><field var='os'><value>Mac</value></field>" +
+				"<field var='software_version'><value>0.11</value></field><field var='os_version'><value>10.5.1</value></field></x>" +
+				"<x xmlns='jabber:x:data' type='result'><field var='ignored'><value>without type</value></field></x>",
+			"q07IKJEyjvHSyhy//CH0CxmKi8w=",
+		},
+	} {
+		q, err := stanza.ParseDocument([]byte("<query xmlns='http://jabber.org/protocol/disco#info'>" + test.inside + "</query>"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := capsVersion(q); got != test.want {
+			t.Errorf("%s: %s, want %s", test.name, got, test.want)
+		}
+	}
+}
+
+// TestCaps: what the stream feature promises is what the node says (XEP-0115
+// §6.2, §6.3).
+func TestCaps(t *testing.T) {
+	t.Parallel()
+	s := newService()
+	c := s.Caps()
+	node := c.Attr("node") + "#" + c.Attr("ver")
+	e, err := s.HostInfo(t.Context(), query(stanza.NSDiscoInfo, node, romeo, host))
+	if err != nil || e.Attr("node") != node || capsVersion(e) != c.Attr("ver") || c.Attr("hash") != "sha-1" {
+		t.Errorf("%s: %v, %v", c, e, err)
+	}
+	other := New(Options{Version: "1.3", Features: []string{"urn:a"}}).Caps()
+	if other.Attr("ver") == c.Attr("ver") {
+		t.Error("other features have the same verification string")
 	}
 }
 

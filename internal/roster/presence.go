@@ -270,6 +270,9 @@ func (s *Service) vanish(ctx context.Context, session router.Session, p stanza.S
 	if !isAvailable(session) {
 		return nil
 	}
+	if s.opts.Left != nil {
+		s.opts.Left(account, p)
+	}
 	items := s.audience(ctx, account)
 	s.tell(ctx, account, p, items)
 	session.State().SetPresence(p, 0, false)

@@ -79,6 +79,9 @@ type Options struct {
 	MaxGroups   int     // groups of one contact; 0 is 50
 	MaxName     int     // bytes of a contact's or a group's name; 0 is 1023
 	MaxDirected int     // addresses that have directed presence of one session; 0 is 10000
+	// Left is told of the last presence of a session that was available, before
+	// anybody else is. It must not wait. nil: nobody.
+	Left func(account jid.JID, p stanza.Stanza)
 
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer

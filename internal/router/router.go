@@ -47,6 +47,10 @@ type Service interface {
 // becomes the answer, as internal-server-error if it is no *stanza.Error.
 type IQHandler func(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, error)
 
+// Guard may keep an IQ request from the session that it is addressed to: its
+// error becomes the answer.
+type Guard func(ctx context.Context, iq *stanza.Stanza) error
+
 // ErrAnswered is what an IQHandler returns that has sent the result itself,
 // because something else must not get in between.
 var ErrAnswered = errors.New("answered")
@@ -94,6 +98,8 @@ type Router struct {
 	services  map[string]Service
 	hostIQ    map[iqKey]IQHandler
 	accountIQ map[iqKey]IQHandler
+	nobodyIQ  map[iqKey]IQHandler
+	guards    map[iqKey]Guard
 	offline   Offline
 	contacts  Contacts
 
@@ -110,6 +116,7 @@ func New(o Options) *Router {
 		accounts: o.Accounts, log: o.Logger, metrics: newMetrics(o.Registerer),
 		hosts: make(map[string]struct{}), services: make(map[string]Service),
 		hostIQ: make(map[iqKey]IQHandler), accountIQ: make(map[iqKey]IQHandler),
+		nobodyIQ: make(map[iqKey]IQHandler), guards: make(map[iqKey]Guard),
 	}
 	r.sessions.seed = maphash.MakeSeed()
 	r.later.init(r.routeLater)
@@ -135,6 +142,20 @@ func (r *Router) HandleHost(namespace string, typ stanza.Type, h IQHandler) {
 // others': the handler looks at From. Before start.
 func (r *Router) HandleAccount(namespace string, typ stanza.Type, h IQHandler) {
 	r.accountIQ[iqKey{namespace, typ}] = h
+}
+
+// HandleNobody answers IQs to the bare JIDs of accounts that do not exist, for
+// protocols that ask for more than service-unavailable (RFC 6121 §8.5.1).
+// Before start.
+func (r *Router) HandleNobody(namespace string, typ stanza.Type, h IQHandler) {
+	r.nobodyIQ[iqKey{namespace, typ}] = h
+}
+
+// GuardSessions lets g look at IQs of a type with a payload of that namespace
+// that are addressed to a full JID of an account, whether it has such a session
+// or not. Before start.
+func (r *Router) GuardSessions(namespace string, typ stanza.Type, g Guard) {
+	r.guards[iqKey{namespace, typ}] = g
 }
 
 // SetOffline connects the service that keeps messages for accounts without an

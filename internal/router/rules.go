@@ -30,6 +30,10 @@ func (r *Router) toResource(ctx context.Context, st stanza.Stanza) {
 		r.contacts.Inbound(ctx, st)
 		return
 	}
+	if err := r.guard(ctx, &st); err != nil {
+		r.refuse(ctx, &st, err)
+		return
+	}
 	if s := r.sessions.get(st.To); s != nil {
 		r.deliver(s, st)
 		return
@@ -42,6 +46,25 @@ func (r *Router) toResource(ctx context.Context, st stanza.Stanza) {
 	case stanza.IQ: // §8.5.3.2.3; an answer is dropped
 		r.refuse(ctx, &st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, ""))
 	}
+}
+
+// guard asks the guard of a request to a full JID, if there is one.
+func (r *Router) guard(ctx context.Context, st *stanza.Stanza) error {
+	if len(r.guards) == 0 || !st.IsRequest() {
+		return nil
+	}
+	payload := st.Payload()
+	if payload == nil {
+		return nil
+	}
+	g := r.guards[iqKey{payload.Name.Space, st.Type}]
+	if g == nil {
+		return nil
+	}
+	if ok, err := r.Exists(ctx, st.To); err != nil || !ok {
+		return orUnavailable(err) // RFC 6121 §8.5.1
+	}
+	return g(ctx, st)
 }
 
 // toAbsentResource handles messages to a resource that is not there (RFC 6121
@@ -70,11 +93,14 @@ func (r *Router) toAccount(ctx context.Context, st stanza.Stanza) {
 			r.metrics.strayAnswer.Inc()
 			return
 		}
-		if ok, err := r.Exists(ctx, st.To); err != nil || !ok {
-			r.refuse(ctx, &st, orUnavailable(err))
-			return
+		switch ok, err := r.Exists(ctx, st.To); {
+		case err != nil:
+			r.refuse(ctx, &st, err)
+		case ok:
+			r.handleIQ(ctx, r.accountIQ, st)
+		default: // service-unavailable for all but a few
+			r.handleIQ(ctx, r.nobodyIQ, st)
 		}
-		r.handleIQ(ctx, r.accountIQ, st)
 	}
 }
 
