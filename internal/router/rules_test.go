@@ -11,124 +11,8 @@ import (
 	"github.com/muster-im/muster/stanza"
 )
 
-// rulesTable is RFC 6121 §8.5 with the choices made here. to: bare, or full
-// address, which is that of session 0 or of nobody ("absent"). sessions: the
-// priorities of juliet's sessions, "-" is one that is not available. result:
-// the sessions that get it; stored, silence, contacts (the rules of §3 and
-// §4.3), handler, or an error's condition.
-const rulesTable = `
-section     kind     type         to     sessions  result
-8.5.1       message  normal       ghost  .         service-unavailable
-8.5.1       message  chat         ghost  .         service-unavailable
-8.5.1       message  groupchat    ghost  .         service-unavailable
-8.5.1       message  headline     ghost  .         silence
-8.5.1       message  error        ghost  .         silence
-8.5.1       iq       get          ghost  .         service-unavailable
-8.5.1       iq       set          ghost  .         service-unavailable
-8.5.1       iq       result       ghost  .         silence
-8.5.1       iq       error        ghost  .         silence
-8.5.1       presence available    ghost  .         contacts
-8.5.1       presence subscribe    ghost  .         contacts
-8.5.1       presence probe        ghost  .         contacts
-8.5.1       message  chat         ghost/ .         service-unavailable
-8.5.1       message  normal       ghost/ .         service-unavailable
-8.5.1       message  headline     ghost/ .         service-unavailable
-8.5.1       message  error        ghost/ .         silence
-8.5.1       iq       get          ghost/ .         service-unavailable
-8.5.1       presence available    ghost/ .         silence
-8.5.2.1.1   message  normal       bare   1         0
-8.5.2.1.1   message  normal       bare   0,5       0,1
-8.5.2.1.1   message  normal       bare   1,-1,-    0
-8.5.2.1.1   message  normal       bare   -1        stored
-8.5.2.1.1   message  absent       bare   1         0
-8.5.2.1.1   message  chat         bare   1         0
-8.5.2.1.1   message  chat         bare   0,5       0,1
-8.5.2.1.1   message  chat         bare   -1,3,-    1
-8.5.2.1.1   message  chat         bare   -1,-2     stored
-8.5.2.1.1   message  groupchat    bare   1         service-unavailable
-8.5.2.1.1   message  headline     bare   1,0,-1,-  0,1
-8.5.2.1.1   message  headline     bare   -1        silence
-8.5.2.1.1   message  error        bare   1         silence
-8.5.2.1.2   presence available    bare   1         contacts
-8.5.2.1.2   presence unavailable  bare   1         contacts
-8.5.2.1.2   presence subscribe    bare   1         contacts
-8.5.2.1.2   presence subscribed   bare   1         contacts
-8.5.2.1.2   presence unsubscribe  bare   1         contacts
-8.5.2.1.2   presence unsubscribed bare   1         contacts
-8.5.2.1.2   presence probe        bare   1         contacts
-8.5.2.1.3   iq       get          bare   1         handler
-8.5.2.1.3   iq       set          bare   1         service-unavailable
-8.5.2.1.3   iq       result       bare   1         silence
-8.5.2.1.3   iq       error        bare   1         silence
-8.5.2.2.1   message  normal       bare   .         stored
-8.5.2.2.1   message  normal       bare   -         stored
-8.5.2.2.1   message  chat         bare   .         stored
-8.5.2.2.1   message  groupchat    bare   .         service-unavailable
-8.5.2.2.1   message  headline     bare   .         silence
-8.5.2.2.1   message  headline     bare   -         silence
-8.5.2.2.1   message  error        bare   .         silence
-8.5.2.2.2   presence available    bare   .         contacts
-8.5.2.2.2   presence subscribe    bare   .         contacts
-8.5.2.2.2   presence probe        bare   .         contacts
-8.5.2.2.3   iq       get          bare   .         handler
-8.5.2.2.3   iq       set          bare   .         service-unavailable
-8.5.2.2.3   iq       result       bare   .         silence
-8.5.3.1     message  normal       full   1,1       0
-8.5.3.1     message  chat         full   -1,1      0
-8.5.3.1     message  chat         full   -,1       0
-8.5.3.1     message  groupchat    full   1         0
-8.5.3.1     message  headline     full   -1        0
-8.5.3.1     message  error        full   1         0
-8.5.3.1     presence available    full   -         0
-8.5.3.1     presence unavailable  full   1         0
-8.5.3.1     presence subscribe    full   1         contacts
-8.5.3.1     presence subscribed   full   1         contacts
-8.5.3.1     presence unsubscribe  full   1         contacts
-8.5.3.1     presence unsubscribed full   1         contacts
-8.5.3.1     presence probe        full   1         contacts
-8.5.3.1     iq       get          full   -         0
-8.5.3.1     iq       set          full   1,1       0
-8.5.3.1     iq       result       full   1         0
-8.5.3.1     iq       error        full   1         0
-8.5.3.2.1   message  normal       absent 1         service-unavailable
-8.5.3.2.1   message  absent       absent 1         service-unavailable
-8.5.3.2.1   message  groupchat    absent 1         service-unavailable
-8.5.3.2.1   message  headline     absent 1         service-unavailable
-8.5.3.2.1   message  chat         absent 1,-1,0    0,2
-8.5.3.2.1   message  chat         absent -1        stored
-8.5.3.2.1   message  chat         absent .         stored
-8.5.3.2.1   message  error        absent 1         silence
-8.5.3.2.2   presence available    absent 1         silence
-8.5.3.2.2   presence unavailable  absent 1         silence
-8.5.3.2.2   presence subscribe    absent 1         contacts
-8.5.3.2.2   presence probe        absent 1         contacts
-8.5.3.2.3   iq       get          absent 1         service-unavailable
-8.5.3.2.3   iq       set          absent 1         service-unavailable
-8.5.3.2.3   iq       result       absent 1         silence
-8.5.3.2.3   iq       error        absent 1         silence
-`
-
-func TestRules(t *testing.T) {
-	t.Parallel()
-	lines := strings.Split(strings.TrimSpace(rulesTable), "\n")[1:]
-	for _, line := range lines {
-		f := strings.Fields(line)
-		t.Run(strings.Join(f[:5], " "), func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
-			w.HandleAccount("urn:test", stanza.TypeGet, func(context.Context, *stanza.Stanza) (*stanza.Element, error) {
-				return nil, nil
-			})
-			sessions := w.juliets(prioritiesOf(t, f[4]))
-			w.Route(t.Context(), newStanza(kindOf(f[1]), typeOf(f[2]), addressOf(f[3])))
-			w.Close() // answers to bare addresses
-			if got := w.whatHappened(sessions); got != f[5] {
-				t.Errorf("got %s, want %s", got, f[5])
-			}
-		})
-	}
-}
-
+// prioritiesOf reads the priorities of sessions, "-" is one that is not
+// available and "." says that there is none.
 func prioritiesOf(t *testing.T, list string) (priorities []int) {
 	t.Helper()
 	if list == "." {
@@ -144,24 +28,6 @@ func prioritiesOf(t *testing.T, list string) (priorities []int) {
 		priorities = append(priorities, n)
 	}
 	return priorities
-}
-
-func kindOf(name string) stanza.Kind {
-	return map[string]stanza.Kind{"message": stanza.Message, "presence": stanza.Presence, "iq": stanza.IQ}[name]
-}
-
-func typeOf(name string) stanza.Type {
-	if name == "absent" || name == "available" {
-		return ""
-	}
-	return stanza.Type(name)
-}
-
-func addressOf(name string) jid.JID {
-	return jid.MustParse(map[string]string{
-		"bare": "juliet@example.org", "full": "juliet@example.org/0", "absent": "juliet@example.org/absent",
-		"ghost": "ghost@example.org", "ghost/": "ghost@example.org/x",
-	}[name])
 }
 
 // whatHappened returns the one thing that became of a stanza from romeo.

@@ -100,6 +100,7 @@ func (r *runner) connect(name, account, resource string) error {
 		return fmt.Errorf("log in as %s: %w", account, err)
 	}
 	r.peers[name] = p
+	synctest.Wait() // the client knows of its session before all of the server does
 	return nil
 }
 

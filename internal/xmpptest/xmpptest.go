@@ -109,12 +109,22 @@ func RunText(t *testing.T, name, script string, start Start) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			if err := runArchive(t, []byte("-- script --\n"+script), start); err != nil {
-				t.Errorf("line %v\n-- script --\n%s", err, script)
-			}
-		})
+		if err := Try(t, script, start); err != nil {
+			t.Error(err)
+		}
 	})
+}
+
+// Try runs a script that a test has made, in a bubble of its own, and returns
+// where the server does something else, with the whole script.
+func Try(t *testing.T, script string, start Start) (err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		if err = runArchive(t, []byte("-- script --\n"+script), start); err != nil {
+			err = fmt.Errorf("line %w\n-- script --\n%s", err, script)
+		}
+	})
+	return err
 }
 
 // runArchive runs one transcript in the current bubble. Its error begins with
