@@ -2,9 +2,11 @@ package stream
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -46,4 +48,24 @@ func TestDeadlineEnds(t *testing.T) {
 	if got < int64(len(data)) {
 		t.Errorf("the peer got %d of %d bytes", got, len(data))
 	}
+}
+
+// TestSlowConsumerIsReset: what a peer that does not read has not taken must
+// not stay in the kernel until it does.
+func TestSlowConsumerIsReset(t *testing.T) {
+	t.Parallel()
+	s, client := loopback(t)
+	block := bytes.Repeat([]byte("x"), 1<<20)
+	var err error
+	for sent := 0; sent < 64 && err == nil; sent++ {
+		err = s.SendRaw(block)
+	}
+	if !errors.Is(err, ErrSlowConsumer) {
+		t.Fatalf("got %v, want ErrSlowConsumer", err)
+	}
+	s.Release()
+	if _, err := io.Copy(io.Discard, client); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the peer's connection ended with %v, want a reset", err)
+	}
+	_ = client.Close()
 }

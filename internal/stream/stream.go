@@ -100,7 +100,7 @@ func New(conn net.Conn, o Options) *Stream {
 	}
 	s.queue = writeQueue{
 		max: o.QueueBytes, timeout: o.WriteTimeout, wg: &s.wg, metrics: o.Metrics,
-		conn: conn, raw: s.raw, onError: func(error) { s.cut() },
+		conn: conn, raw: s.raw, onError: func(error) { s.abort() },
 	}
 	return s
 }
@@ -432,6 +432,16 @@ func (s *Stream) cut() {
 	_ = s.base.Close() // there is nobody left to tell
 }
 
+// abort ends the connection with a reset: the kernel throws away what a peer
+// that does not read has not been sent, megabytes of it, which otherwise would
+// stay for as long as the peer likes.
+func (s *Stream) abort() {
+	if tcp, ok := s.base.(interface{ SetLinger(sec int) error }); ok {
+		_ = tcp.SetLinger(0) // closed in any case
+	}
+	s.cut()
+}
+
 // Release closes the stream if that has not happened, lets what is queued go
 // out for at most Options.CloseTimeout, frees everything, and returns when no
 // goroutine of the stream runs any more. The reader calls it last.
@@ -443,6 +453,7 @@ func (s *Stream) Release() {
 	select {
 	case <-s.queue.drain():
 	case <-timer.C:
+		s.abort()
 	}
 	s.cut()
 	s.wg.Wait()
