@@ -27,8 +27,10 @@ func (s *Service) Outbound(ctx context.Context, session router.Session, p stanza
 		return s.sendSubscription(ctx, p)
 	case plain:
 		return s.direct(ctx, session, p)
-	default:
+	case p.Type == stanza.TypeProbe || p.Type == stanza.TypeError:
 		return s.opts.Router.Route(ctx, p)
+	default: // RFC 6121 §4.7.1
+		s.refuse(ctx, &p, p.From, stanza.NewError(stanza.Modify, stanza.BadRequest, "There is no presence of this type."))
 	}
 	return nil
 }
