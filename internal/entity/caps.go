@@ -3,6 +3,7 @@ package entity
 import (
 	"crypto/sha1" //nolint:gosec // XEP-0115 §9.1 has no other; it protects nothing here
 	"encoding/base64"
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,53 +22,64 @@ func (s *Service) Caps() *stanza.Element {
 // capsVersion returns the verification string of a disco#info result (XEP-0115
 // §5.1).
 func capsVersion(info *stanza.Element) string {
-	var identities, features, forms []string
+	var identities, features []string
+	forms := make(map[string]string) // by type
 	for e := range info.Elements() {
 		switch {
 		case e.Is(stanza.NSDiscoInfo, "identity"):
-			identities = append(identities, e.Attr("category")+"/"+e.Attr("type")+"/"+e.Lang()+"/"+e.Attr("name")+"<")
+			identities = append(identities, e.Attr("category")+"/"+e.Attr("type")+"/"+e.Lang()+"/"+e.Attr("name"))
 		case e.Is(stanza.NSDiscoInfo, "feature"):
-			features = append(features, e.Attr("var")+"<")
+			features = append(features, e.Attr("var"))
 		case e.Is(stanza.NSData, "x"):
-			forms = append(forms, capsForm(e))
+			if formType, fields := capsForm(e); formType != "" { // §5.4: one without type does not count
+				forms[formType] = fields
+			}
 		}
 	}
-	var all strings.Builder
-	for _, list := range [][]string{identities, features, forms} {
-		slices.Sort(list)
-		all.WriteString(strings.Join(list, ""))
+	all := capsList(identities) + capsList(features)
+	for _, formType := range slices.Sorted(maps.Keys(forms)) {
+		all += formType + "<" + forms[formType]
 	}
-	sum := sha1.Sum([]byte(all.String())) //nolint:gosec // see above
+	sum := sha1.Sum([]byte(all)) //nolint:gosec // see above
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// capsForm returns what a form adds to the verification string (§5.1, 7); a
-// form without type adds nothing (§5.4).
-func capsForm(form *stanza.Element) string {
-	formType := ""
-	var fields []string
+// capsForm returns a form's type and what its fields add to the verification
+// string (§5.1, 7).
+func capsForm(form *stanza.Element) (formType, fields string) {
+	values := make(map[string]string) // by field
 	for f := range form.Elements() {
 		if !f.Is(stanza.NSData, "field") {
 			continue
 		}
-		var values []string
+		var list []string
 		for v := range f.Elements() {
 			if v.Is(stanza.NSData, "value") {
-				values = append(values, v.Text()+"<")
+				list = append(list, v.Text())
 			}
 		}
-		if f.Attr("var") == "FORM_TYPE" {
-			if f.Attr("type") == "hidden" && len(values) > 0 {
-				formType = values[0]
-			}
-			continue
+		name := f.Attr("var")
+		switch {
+		case name != "FORM_TYPE":
+			values[name] = capsList(list)
+		case f.Attr("type") == "hidden" && len(list) > 0:
+			formType = list[0]
 		}
-		slices.Sort(values)
-		fields = append(fields, f.Attr("var")+"<"+strings.Join(values, ""))
 	}
-	if formType == "" {
-		return ""
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		fields += name + "<" + values[name]
 	}
-	slices.Sort(fields)
-	return formType + strings.Join(fields, "")
+	return formType, fields
+}
+
+// capsList returns the members of a list in order, with their delimiter: which
+// plays no part in the order.
+func capsList(list []string) string {
+	slices.Sort(list)
+	var b strings.Builder
+	for _, s := range list {
+		b.WriteString(s)
+		b.WriteByte('<')
+	}
+	return b.String()
 }

@@ -221,6 +221,10 @@ func TestCapsVersion(t *testing.T) {
 				"<x xmlns='jabber:x:data' type='result'><field var='ignored'><value>without type</value></field></x>",
 			"q07IKJEyjvHSyhy//CH0CxmKi8w=",
 		},
+		{ // printf 'server/im//<muc<muc#user<' | sha1sum, in base64
+			"a feature that begins like another", "<identity category='server' type='im'/><feature var='muc#user'/><feature var='muc'/>",
+			"kPUB0swygg1p7zsk5qnO0VDjnqo=",
+		},
 	} {
 		q, err := stanza.ParseDocument([]byte("<query xmlns='http://jabber.org/protocol/disco#info'>" + test.inside + "</query>"))
 		if err != nil {

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """Two people meet, with slixmpp as their client: login by SCRAM over STARTTLS,
-contacts, presence, messages, a room. Prints a line for each step that was seen
+contacts, presence, messages, what people store with their accounts, a room. Prints a line for each step that was seen
 to work, and ends with status 1 if one is missing."""
 import asyncio
 import sys
+import time
 
 import slixmpp
+from slixmpp.exceptions import IqError
+from slixmpp.plugins.xep_0048.stanza import Bookmarks
+from slixmpp.plugins.xep_0082 import parse
 
 HOST, PORT, CA = "127.0.0.1", int(sys.argv[1]), sys.argv[2]
 ROOM = "team@conference.localhost"
@@ -15,7 +19,8 @@ class Person(slixmpp.ClientXMPP):
     def __init__(self, name):
         super().__init__(f"{name}@localhost/tour", "secret-" + name)
         self.ca_certs = CA
-        for plugin in ("xep_0030", "xep_0045", "xep_0092", "xep_0199", "xep_0203"):
+        for plugin in ("xep_0012", "xep_0030", "xep_0045", "xep_0048", "xep_0049", "xep_0054", "xep_0092", "xep_0115", "xep_0199",
+                       "xep_0202", "xep_0203"):
             self.register_plugin(plugin)
         self.auto_authorize, self.auto_subscribe = True, True
         self.heard = asyncio.Queue()
@@ -50,6 +55,40 @@ class Person(slixmpp.ClientXMPP):
             raise RuntimeError("never seen: " + what) from None
 
 
+async def refused(condition, request):
+    """Waits for an answer that is this error."""
+    try:
+        answer = await request
+    except IqError as e:
+        assert e.condition == condition, (condition, e.iq)
+    else:
+        raise RuntimeError(f"want {condition}, got {answer}")
+
+
+async def storage(romeo, juliet):
+    """vCards, bookmarks in private storage, and whose they are."""
+    await refused("item-not-found", romeo["xep_0054"].get_vcard("romeo@localhost"))
+    vcard = romeo["xep_0054"].make_vcard()
+    vcard["FN"], vcard["NICKNAME"] = "Romeo Montague \N{ROSE}", "romeo"
+    vcard["PHOTO"]["TYPE"], vcard["PHOTO"]["BINVAL"] = "image/png", b"\x89PNG" * 10000
+    await romeo["xep_0054"].publish_vcard(vcard)
+    seen = (await juliet["xep_0054"].get_vcard("romeo@localhost"))["vcard_temp"]
+    assert seen["FN"] == "Romeo Montague \N{ROSE}" and seen["PHOTO"]["BINVAL"] == b"\x89PNG" * 10000, seen
+    await refused("service-unavailable", romeo["xep_0054"].get_vcard("juliet@localhost"))
+    vcard = juliet["xep_0054"].make_vcard()
+    vcard["FN"] = "A villain"
+    await refused("forbidden", juliet["xep_0054"].publish_vcard(vcard, slixmpp.JID("romeo@localhost")))
+    print("ok vcards", flush=True)
+
+    bookmarks = Bookmarks()
+    bookmarks.add_conference(ROOM, "Romeo", name="The team", autojoin=True)
+    await romeo["xep_0048"].set_bookmarks(bookmarks)
+    kept = (await romeo["xep_0048"].get_bookmarks())["private"]["bookmarks"]["conferences"]
+    assert [(str(c["jid"]), c["nick"], c["autojoin"]) for c in kept] == [(ROOM, "Romeo", True)], kept
+    assert not (await juliet["xep_0048"].get_bookmarks())["private"]["bookmarks"]["conferences"]
+    print("ok bookmarks in private storage", flush=True)
+
+
 async def tour():
     romeo, juliet = Person("romeo"), Person("juliet")
     for person in (romeo, juliet):
@@ -73,7 +112,17 @@ async def tour():
     version = await romeo["xep_0092"].get_version("localhost")
     assert version["software_version"]["name"] == "Muster", version
     await romeo["xep_0199"].ping("localhost")
-    print("ok discovery, version, ping", flush=True)
+    clock = await romeo["xep_0202"].get_entity_time("localhost")
+    utc = parse(clock["entity_time"].xml.findtext("{urn:xmpp:time}utc"))  # slixmpp's own reading of it adds a second Z
+    assert abs(utc.timestamp() - time.time()) < 60, clock
+    uptime = await romeo["xep_0012"].get_last_activity("localhost")
+    assert 0 <= int(uptime["last_activity"]["seconds"]) < 60, uptime
+    print("ok discovery, version, ping, time, uptime", flush=True)
+    # The client has computed the hash of what the server says of itself, and found it to be that of the stream feature.
+    ver = await romeo["xep_0115"].get_verstring("localhost")
+    assert ver and await romeo["xep_0115"].get_caps(verstring=ver), ver
+    print("ok capabilities", flush=True)
+    await storage(romeo, juliet)
 
     muc = romeo["xep_0045"]
     muc.join_muc(ROOM, "Romeo")
@@ -92,8 +141,12 @@ async def tour():
     await juliet.until("subject", lambda e, s: e == "groupchat_subject" and s["subject"] == "Balcony")
     await muc.set_role(ROOM, "Juliet", "none", reason="the nurse calls")
     await juliet.until("kick", lambda e, s: s["type"] == "unavailable" and s["from"].bare == ROOM and 307 in s["muc"]["status_codes"])
-    await juliet.disconnect()
+    juliet.send_presence(ptype="unavailable", pstatus="Heading Home")
     await romeo.until("contact leaves", lambda e, s: e == "presence_unavailable" and s["from"].bare == "juliet@localhost")
+    await juliet.disconnect()
+    last = (await romeo["xep_0012"].get_last_activity("juliet@localhost"))["last_activity"]
+    assert int(last["seconds"]) < 60, last
+    print("ok last activity", flush=True)
     juliet = None
     romeo.send_message("juliet@localhost", "Are you there?", mtype="chat")
     juliet = Person("juliet")
