@@ -36,10 +36,7 @@ func capsVersion(info *stanza.Element) string {
 			}
 		}
 	}
-	all := capsList(identities) + capsList(features)
-	for _, formType := range slices.Sorted(maps.Keys(forms)) {
-		all += formType + "<" + forms[formType]
-	}
+	all := capsList(identities) + capsList(features) + capsFields(forms)
 	sum := sha1.Sum([]byte(all)) //nolint:gosec // see above
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
@@ -66,10 +63,16 @@ func capsForm(form *stanza.Element) (formType, fields string) {
 			formType = list[0]
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		fields += name + "<" + values[name]
+	return formType, capsFields(values)
+}
+
+// capsFields returns names with what follows them, in order of the names.
+func capsFields(m map[string]string) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		b.WriteString(name + "<" + m[name])
 	}
-	return formType, fields
+	return b.String()
 }
 
 // capsList returns the members of a list in order, with their delimiter: which
