@@ -18,6 +18,7 @@ import (
 const (
 	clientsEnd  = 3 * time.Second
 	activityEnd = time.Second / 2
+	accountsEnd = time.Second
 	routerEnd   = time.Second / 2
 	archiveEnd  = time.Second
 )

@@ -119,6 +119,9 @@ func (s *Server) Run(ctx context.Context) error {
 // connect. ctx bounds only that.
 func (s *Server) Start(ctx context.Context) error {
 	cfg := s.config.Load()
+	if err := s.accounts.Resume(ctx); err != nil {
+		return err
+	}
 	if !s.opts.NoListen {
 		if err := s.listen(ctx, cfg); err != nil {
 			return err

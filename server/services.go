@@ -28,10 +28,11 @@ func (s *Server) buildServices(cfg *config.Config) error {
 	hasher := sasl.NewHasher(0, 0)
 	s.accounts = account.New(account.Options{
 		Store: s.db, Hosts: cfg.General.Hosts, Hasher: hasher, Registerer: s.registry,
-		OnDelete: []func(context.Context, jid.JID){s.accountDeleted},
+		Logger: s.logger("account"),
 	})
 	s.router = router.New(router.Options{Accounts: s.accounts, Logger: s.logger("router"), Registerer: s.registry})
 	s.onEnd("router", routerEnd, func(context.Context) error { s.router.Close(); return nil })
+	s.onEnd("accounts", accountsEnd, s.accounts.Close)
 	for _, host := range cfg.General.Hosts {
 		s.router.AddHost(host)
 	}
@@ -51,14 +52,25 @@ func (s *Server) buildServices(cfg *config.Config) error {
 	s.router.SetContacts(s.contacts)
 	s.about = s.describe(cfg)
 	s.keepUserData()
+	s.onAccountDeleted()
 	return s.buildClients(cfg, hasher)
 }
 
-// accountDeleted ends what belongs to an account that is no more.
-func (s *Server) accountDeleted(ctx context.Context, j jid.JID) {
-	s.clients.EndAccount(ctx, j)
-	s.contacts.AccountDeleted(ctx, j)
-	s.activity.AccountDeleted(ctx, j)
+// onAccountDeleted lists, in order, who has to do something when an account is
+// gone. What is stored under its name goes afterwards, in one transaction; see
+// sqlstore.DB.PurgeAccount. Rooms keep their affiliations, as they do for people
+// of other servers.
+func (s *Server) onAccountDeleted() {
+	for _, part := range []struct {
+		name    string
+		deleted func(ctx context.Context, account jid.JID) error
+	}{
+		{"sessions", func(ctx context.Context, j jid.JID) error { s.clients.EndAccount(ctx, j); return nil }},
+		{"contacts", s.contacts.AccountDeleted},
+		{"last activity", func(ctx context.Context, j jid.JID) error { s.activity.AccountDeleted(ctx, j); return nil }},
+	} {
+		s.accounts.OnDeleted(part.name, part.deleted)
+	}
 }
 
 // buildClients makes the service for client streams.

@@ -1,14 +1,16 @@
 // Package account keeps the local accounts: their names, and the keys that
-// authenticate them. Passwords are turned into keys here and never stored. What
-// else belongs to an account is told of its end through Options.OnDelete. The
-// package owns no goroutines; its methods block on the store and, where a
-// password is hashed, on their turn to do so.
+// authenticate them. Passwords are turned into keys here and never stored. Who
+// else has something of an account is told of its end by an event; see OnDeleted.
+// The package has a goroutine for each removal that DeleteLater has begun, until
+// Close; its methods block on the store and, where a password is hashed, on their
+// turn to do so.
 package account
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -21,14 +23,22 @@ import (
 
 // Store keeps accounts.
 type Store interface {
-	// CreateAccount adds an account, store.ErrConflict if it exists.
+	// CreateAccount adds an account, store.ErrConflict if it exists,
+	// store.ErrRemoving if one of that name is being removed.
 	CreateAccount(ctx context.Context, a store.Account) error
 	// Account returns an account with its keys, or store.ErrNotFound.
 	Account(ctx context.Context, account jid.JID) (store.Account, error)
 	// SetAccountKeys replaces all keys, store.ErrNotFound without the account.
 	SetAccountKeys(ctx context.Context, account jid.JID, keys []store.SCRAMKeys) error
-	// DeleteAccount removes an account, or returns store.ErrNotFound.
-	DeleteAccount(ctx context.Context, account jid.JID) error
+	// RemoveAccount removes an account and notes that the rest is to be done,
+	// or returns store.ErrNotFound.
+	RemoveAccount(ctx context.Context, account jid.JID) error
+	// AccountRemoved reports whether something of a removed account is left.
+	AccountRemoved(ctx context.Context, account jid.JID) (bool, error)
+	// RemovedAccounts returns the accounts of which that is so.
+	RemovedAccounts(ctx context.Context) ([]jid.JID, error)
+	// PurgeAccount removes what is left of a removed account.
+	PurgeAccount(ctx context.Context, account jid.JID) error
 	// Accounts returns at most limit accounts of domain behind the localpart
 	// after, ordered by localpart. Their keys may be missing.
 	Accounts(ctx context.Context, domain, after string, limit int) ([]store.Account, error)
@@ -51,12 +61,10 @@ func IsInvalid(err error) bool {
 
 // Options configure a Service. Store and Hosts are required.
 type Options struct {
-	Store  Store
-	Hosts  []string // domains that have accounts, prepared
-	Hasher *sasl.Hasher
-	// OnDelete runs in order after an account is gone from the store: its
-	// sessions end, its contacts are told.
-	OnDelete   []func(ctx context.Context, account jid.JID)
+	Store      Store
+	Hosts      []string // domains that have accounts, prepared
+	Hasher     *sasl.Hasher
+	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
 
@@ -65,7 +73,9 @@ type Service struct {
 	// Set at construction.
 	opts    Options
 	hosts   []string // sorted
+	log     *slog.Logger
 	changes *prometheus.CounterVec
+	removal
 }
 
 // New returns a service.
@@ -73,7 +83,10 @@ func New(o Options) *Service {
 	if o.Hasher == nil {
 		o.Hasher = sasl.NewHasher(0, 0)
 	}
-	s := &Service{opts: o, hosts: slices.Sorted(slices.Values(o.Hosts))}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{opts: o, log: o.Logger, hosts: slices.Sorted(slices.Values(o.Hosts)), removal: newRemoval()}
 	s.changes = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "muster_account_changes_total", Help: "Accounts created and deleted, and passwords set.",
 	}, []string{"change"})
@@ -98,7 +111,8 @@ func (s *Service) check(account jid.JID) error {
 	return nil
 }
 
-// Create adds an account.
+// Create adds an account. If one of that name is being removed, that is done
+// first.
 func (s *Service) Create(ctx context.Context, account jid.JID, password string) error {
 	if err := s.check(account); err != nil {
 		return err
@@ -108,7 +122,13 @@ func (s *Service) Create(ctx context.Context, account jid.JID, password string) 
 		return err
 	}
 	a := store.Account{JID: account, Keys: stored(keys), Created: time.Now().UTC()}
-	if err := s.opts.Store.CreateAccount(ctx, a); err != nil {
+	err = s.opts.Store.CreateAccount(ctx, a)
+	if errors.Is(err, store.ErrRemoving) {
+		if err = s.finish(ctx, account); err == nil {
+			err = s.opts.Store.CreateAccount(ctx, a)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	s.changes.WithLabelValues("created").Inc()
@@ -132,22 +152,6 @@ func (s *Service) SetPassword(ctx context.Context, account jid.JID, password str
 		return err
 	}
 	s.changes.WithLabelValues("password").Inc()
-	return nil
-}
-
-// Delete removes an account and then tells everybody in OnDelete, whose work is
-// not given up if ctx ends.
-func (s *Service) Delete(ctx context.Context, account jid.JID) error {
-	if err := s.check(account); err != nil {
-		return err
-	}
-	if err := s.opts.Store.DeleteAccount(ctx, account); err != nil {
-		return err
-	}
-	s.changes.WithLabelValues("deleted").Inc()
-	for _, tell := range s.opts.OnDelete {
-		tell(context.WithoutCancel(ctx), account)
-	}
 	return nil
 }
 

@@ -56,15 +56,16 @@ func TestLifeOfAnAccount(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	s := newService(t, func(o *account.Options) {
 		o.Registerer = reg
-		for _, name := range []string{"first", "second"} {
-			o.OnDelete = append(o.OnDelete, func(ctx context.Context, j jid.JID) {
-				if ctx.Err() != nil {
-					t.Error("the hook's context has ended")
-				}
-				deleted = append(deleted, name+" "+j.String())
-			})
-		}
 	})
+	for _, name := range []string{"first", "second"} {
+		s.OnDeleted(name, func(ctx context.Context, j jid.JID) error {
+			if ctx.Err() != nil {
+				t.Error("the function's context has ended")
+			}
+			deleted = append(deleted, name+" "+j.String())
+			return nil
+		})
+	}
 	romeo := jid.MustParse("romeo@a.test")
 	ctx := t.Context()
 	step := func(what string, err error, want error) {

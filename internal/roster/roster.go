@@ -217,18 +217,30 @@ func (s *Service) Sees(ctx context.Context, who, account jid.JID) (bool, error) 
 }
 
 // AccountDeleted tells the contacts of an account that is no more, as if it had
-// removed them: their rosters show no subscription to it, and none from it.
-func (s *Service) AccountDeleted(ctx context.Context, account jid.JID) {
+// removed them: their rosters show no subscription to it, and none from it
+// (XEP-0077 §3.2). It may be called again after an error.
+func (s *Service) AccountDeleted(ctx context.Context, account jid.JID) error {
 	account = account.Bare()
 	owners, err := s.opts.Store.RosterOwners(ctx, account)
 	if err != nil {
-		s.logError(ctx, "tell contacts of a deleted account", account, err)
-		return
+		return err
 	}
+	var errs []error
 	for _, owner := range owners {
-		s.Inbound(ctx, subscription(stanza.TypeUnsubscribe, account, owner))
-		s.Inbound(ctx, subscription(stanza.TypeUnsubscribed, account, owner))
+		errs = append(errs, s.leave(ctx, account, owner))
 	}
+	return errors.Join(errs...)
+}
+
+// leave takes a deleted account's subscriptions out of a contact's roster.
+func (s *Service) leave(ctx context.Context, account, contact jid.JID) error {
+	defer s.lockPair(account, contact)()
+	for _, t := range []stanza.Type{stanza.TypeUnsubscribe, stanza.TypeUnsubscribed} {
+		if _, err := s.receive(ctx, subscription(t, account, contact)); err != nil {
+			return fmt.Errorf("tell %s: %w", contact, err)
+		}
+	}
+	return nil
 }
 
 func (s *Service) logError(ctx context.Context, doing string, account jid.JID, err error) {

@@ -210,7 +210,9 @@ func TestAccountDeleted(t *testing.T) {
 	w := newWorld(t, nil)
 	w.friends(romeo, juliet)
 	r := w.online(romeo, "orchard")
-	w.roster.AccountDeleted(t.Context(), juliet)
+	if err := w.roster.AccountDeleted(t.Context(), juliet); err != nil {
+		t.Fatal(err)
+	}
 	r.expect("unsubscribe from juliet@example.org", "push juliet@example.org to",
 		"unsubscribed from juliet@example.org", "push juliet@example.org none")
 }

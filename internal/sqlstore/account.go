@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -9,8 +10,9 @@ import (
 	"github.com/muster-im/muster/jid"
 )
 
-// CreateAccount stores a new account, store.ErrConflict if there is one of
-// that name.
+// CreateAccount stores a new account, store.ErrConflict if there is one of that
+// name, store.ErrRemoving if one is being removed. The account has nothing that
+// somebody stored under its name before.
 func (db *DB) CreateAccount(ctx context.Context, a store.Account) error {
 	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
 		n, err := q.exec(ctx, `INSERT INTO accounts (domain, local, created) VALUES ($1, $2, $3)
@@ -20,6 +22,14 @@ func (db *DB) CreateAccount(ctx context.Context, a store.Account) error {
 		}
 		if n == 0 {
 			return sameAccount(ctx, q, a)
+		}
+		// Asked last: an account that another transaction is about to remove
+		// has kept the row above from being written until it has.
+		if removing, err := isRemoved(ctx, q, a.JID); err != nil || removing {
+			return cmp.Or(err, store.ErrRemoving)
+		}
+		if err := deleteAccountData(ctx, q, a.JID); err != nil {
+			return err
 		}
 		return insertKeys(ctx, q, a.JID, a.Keys)
 	})
@@ -103,33 +113,6 @@ func (db *DB) SetAccountKeys(ctx context.Context, account jid.JID, keys []store.
 	})
 	if err != nil {
 		return fmt.Errorf("set keys of account %s: %w", account, clean(err))
-	}
-	return nil
-}
-
-// DeleteAccount removes an account with its keys, its roster and the messages
-// that wait for it; store.ErrNotFound if there is no such account.
-func (db *DB) DeleteAccount(ctx context.Context, account jid.JID) error {
-	tries := 0
-	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
-		tries++
-		n, err := q.exec(ctx, "DELETE FROM accounts WHERE domain = $1 AND local = $2", account.Domain(), account.Local())
-		switch {
-		case err != nil:
-			return err
-		case n == 0 && tries > 1:
-			return nil // it was us
-		case n == 0:
-			return store.ErrNotFound
-		}
-		if err := deleteRoster(ctx, q, account); err != nil {
-			return err
-		}
-		_, err = q.exec(ctx, "DELETE FROM offline_messages WHERE recipient = $1", text(account.Bare()))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("delete account %s: %w", account, clean(err))
 	}
 	return nil
 }

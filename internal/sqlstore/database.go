@@ -302,7 +302,8 @@ func (d *database) close() error {
 // known returns the error that callers may test for which err is, or nil.
 func known(err error) error {
 	for _, k := range []error{
-		store.ErrNotFound, store.ErrConflict, store.ErrFull, store.ErrInDoubt, muc.ErrNoRoom, muc.ErrStaleEpoch,
+		store.ErrNotFound, store.ErrConflict, store.ErrRemoving, store.ErrFull, store.ErrInDoubt,
+		muc.ErrNoRoom, muc.ErrStaleEpoch,
 		context.Canceled, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, k) {

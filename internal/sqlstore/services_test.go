@@ -40,7 +40,7 @@ func TestAccounts(t *testing.T) {
 		}
 		for name, err := range map[string]error{
 			"SetAccountKeys": db.SetAccountKeys(ctx, juliet, keys("x")),
-			"DeleteAccount":  db.DeleteAccount(ctx, juliet),
+			"RemoveAccount":  db.RemoveAccount(ctx, juliet),
 		} {
 			if !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("%s of nobody: %v, want ErrNotFound", name, err)
@@ -48,35 +48,6 @@ func TestAccounts(t *testing.T) {
 		}
 		if _, err := db.Account(ctx, juliet); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("Account of nobody: %v, want ErrNotFound", err)
-		}
-	})
-}
-
-func TestDeleteAccountTakesEverythingAlong(t *testing.T) {
-	t.Parallel()
-	onEngines(t, func(t *testing.T, open func() *DB) {
-		db, ctx := open(), t.Context()
-		for _, j := range []jid.JID{romeo, juliet} {
-			must(t, db.CreateAccount(ctx, store.Account{JID: j, Keys: keys("a"), Created: noon}))
-			_, err := db.PutRosterItem(ctx, j, store.RosterItem{Contact: coven, Subscription: store.SubNone})
-			must(t, err)
-			must(t, db.AddOffline(ctx, store.OfflineMessage{To: j, Time: noon, Stanza: []byte("<message/>")}, 10))
-		}
-		must(t, db.DeleteAccount(ctx, romeo))
-		must(t, db.CreateAccount(ctx, store.Account{JID: romeo}))
-		for _, test := range []struct {
-			owner jid.JID
-			want  int
-		}{{romeo, 0}, {juliet, 1}} {
-			a, err := db.Account(ctx, test.owner)
-			must(t, err)
-			items, _, err := db.Roster(ctx, test.owner)
-			must(t, err)
-			messages, err := db.Offline(ctx, test.owner, 10)
-			must(t, err)
-			if len(a.Keys) != 2*test.want || len(items) != test.want || len(messages) != test.want {
-				t.Errorf("%s has %d keys, %d contacts, %d messages", test.owner, len(a.Keys), len(items), len(messages))
-			}
 		}
 	})
 }

@@ -14,6 +14,8 @@ import (
 var (
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("already exists")
+	// ErrRemoving says that something of that name is being removed.
+	ErrRemoving = errors.New("being removed")
 	// ErrFull says that a limit of stored things is reached.
 	ErrFull = errors.New("full")
 	// ErrInDoubt says that the engine went away during a commit and has not come
