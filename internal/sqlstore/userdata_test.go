@@ -197,7 +197,7 @@ func TestLastActivity(t *testing.T) {
 	})
 }
 
-func TestDeleteAccountTakesUserDataAlong(t *testing.T) {
+func TestRemoveAccountTakesUserDataAlong(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, open func() *DB) {
 		db, ctx := open(), t.Context()
@@ -207,7 +207,8 @@ func TestDeleteAccountTakesUserDataAlong(t *testing.T) {
 			must(t, db.PutPrivateData(ctx, j, []store.PrivateData{private("a", "x", "1")}, wide))
 			must(t, db.PutLastActivity(ctx, []store.LastActivity{{Account: j, Time: noon}}))
 		}
-		must(t, db.DeleteAccount(ctx, romeo))
+		must(t, db.RemoveAccount(ctx, romeo))
+		must(t, db.PurgeAccount(ctx, romeo))
 		newAccount(t, db, romeo)
 		for _, test := range []struct {
 			owner jid.JID
