@@ -155,7 +155,11 @@ func (s *Service) handleService(st stanza.Stanza) {
 	case st.Kind == stanza.Message:
 		s.answer(st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The service takes no messages."))
 	case st.IsRequest():
-		s.io.run(func() { s.handleServiceIQ(st) })
+		st.Receipt.Hold()
+		s.io.run(func() {
+			defer st.Receipt.Release()
+			s.handleServiceIQ(st)
+		})
 	}
 }
 

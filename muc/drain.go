@@ -100,7 +100,8 @@ func (r *Room) retire() bool {
 // collapse ends the room object after a panic that may have left it half
 // changed. The occupants are told; the next join loads the room anew.
 func (r *Room) collapse() {
-	r.outbox = nil
+	r.flush()
+	r.salvage()
 	r.evictAll(332, "The room has failed and was closed. Please enter again.")
 	r.flushAll()
 	left := append(r.backlog, r.batch[r.next:]...)
@@ -116,6 +117,20 @@ func (r *Room) collapse() {
 	r.held, r.backlog, r.batch, r.next = nil, nil, nil, 0
 	r.exists, r.waiting = false, true
 	r.svc.forget(r)
+}
+
+// salvage keeps what waits in the outbox but for messages that the archive does
+// not have yet: they are not said any more, and their senders are told.
+func (r *Room) salvage() {
+	waiting := r.outbox
+	r.outbox = nil
+	for _, it := range waiting {
+		if it.ticket == nil || it.ticket.done {
+			r.outbox = append(r.outbox, it)
+		} else if it.ticket.req != nil {
+			r.refuse(it.ticket.req, stanza.NewError(stanza.Wait, stanza.InternalServerError, "The room has failed."))
+		}
+	}
 }
 
 // commit stores what has been staged and then applies it together with c,

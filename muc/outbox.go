@@ -18,6 +18,9 @@ type outItem struct {
 	many   []*stanza.Encoded  // for only, instead of enc
 	direct stanza.Stanza      // instead of all this: to somebody who is no occupant
 	ticket *ticket            // nil: nothing to wait for
+	// receipt, instead of all this, is of a stanza that is handled once
+	// everything before has left.
+	receipt *stanza.Receipt
 }
 
 // ticket is an archived message that waits for its commit.
@@ -84,6 +87,9 @@ func (r *Room) flush() {
 	}
 	clear(touched)
 	r.touched = touched[:0]
+	for i := range r.outbox[:n] {
+		r.outbox[i].receipt.Release()
+	}
 	r.outbox = slices.Delete(r.outbox, 0, n)
 	if len(r.outbox) == 0 && cap(r.outbox) > 2*batchSize {
 		r.outbox, r.touched = nil, nil

@@ -16,6 +16,7 @@ import (
 // checks have answered so far.
 type request struct {
 	st       stanza.Stanza    // what asked; zero for a call from code
+	receipt  *stanza.Receipt  // of st, until the room has done with it
 	done     func(error)      // for a call from code: takes the result
 	checks   map[string]error // answers of deferred checks, by name of the function
 	check    func(context.Context) error
@@ -141,6 +142,7 @@ func (r *Room) detain(c command) bool {
 	if q.st.Kind == stanza.Presence && (q.st.Type == stanza.TypeUnavailable || q.st.Type == stanza.TypeError ||
 		q.st.Type == "" && q.st.Child(stanza.NSMUC, "x") != nil) {
 		h.cancel()
+		r.finished(h.cmd.base())
 		delete(r.held, q.st.From)
 		r.backlog = append(h.waiting, r.backlog...)
 		return false
@@ -207,6 +209,7 @@ type stranger interface{ stranger() }
 func (r *Room) applyCommand(c command) {
 	defer r.recoverApply()
 	c.apply(r)
+	r.finished(c.base())
 	if done := c.base().done; done != nil {
 		done(nil)
 	}
@@ -225,6 +228,7 @@ func (r *Room) recoverApply() {
 // refuse answers a request with err. What is no stanza error is ours: the peer
 // learns the condition, the log gets the cause.
 func (r *Room) refuse(q *request, err error) {
+	defer r.finished(q)
 	if errors.Is(err, hook.Handled) {
 		err = nil
 	}
@@ -248,6 +252,15 @@ func (r *Room) refuse(q *request, err error) {
 	r.svc.metrics.refused(se.Condition)
 	if reply, ok := q.st.ErrorReply(se); ok {
 		r.reply(reply)
+	}
+}
+
+// finished says that nothing more comes of a request than what the outbox
+// holds: once that has left, the stanza is handled.
+func (r *Room) finished(q *request) {
+	if q.receipt != nil {
+		r.outbox = append(r.outbox, outItem{receipt: q.receipt})
+		q.receipt = nil
 	}
 }
 

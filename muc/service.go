@@ -172,8 +172,10 @@ func (s *Service) handle(st stanza.Stanza, mayPark bool) (busy <-chan struct{}) 
 	if c == nil {
 		return nil
 	}
+	st.Receipt.Hold() // until the room has done with it
 	busy, perr := s.post(st.To.Bare(), c, mayPark)
 	if perr != nil {
+		defer st.Receipt.Release()
 		s.metrics.refused(stanza.ResourceConstraint)
 		s.answer(st, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The room is too busy. Send again later."))
 	}
@@ -190,7 +192,8 @@ func (s *Service) answer(st stanza.Stanza, err *stanza.Error) {
 // commandFor returns what a stanza to a room or an occupant asks for; nil if
 // there is nothing to do.
 func commandFor(st stanza.Stanza) (command, *stanza.Error) {
-	q := request{st: st}
+	q := request{st: st, receipt: st.Receipt}
+	q.st.Receipt = nil
 	toRoom := st.To.IsBare()
 	switch {
 	case st.Kind == stanza.Presence:

@@ -28,6 +28,7 @@ type share struct {
 
 // Encode serialises st for delivery to one or many recipients.
 func Encode(st Stanza) *Encoded {
+	st.Receipt = nil // what is encoded is new
 	e := &Encoded{Stanza: st}
 	e.head, e.tail = appendParts(nil, st)
 	return e
@@ -36,6 +37,7 @@ func Encode(st Stanza) *Encoded {
 // EncodeAddressed serialises st with the address that it has: a stanza to an
 // account reaches the account's sessions as it was sent.
 func EncodeAddressed(st Stanza) *Encoded {
+	st.Receipt = nil
 	return &Encoded{Stanza: st, whole: st.AppendXML(nil)}
 }
 

@@ -65,6 +65,7 @@ type Stanza struct {
 	Lang     string  // xml:lang
 	Attrs    []Attr  // further attributes, which no RFC defines
 	Children []Node
+	Receipt  *Receipt // of a client that wants to know when it is handled, or nil
 }
 
 // Child returns the first child element with that name, or nil.

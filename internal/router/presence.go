@@ -35,6 +35,7 @@ func (p *PresenceState) SetPresence(st stanza.Stanza, priority int8, available b
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	was = p.available
+	st.Receipt = nil // it is kept longer than it is worked on
 	p.last, p.priority, p.available = st, priority, available
 	return was
 }
