@@ -23,6 +23,13 @@ func (n *negotiation) bind(ctx context.Context) (*Session, error) {
 		if e.Is(stanza.NSTLS, "starttls") {
 			return nil, n.startTLS(true) // refused: its time is over
 		}
+		if e.Name.Space == nsSM {
+			s, err := n.manage(ctx, e)
+			if s != nil || err != nil {
+				return s, err
+			}
+			continue
+		}
 		st, ok, malformed := stanza.FromElement(e)
 		if !ok {
 			return nil, &stream.Error{Condition: stream.UnsupportedStanzaType}
@@ -41,6 +48,18 @@ func (n *negotiation) bind(ctx context.Context) (*Session, error) {
 			return s, err
 		}
 	}
+}
+
+// manage handles an element of stream management before binding: only a former
+// session can be resumed then (XEP-0198 §3).
+func (n *negotiation) manage(ctx context.Context, e *stanza.Element) (*Session, error) {
+	switch e.Name.Local {
+	case "resume":
+		return n.resume(ctx, e)
+	case "enable", "r":
+		return nil, n.stream.Send(failed(stanza.UnexpectedRequest))
+	}
+	return nil, &stream.Error{Condition: stream.UnsupportedStanzaType}
 }
 
 // bindBy handles one stanza before there is a session.
@@ -74,7 +93,7 @@ func (n *negotiation) bindBy(ctx context.Context, st *stanza.Stanza) (*Session, 
 		n.srv.metrics.refuse(refusedAccess)
 		return nil, n.reply(st, stanza.NewError(stanza.Cancel, stanza.NotAllowed, textAccess))
 	}
-	refused, err := n.claim(ctx, full.Resource())
+	session, refused, err := n.claim(ctx, full)
 	switch {
 	case err != nil:
 		return nil, err
@@ -82,49 +101,51 @@ func (n *negotiation) bindBy(ctx context.Context, st *stanza.Stanza) (*Session, 
 		n.srv.metrics.refuse(refusedResource)
 		return nil, n.reply(st, refused)
 	}
-	return n.bound(ctx, st, full)
+	n.bound(ctx, st, session)
+	return session, nil
 }
 
-// claim gets a resource. A session that has it ends first (RFC 6120 §7.7.2.2):
-// what it leaves behind must not reach anybody after what the new one does.
-func (n *negotiation) claim(ctx context.Context, resource string) (*stanza.Error, error) {
+// claim gets a session of an address. One that has it ends first (RFC 6120
+// §7.7.2.2): what it leaves behind must not reach anybody after what the new
+// one does.
+func (n *negotiation) claim(ctx context.Context, full jid.JID) (*Session, *stanza.Error, error) {
 	for {
-		other, ok := n.srv.claim(n.link, resource)
+		own, other := n.srv.claim(n.link, full)
 		switch {
-		case ok:
-			return nil, nil
+		case own != nil:
+			return own, nil, nil
 		case other == nil:
 			// RFC 6120 §7.6.2.1.
-			return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The account has too many sessions."), nil
+			return nil, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The account has too many sessions."), nil
 		}
-		other.replace()
+		other.Replace()
 		select {
 		case <-other.gone:
 		case <-n.done:
-			return nil, errEnded
+			return nil, nil, errEnded
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, nil, ctx.Err()
 		}
 	}
 }
 
-// bound makes the session. The client learns of it before the router does, so
+// bound begins the session. The client learns of it before the router does, so
 // that nothing is delivered to it earlier.
-func (n *negotiation) bound(ctx context.Context, st *stanza.Stanza, full jid.JID) (*Session, error) {
-	s := &Session{link: n.link, srv: n.srv, jid: full, to: stream.StanzaTo(full), lang: n.lang}
-	result := st.Result(stanza.NewElement(stanza.NSBind, "bind").AddTextElement("jid", full.String()))
+func (n *negotiation) bound(ctx context.Context, st *stanza.Stanza, s *Session) {
+	s.lang = n.lang
+	result := st.Result(stanza.NewElement(stanza.NSBind, "bind").AddTextElement("jid", s.jid.String()))
 	if err := n.stream.SendStanza(&result); err != nil {
-		return nil, err
+		n.endBy(err) // the session ends before it has begun
 	}
-	n.setReadDeadline(time.Time{})
-	n.shape(full)
+	n.shape(s.jid)
+	n.setReadDeadline(time.Now().Add(n.srv.opts.PingAfter))
+	s.begin(context.WithoutCancel(ctx))
 	secured := "none"
 	if state := n.stream.TLS(); state != nil {
 		secured = tls.VersionName(state.Version)
 	}
-	s.link.log(ctx, slog.LevelInfo, "session bound", slog.String("jid", full.String()), slog.String("session", n.streamID),
+	s.link.log(ctx, slog.LevelInfo, "session bound", slog.String("jid", s.jid.String()), slog.String("session", n.streamID),
 		slog.String("mechanism", string(n.mechanism)), slog.String("tls", secured))
-	return s, nil
 }
 
 // reply refuses a stanza.

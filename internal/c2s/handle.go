@@ -9,11 +9,21 @@ import (
 
 // handle takes one element from the client. It returns what ends the stream.
 func (s *Session) handle(ctx context.Context, e *stanza.Element) error {
+	switch e.Name.Space {
+	case nsSM:
+		return s.manage(e)
+	case nsCSI:
+		return s.indicate(e)
+	}
 	st, ok, malformed := stanza.FromElement(e)
 	if !ok {
 		return &stream.Error{Condition: stream.UnsupportedStanzaType} // RFC 6120 §4.9.3.24
 	}
 	s.srv.metrics.stanzas[st.Kind].Inc()
+	if s.sm != nil {
+		st.Receipt = s.sm.arrivals.take()
+		defer st.Receipt.Release()
+	}
 	if err := s.stamp(&st, e); err != nil {
 		return err
 	}

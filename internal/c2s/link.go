@@ -32,7 +32,7 @@ type link struct {
 	conn     net.Conn
 	stream   *stream.Stream
 	done     chan struct{} // closed when the connection is to end
-	gone     chan struct{} // closed when its session has been taken leave of
+	gone     chan struct{} // closed when its reader has let go of its session
 
 	bucket atomic.Pointer[shaper.Bucket] // nil: no limit; used by the reader alone
 
@@ -42,8 +42,8 @@ type link struct {
 	freed bool
 
 	// Guarded by srv.mu.
-	account  jid.JID // zero until authenticated
-	resource string  // "" until bound
+	account jid.JID // zero until authenticated
+	full    jid.JID // of the session that it carries, zero until then
 }
 
 func newLink(l *Listener, conn net.Conn) *link {
@@ -129,6 +129,13 @@ func (k *link) setReadDeadline(t time.Time) {
 	}
 }
 
+// reason returns why the connection has ended.
+func (k *link) reason() reason {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.why
+}
+
 // free says that no session hangs on the connection any more.
 func (k *link) free() {
 	k.mu.Lock()
@@ -136,7 +143,7 @@ func (k *link) free() {
 	k.freed = true
 	k.mu.Unlock()
 	if !freed {
-		k.srv.forget(k)
+		k.srv.logout(k)
 		close(k.gone)
 	}
 }
@@ -145,9 +152,7 @@ func (k *link) free() {
 func (k *link) release() {
 	k.end(reasonClosed, nil)
 	k.free()
-	k.mu.Lock()
-	why := k.why
-	k.mu.Unlock()
+	why := k.reason()
 	if why.lingers() {
 		k.linger()
 	}

@@ -21,6 +21,9 @@ const (
 	reasonAccount   reason = "account"       // the account is gone
 	reasonAccess    reason = "access"        // the listener's rule has changed
 	reasonSlow      reason = "slow_consumer" // the client took less than it was sent
+	reasonResumed   reason = "resumed"       // another connection carries the session on
+	reasonExpired   reason = "expired"       // not resumed in time
+	reasonUnacked   reason = "unacked"       // too much was not acknowledged
 	reasonShutdown  reason = "shutdown"
 	reasonPanic     reason = "panic" // our fault
 )
@@ -30,6 +33,19 @@ func (r reason) lingers() bool {
 	return r != reasonClosed && r != reasonLost && r != reasonTLS && r != reasonSlow
 }
 
+// resumable reports whether a session may be resumed whose connection has ended
+// so: not in good order, and nobody's decision (XEP-0198 §7).
+func (r reason) resumable() bool {
+	return r == reasonLost || r == reasonTimeout || r == reasonSlow || r == reasonResumed
+}
+
+// What becomes of attempts to resume a session.
+const (
+	resumeDone    = "resumed"
+	resumeUnknown = "unknown" // no such session, or not any more
+	resumeFailed  = "failed"
+)
+
 // What is refused to a client that stays connected.
 const (
 	refusedAddress  = "jid_malformed"
@@ -37,12 +53,7 @@ const (
 	refusedResource = "resource_constraint"
 	refusedLogins   = "login_rate"
 	refusedAccess   = "access"
-)
-
-// Why a stanza could not be delivered to a session.
-const (
-	droppedEnded = "ended"
-	droppedSlow  = "slow_consumer"
+	refusedUnacked  = "unacked"
 )
 
 type metrics struct {
@@ -51,8 +62,11 @@ type metrics struct {
 	stanzas     [stanza.IQ + 1]prometheus.Counter
 	panics      prometheus.Counter
 	endedDrops  prometheus.Counter
-	slowDrops   prometheus.Counter
 	paced       prometheus.Counter
+	slow        prometheus.Counter
+	redelivered prometheus.Counter
+	detached    prometheus.Gauge
+	resumptions *prometheus.CounterVec
 	refused     *prometheus.CounterVec
 	ends        *prometheus.CounterVec
 	logins      *prometheus.CounterVec
@@ -75,24 +89,35 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		paced: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "muster_c2s_paced_seconds_total", Help: "Time that shapers have kept readers waiting.",
 		}),
-		refused:  vec("refused_total", "Stanzas and attempts refused, by reason.", "reason"),
-		ends:     vec("connections_ended_total", "Connections ended, by reason.", "reason"),
-		logins:   vec("logins_total", "Successful authentications, by mechanism.", "mechanism"),
-		failures: vec("auth_failures_total", "Failed authentications, by condition.", "condition"),
+		endedDrops: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "muster_c2s_dropped_total", Help: "Stanzas for sessions that are over.",
+		}),
+		slow: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "muster_c2s_slow_consumers_total", Help: "Clients that took less than they were sent.",
+		}),
+		redelivered: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "muster_c2s_redelivered_total", Help: "Stanzas handed back because a session ended without acknowledging them.",
+		}),
+		detached:    gauge("sessions_detached", "Sessions without a connection that wait to be resumed."),
+		resumptions: vec("resumptions_total", "Attempts to resume a session, by result.", "result"),
+		refused:     vec("refused_total", "Stanzas and attempts refused, by reason.", "reason"),
+		ends:        vec("connections_ended_total", "Connections ended, by reason.", "reason"),
+		logins:      vec("logins_total", "Successful authentications, by mechanism.", "mechanism"),
+		failures:    vec("auth_failures_total", "Failed authentications, by condition.", "condition"),
 	}
 	stanzas := vec("stanzas_total", "Stanzas received from bound sessions, by kind.", "kind")
 	for _, k := range []stanza.Kind{stanza.Message, stanza.Presence, stanza.IQ} {
 		m.stanzas[k] = stanzas.WithLabelValues(k.String())
 	}
-	drops := vec("dropped_total", "Stanzas that a session could not take any more, by reason.", "reason")
-	m.endedDrops, m.slowDrops = drops.WithLabelValues(droppedEnded), drops.WithLabelValues(droppedSlow)
 	if reg != nil {
-		reg.MustRegister(m.connections, m.sessions, m.panics, m.paced, m.refused, m.ends, m.logins, m.failures, stanzas, drops)
+		reg.MustRegister(m.connections, m.sessions, m.panics, m.paced, m.refused, m.ends, m.logins, m.failures, stanzas,
+			m.endedDrops, m.slow, m.redelivered, m.detached, m.resumptions)
 	}
 	return m
 }
 
 func (m *metrics) closed(why reason)          { m.ends.WithLabelValues(string(why)).Inc() }
+func (m *metrics) resumed(result string)      { m.resumptions.WithLabelValues(result).Inc() }
 func (m *metrics) refuse(why string)          { m.refused.WithLabelValues(why).Inc() }
 func (m *metrics) login(mech sasl.Mechanism)  { m.logins.WithLabelValues(string(mech)).Inc() }
 func (m *metrics) failed(cond sasl.Condition) { m.failures.WithLabelValues(string(cond)).Inc() }

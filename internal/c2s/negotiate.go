@@ -55,8 +55,13 @@ func (k *link) negotiate(ctx context.Context) (s *Session) {
 
 // panicked records a panic.
 func (k *link) panicked(ctx context.Context, v any) {
-	k.srv.metrics.panics.Inc()
-	k.log(ctx, slog.LevelError, "panic", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+	k.srv.panicked(ctx, v, slog.String("remote", k.conn.RemoteAddr().String()))
+}
+
+// panicked records a panic.
+func (s *Server) panicked(ctx context.Context, v any, who slog.Attr) {
+	s.metrics.panics.Inc()
+	s.log.LogAttrs(ctx, slog.LevelError, "panic", who, slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 }
 
 func (n *negotiation) run(ctx context.Context) (*Session, error) {
@@ -177,12 +182,15 @@ func (n *negotiation) featuresBefore() []*stanza.Element {
 }
 
 // featuresAfter are those after authentication: binding (RFC 6120 §7.3), the
-// session of RFC 3921 for old clients, roster versions (RFC 6121 §2.6).
+// session of RFC 3921 for old clients, roster versions (RFC 6121 §2.6), stream
+// management (XEP-0198 §2) and client state (XEP-0352 §4.1).
 func (n *negotiation) featuresAfter() []*stanza.Element {
 	return append([]*stanza.Element{
 		stanza.NewElement(stanza.NSBind, "bind"),
 		stanza.NewElement(stanza.NSSession, "session").Add(stanza.NewElement(stanza.NSSession, "optional")),
 		stanza.NewElement(stanza.NSRosterVer, "ver"),
+		stanza.NewElement(nsSM, "sm"),
+		stanza.NewElement(nsCSI, "csi"),
 	}, n.srv.opts.Features...)
 }
 

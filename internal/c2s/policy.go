@@ -95,8 +95,8 @@ func (s *Server) ApplyPolicies(ctx context.Context) {
 	users := make([]user, 0, len(s.links))
 	for k := range s.links {
 		who := k.account
-		if k.resource != "" {
-			who, _ = k.account.WithResource(k.resource) // it has been one already
+		if !k.full.IsZero() {
+			who = k.full
 		}
 		users = append(users, user{k, who})
 	}

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +36,9 @@ type Router interface {
 	// Route brings a stanza to where it is addressed. A non-nil channel asks
 	// not to read on before it closes.
 	Route(ctx context.Context, st stanza.Stanza) (busy <-chan struct{})
+	// Redeliver takes back a stanza that was delivered to a session which is
+	// over and has not acknowledged it (XEP-0198 §4).
+	Redeliver(ctx context.Context, st stanza.Stanza)
 }
 
 // Contacts is what sessions need of rosters and presence.
@@ -73,6 +75,11 @@ type Options struct {
 	MaxResources    int           // sessions of one account; default 1000
 	QueueBytes      int           // what may wait to be written to a client; default 2 MiB
 	KeepAlive       time.Duration // idle time before TCP probes the peer; default 60 s, negative is off
+	PingAfter       time.Duration // silence before a client is asked for a sign of life; default 5 min
+	AckTimeout      time.Duration // for a sign of life, or an acknowledgement; default 90 s
+	ResumeTimeout   time.Duration // for which a session waits to be resumed; default 10 min, negative is never
+	MaxUnacked      int           // stanzas that a client has not acknowledged; default 10,000
+	UnackedBytes    int           // and their bytes; default twice QueueBytes
 
 	Logger        *slog.Logger
 	Registerer    prometheus.Registerer
@@ -87,7 +94,13 @@ func (o *Options) setDefaults() {
 	def(&o.FailureBurst, 20)
 	def(&o.FailureEvery, 3*time.Second)
 	def(&o.MaxResources, 1000)
+	def(&o.QueueBytes, 2<<20)
 	def(&o.KeepAlive, time.Minute)
+	def(&o.PingAfter, 5*time.Minute)
+	def(&o.AckTimeout, 90*time.Second)
+	def(&o.ResumeTimeout, 10*time.Minute)
+	def(&o.MaxUnacked, 10_000)
+	def(&o.UnackedBytes, 2*o.QueueBytes)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -143,13 +156,16 @@ type Server struct {
 	failures *shaper.Addresses
 	host     jid.JID // the first of opts.Hosts: who speaks before a client has named one
 
-	wg sync.WaitGroup // one per connection
+	wg sync.WaitGroup // one per connection, and one per session
 	mu sync.Mutex
 	// Guarded by mu.
-	closed   bool
-	sessions int
-	links    map[*link]struct{}
-	accounts map[jid.JID][]*link // by bare JID, once authenticated
+	closed     bool
+	sessions   int
+	links      map[*link]struct{}
+	accounts   map[jid.JID]*account // by bare JID
+	resumables map[string]*Session  // by id for resuming
+	stale      map[string]stale     // the same of sessions that are over
+	staleOrder []string             // oldest first
 }
 
 // New returns a server.
@@ -165,7 +181,8 @@ func New(o Options) (*Server, error) {
 	return &Server{
 		opts: o, log: o.Logger, metrics: newMetrics(o.Registerer), host: host,
 		failures: shaper.NewAddresses(o.FailureBurst, o.FailureEvery, o.LimitLoopback),
-		links:    make(map[*link]struct{}), accounts: make(map[jid.JID][]*link),
+		links:    make(map[*link]struct{}), accounts: make(map[jid.JID]*account),
+		resumables: make(map[string]*Session), stale: make(map[string]stale),
 	}, nil
 }
 
@@ -189,7 +206,7 @@ func (l *Listener) ServeConn(ctx context.Context, conn net.Conn) {
 	}
 	defer k.release()
 	if s := k.negotiate(ctx); s != nil {
-		s.run(ctx)
+		s.run(ctx, k)
 	}
 }
 
@@ -216,91 +233,26 @@ func (s *Server) drop(k *link) {
 	s.wg.Done()
 }
 
-// login records whose connection k is.
-func (s *Server) login(k *link, account jid.JID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	k.account = account
-	s.accounts[account] = append(s.accounts[account], k)
-}
-
-// logout takes back what login has recorded.
-func (s *Server) logout(k *link) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.removeLocked(k)
-}
-
-// removeLocked takes k out of the connections of its account.
-func (s *Server) removeLocked(k *link) {
-	if k.account.IsZero() {
-		return
-	}
-	rest := slices.DeleteFunc(s.accounts[k.account], func(o *link) bool { return o == k })
-	if s.accounts[k.account] = rest; len(rest) == 0 {
-		delete(s.accounts, k.account)
-	}
-	k.account = jid.JID{}
-}
-
-// claim gives k a resource of its account. If another connection has it, that
-// one is returned and must go first; ok is false if there are too many.
-func (s *Server) claim(k *link, resource string) (other *link, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for _, o := range s.accounts[k.account] {
-		switch {
-		case o == k || o.resource == "":
-		case o.resource == resource:
-			return o, false
-		default:
-			n++
-		}
-	}
-	if n >= s.opts.MaxResources {
-		return nil, false
-	}
-	k.resource = resource
-	s.sessions++
-	return nil, true
-}
-
-// forget takes k away from its account: its resource is free.
-func (s *Server) forget(k *link) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.removeLocked(k)
-	if k.resource != "" {
-		s.sessions--
-	}
-	k.resource = ""
-}
-
-// Sessions returns the number of bound sessions.
-func (s *Server) Sessions() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.sessions
-}
-
 // endWait is how long EndAccount waits for sessions to be over.
 const endWait = 5 * time.Second
 
-// EndAccount ends all streams of an account that is no more (RFC 6120
-// §4.9.3.12). It returns when its sessions are over, or have had their time.
-func (s *Server) EndAccount(ctx context.Context, account jid.JID) {
-	ctx, cancel := context.WithTimeout(ctx, endWait)
+// ackWait is how long clients may take at a shutdown to acknowledge what they
+// have got: what they do not is stored, and comes to them again.
+const ackWait = time.Second
+
+// awaitAcks gives clients a last chance to acknowledge.
+func awaitAcks(ctx context.Context, sessions []*Session) {
+	ctx, cancel := context.WithTimeout(ctx, ackWait)
 	defer cancel()
-	s.mu.Lock()
-	list := slices.Clone(s.accounts[account.Bare()])
-	s.mu.Unlock()
-	for _, k := range list {
-		k.end(reasonAccount, &stream.Error{Condition: stream.NotAuthorized, Text: "The account has been removed."})
+	var waiting []<-chan struct{}
+	for _, session := range sessions {
+		if c := session.lastAcks(); c != nil {
+			waiting = append(waiting, c)
+		}
 	}
-	for _, k := range list {
+	for _, c := range waiting {
 		select {
-		case <-k.gone:
+		case <-c:
 		case <-ctx.Done():
 			return
 		}
@@ -316,7 +268,15 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for k := range s.links {
 		list = append(list, k)
 	}
+	var sessions []*Session
+	for _, a := range s.accounts {
+		sessions = append(sessions, a.sessions...)
+	}
 	s.mu.Unlock()
+	awaitAcks(ctx, sessions)
+	for _, session := range sessions {
+		session.end(reasonShutdown, &stream.Error{Condition: stream.SystemShutdown})
+	}
 	for _, k := range list {
 		k.end(reasonShutdown, &stream.Error{Condition: stream.SystemShutdown})
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"sync"
+	"time"
 
 	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/stream"
@@ -14,16 +17,35 @@ import (
 // errEnded is what a reader gets whose connection is to end.
 var errEnded = errors.New("connection is to end")
 
-// Session is a bound client session.
+// Session is a bound client session. One connection after the other may carry
+// it (XEP-0198 §5); the goroutine that reads the connection is its reader, and
+// between two of them it has none.
 type Session struct {
 	// Set at construction.
-	link *link
 	srv  *Server
 	jid  jid.JID
-	to   string // jid, escaped for an attribute
-	lang string // of the client's stream (RFC 6120 §8.1.5)
+	to   string        // jid, escaped for an attribute
+	gone chan struct{} // closed when the session has been taken leave of
+
+	// Owned by the reader.
+	lang    string // of the client's stream (RFC 6120 §8.1.5)
+	reads   uint64 // stream.Reads, when the connection was looked at last
+	probing bool   // nothing had come then, and the client was asked for a sign of life
 
 	state router.PresenceState
+
+	mu sync.Mutex
+	// Guarded by mu; sm is set by the reader, who may read it without.
+	link         *link       // what carries the session; nil while nothing does
+	sm           *management // nil until enabled
+	unacked      []sent      // not acknowledged or, without management, not taken by a stream that has broken
+	unackedBytes int
+	final        reason // why the session is not to be resumed any more; "": it may
+	leaving      bool   // finish runs, or is about to
+	over         bool   // nothing more is taken
+	quiet        bool   // what can wait is held back
+	held         []*stanza.Encoded
+	detached     time.Time // since when it waits to be resumed
 }
 
 // JID returns the full JID.
@@ -32,81 +54,170 @@ func (s *Session) JID() jid.JID { return s.jid }
 // State returns the presence state.
 func (s *Session) State() *router.PresenceState { return &s.state }
 
-// Replace ends the session because another one binds its resource.
-func (s *Session) Replace() { s.link.replace() }
+// Replace ends the session because another one binds its resource
+// (RFC 6120 §7.7.2.2).
+func (s *Session) Replace() {
+	s.end(reasonReplaced, &stream.Error{Condition: stream.Conflict, Text: "The resource is bound by a newer session."})
+}
 
-// replace ends the connection for a newer one (RFC 6120 §7.7.2.2).
-func (k *link) replace() {
-	k.end(reasonReplaced, &stream.Error{Condition: stream.Conflict, Text: "The resource is bound by a newer session."})
+// end ends the session for good, with a stream error if e is not nil. The first
+// call counts; it may come from any goroutine.
+func (s *Session) end(why reason, e *stream.Error) {
+	s.mu.Lock()
+	if s.final == "" {
+		s.final = why
+	}
+	k := s.link
+	if k == nil {
+		s.abandon()
+	}
+	s.mu.Unlock()
+	if k != nil {
+		k.end(why, e)
+	}
+}
+
+// abandon takes leave of a session that waits to be resumed and has no reader
+// who would. The mutex is held.
+func (s *Session) abandon() {
+	if s.leaving {
+		return
+	}
+	s.leaving = true
+	s.sm.timer.Stop()
+	s.srv.metrics.detached.Dec()
+	go s.finish(context.Background()) // the server waits for it
 }
 
 // Deliver queues stanzas for the client.
 func (s *Session) Deliver(batch []*stanza.Encoded) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.over:
+		s.srv.metrics.endedDrops.Add(float64(len(batch)))
+	case s.quiet:
+		s.hold(batch)
+	default:
+		s.write(batch)
+	}
+}
+
+// write records stanzas as far as they may have to be sent again, and hands
+// them to the stream. The mutex is held.
+func (s *Session) write(batch []*stanza.Encoded) {
+	if s.sm != nil || s.link == nil {
+		s.record(batch)
+	}
+	if s.link == nil {
+		s.limitUnacked()
+		return
+	}
 	if err := s.link.stream.Deliver(batch, s.to); err != nil {
-		s.undelivered(len(batch), err)
+		if s.sm == nil {
+			s.record(batch) // it has taken nothing of it
+		}
+		s.broken(err)
+		return
+	}
+	if s.sm != nil {
+		s.limitUnacked()
+		s.ask()
 	}
 }
 
-// Flush waits until everything delivered has been written; an error says that
-// some of it may not have been.
-func (s *Session) Flush() error {
-	s.link.stream.Flush()
-	if s.link.ended() {
-		return errEnded
+// limitUnacked ends a session that acknowledges too little. The mutex is held.
+func (s *Session) limitUnacked() {
+	if s.unackedBytes <= s.srv.opts.UnackedBytes && len(s.unacked) <= s.srv.opts.MaxUnacked || s.final != "" || s.leaving {
+		return
 	}
-	return s.link.stream.Err()
+	s.final = reasonUnacked
+	s.srv.metrics.refuse(refusedUnacked)
+	if s.link != nil {
+		s.link.end(reasonUnacked, &stream.Error{Condition: stream.ResourceConstraint, Text: "Too many stanzas have not been acknowledged."})
+		return
+	}
+	s.abandon()
 }
 
-// undelivered counts what the stream has not taken, and ends the session.
-func (s *Session) undelivered(n int, err error) {
+// broken ends the connection because its stream takes nothing more. The mutex
+// is held.
+func (s *Session) broken(err error) {
 	if errors.Is(err, stream.ErrSlowConsumer) {
-		s.srv.metrics.slowDrops.Add(float64(n))
+		s.srv.metrics.slow.Inc()
 		s.link.end(reasonSlow, nil)
 		return
 	}
-	s.srv.metrics.endedDrops.Add(float64(n))
 	s.link.end(reasonLost, nil)
 }
 
-// send queues a stanza for the client.
+// Flush waits until everything delivered has been written, or the session
+// answers for it; an error says that some of it may not have been.
+func (s *Session) Flush() error {
+	s.mu.Lock()
+	k, managed := s.link, s.sm != nil
+	s.mu.Unlock()
+	switch {
+	case managed:
+		return nil
+	case k == nil:
+		return errEnded
+	}
+	k.stream.Flush()
+	if k.ended() {
+		return errEnded
+	}
+	return k.stream.Err()
+}
+
+// send queues a stanza for the client. For the reader.
 func (s *Session) send(st *stanza.Stanza) {
-	if err := s.link.stream.SendStanza(st); err != nil {
-		s.undelivered(1, err)
-	}
+	s.Deliver([]*stanza.Encoded{stanza.EncodeAddressed(*st)})
 }
 
-// run reads stanzas until the session ends, and takes leave of it.
-func (s *Session) run(ctx context.Context) {
+// begin makes a new session known, once the client knows of it.
+func (s *Session) begin(ctx context.Context) {
 	s.srv.metrics.sessions.Inc()
-	defer s.finish(ctx)
 	if !s.guard(ctx, func() { s.srv.opts.Router.Bind(s) }) {
-		s.link.end(reasonPanic, &stream.Error{Condition: stream.InternalServerError})
-	}
-	for !s.link.ended() {
-		e, err := s.link.stream.Next()
-		if s.link.ended() {
-			return
-		}
-		if err == nil {
-			err = s.handle(ctx, e)
-		}
-		if err != nil {
-			s.link.endBy(err)
-		}
+		s.end(reasonPanic, &stream.Error{Condition: stream.InternalServerError})
 	}
 }
 
-// finish tells everybody that the session is gone.
+// run reads stanzas from a connection until it ends. Then the session waits to
+// be resumed, or is taken leave of.
+func (s *Session) run(ctx context.Context, k *link) {
+	for !k.ended() {
+		e, err := k.stream.Next()
+		switch {
+		case k.ended():
+		case err == nil:
+			if err := s.handle(ctx, e); err != nil {
+				k.endBy(err)
+			}
+		case errors.Is(err, os.ErrDeadlineExceeded) && s.sign(k):
+		default:
+			k.endBy(err)
+		}
+	}
+	if !s.detach(ctx, k) {
+		s.finish(ctx)
+	}
+}
+
+// finish tells everybody that the session is gone, and hands back what the
+// client has not got.
 func (s *Session) finish(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	s.guard(ctx, func() { s.srv.opts.Router.Unbind(s) })
+	s.redeliver(ctx, false)
 	s.guard(ctx, func() { s.srv.opts.Contacts.Ended(ctx, s) })
+	s.redeliver(ctx, true) // what was under way to it when it was unbound
 	s.srv.metrics.sessions.Dec()
-	s.link.free()
-	s.link.mu.Lock()
-	why := s.link.why
-	s.link.mu.Unlock()
+	s.mu.Lock()
+	why := s.final
+	s.mu.Unlock()
 	s.log(ctx, slog.LevelDebug, "session ended", slog.String("reason", string(why)))
+	s.srv.remove(s)
 }
 
 // guard runs f and reports whether it came to its end; a panic in it costs no
@@ -114,7 +225,7 @@ func (s *Session) finish(ctx context.Context) {
 func (s *Session) guard(ctx context.Context, f func()) (ok bool) {
 	defer func() {
 		if v := recover(); v != nil {
-			s.link.panicked(ctx, v)
+			s.srv.panicked(ctx, v, slog.String("jid", s.jid.String()))
 		}
 	}()
 	f()
@@ -122,5 +233,5 @@ func (s *Session) guard(ctx context.Context, f func()) (ok bool) {
 }
 
 func (s *Session) log(ctx context.Context, level slog.Level, message string, attrs ...slog.Attr) {
-	s.link.log(ctx, level, message, append(attrs, slog.String("jid", s.jid.String()))...)
+	s.srv.log.LogAttrs(ctx, level, message, append(attrs, slog.String("jid", s.jid.String()))...) //nolint:sloglint // callers give constants
 }

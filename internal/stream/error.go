@@ -44,6 +44,9 @@ type Error struct {
 	Condition Condition
 	Text      string
 	Remote    bool // the peer has sent it
+	// App, which may be nil, says more in somebody else's namespace
+	// (RFC 6120 §4.9.4).
+	App *stanza.Element
 }
 
 // Error returns the condition and the text.
@@ -65,6 +68,9 @@ func (e *Error) element() *stanza.Element {
 		t := stanza.NewElement(stanza.NSStreamError, "text").AddText(e.Text)
 		t.Attrs = []stanza.Attr{{Name: stanza.Name{Space: stanza.NSXML, Local: "lang"}, Value: "en"}}
 		x.Add(t)
+	}
+	if e.App != nil {
+		x.Add(e.App)
 	}
 	return x
 }

@@ -39,6 +39,7 @@ type writeQueue struct {
 	raw     syscall.RawConn // of conn, nil unless it is plain TCP
 	buf     *[]byte         // what waits; nil: nothing
 	flying  int             // bytes that are being written
+	extra   int             // bytes of buf and flying beyond the bound, until all is written
 	running bool            // flush runs
 	ending  bool            // nothing more is taken; close after what waits
 	err     error           // broken
@@ -57,6 +58,21 @@ func (q *writeQueue) deliver(batch []*stanza.Encoded, to string) error {
 		for _, e := range batch {
 			*buf = e.AppendTo(*buf, to)
 		}
+	}
+	return q.put(err)
+}
+
+// replay is deliver without the bound, which is wider by as much until
+// everything has been written.
+func (q *writeQueue) replay(batch []*stanza.Encoded, to string) error {
+	q.mu.Lock()
+	buf, err := q.room(0)
+	if err == nil {
+		before := len(*buf)
+		for _, e := range batch {
+			*buf = e.AppendTo(*buf, to)
+		}
+		q.extra += len(*buf) - before
 	}
 	return q.put(err)
 }
@@ -82,7 +98,7 @@ func (q *writeQueue) room(n int) (*[]byte, error) {
 	if q.buf == nil {
 		q.buf = buffers.Get().(*[]byte) //nolint:errcheck,forcetypeassert // only []byte are in it
 	}
-	if len(*q.buf)+q.flying+n > q.max {
+	if len(*q.buf)+q.flying+n > q.max+q.extra {
 		q.metrics.slowConsumers.Inc()
 		q.breakLocked(ErrSlowConsumer)
 		return nil, q.err
@@ -158,7 +174,7 @@ func (q *writeQueue) flush() {
 
 // finishLocked ends flush and unlocks the mutex.
 func (q *writeQueue) finishLocked() {
-	q.running = false
+	q.running, q.extra = false, 0
 	q.dropLocked()
 	idle := q.idle
 	q.idle = nil

@@ -63,7 +63,8 @@ type Stream struct {
 	root   string // name of the peer's root element, as written
 	blank  int    // white space since the last frame
 	pace   func(n int)
-	unpaid int // bytes read that pace has not heard of
+	unpaid int    // bytes read that pace has not heard of
+	count  uint64 // reads that brought something
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -230,6 +231,7 @@ func (s *Stream) fill() error {
 		s.releaseInput()
 		return err
 	}
+	s.count++
 	s.metrics.read.Add(float64(n))
 	if s.pace != nil {
 		s.unpaid += n
@@ -301,6 +303,13 @@ func (s *Stream) SendStanza(st *stanza.Stanza) error {
 func (s *Stream) SendRaw(data []byte) error {
 	return s.queue.append(len(data), func(dst []byte) []byte { return append(dst, data...) })
 }
+
+// Reads returns how often something has come from the peer. For the reader.
+func (s *Stream) Reads() uint64 { return s.count }
+
+// Replay queues stanzas like Deliver, however many bytes that are: for what has
+// been bounded elsewhere, on a stream that has just begun.
+func (s *Stream) Replay(batch []*stanza.Encoded, to string) error { return s.queue.replay(batch, to) }
 
 // Deliver queues stanzas for to, which is escaped for an attribute. It never
 // waits, and does not keep batch.
