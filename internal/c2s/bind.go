@@ -132,7 +132,7 @@ func (n *negotiation) claim(ctx context.Context, full jid.JID) (*Session, *stanz
 // bound begins the session. The client learns of it before the router does, so
 // that nothing is delivered to it earlier.
 func (n *negotiation) bound(ctx context.Context, st *stanza.Stanza, s *Session) {
-	s.lang = n.lang
+	s.lang, s.reads = n.lang, n.stream.Reads()
 	result := st.Result(stanza.NewElement(stanza.NSBind, "bind").AddTextElement("jid", s.jid.String()))
 	if err := n.stream.SendStanza(&result); err != nil {
 		n.endBy(err) // the session ends before it has begun

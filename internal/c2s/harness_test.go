@@ -213,6 +213,12 @@ func (w *world) Route(_ context.Context, st stanza.Stanza) <-chan struct{} {
 	return nil
 }
 
+func (w *world) Send(st stanza.Stanza) { w.event("send %s", st.AppendXML(nil)) }
+
+func (w *world) Redeliver(_ context.Context, st stanza.Stanza) {
+	w.event("redeliver %s", st.AppendXML(nil))
+}
+
 func (w *world) Outbound(_ context.Context, s router.Session, p stanza.Stanza) <-chan struct{} {
 	w.event("outbound %s", p.AppendXML(nil))
 	if p.Child("panic", "panic") != nil {

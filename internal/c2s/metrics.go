@@ -61,9 +61,8 @@ type metrics struct {
 	sessions    prometheus.Gauge
 	stanzas     [stanza.IQ + 1]prometheus.Counter
 	panics      prometheus.Counter
-	endedDrops  prometheus.Counter
 	paced       prometheus.Counter
-	slow        prometheus.Counter
+	missed      prometheus.Counter
 	redelivered prometheus.Counter
 	detached    prometheus.Gauge
 	resumptions *prometheus.CounterVec
@@ -89,11 +88,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		paced: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "muster_c2s_paced_seconds_total", Help: "Time that shapers have kept readers waiting.",
 		}),
-		endedDrops: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "muster_c2s_dropped_total", Help: "Stanzas for sessions that are over.",
-		}),
-		slow: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "muster_c2s_slow_consumers_total", Help: "Clients that took less than they were sent.",
+		missed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "muster_c2s_missed_total", Help: "Stanzas that came to sessions which were over, and went another way if there was one.",
 		}),
 		redelivered: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "muster_c2s_redelivered_total", Help: "Stanzas handed back because a session ended without acknowledging them.",
@@ -111,7 +107,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	if reg != nil {
 		reg.MustRegister(m.connections, m.sessions, m.panics, m.paced, m.refused, m.ends, m.logins, m.failures, stanzas,
-			m.endedDrops, m.slow, m.redelivered, m.detached, m.resumptions)
+			m.missed, m.redelivered, m.detached, m.resumptions)
 	}
 	return m
 }

@@ -155,7 +155,7 @@ func (n *negotiation) resume(ctx context.Context, e *stanza.Element) (*Session, 
 		return nil, err
 	}
 	n.srv.metrics.resumed(resumeDone)
-	s.lang, s.reads, s.probing = n.lang, 0, false
+	s.lang, s.reads, s.probing = n.lang, n.stream.Reads(), false
 	n.setReadDeadline(time.Now().Add(n.srv.opts.PingAfter))
 	n.srv.carries(n.link, s)
 	n.shape(s.jid)

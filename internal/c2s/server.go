@@ -36,6 +36,8 @@ type Router interface {
 	// Route brings a stanza to where it is addressed. A non-nil channel asks
 	// not to read on before it closes.
 	Route(ctx context.Context, st stanza.Stanza) (busy <-chan struct{})
+	// Send routes a stanza without waiting.
+	Send(st stanza.Stanza)
 	// Redeliver takes back a stanza that was delivered to a session which is
 	// over and has not acknowledged it (XEP-0198 §4).
 	Redeliver(ctx context.Context, st stanza.Stanza)

@@ -92,14 +92,31 @@ func (s *Session) abandon() {
 // Deliver queues stanzas for the client.
 func (s *Session) Deliver(batch []*stanza.Encoded) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	over := s.over
 	switch {
-	case s.over:
-		s.srv.metrics.endedDrops.Add(float64(len(batch)))
+	case over:
 	case s.quiet:
 		s.hold(batch)
 	default:
 		s.write(batch)
+	}
+	s.mu.Unlock()
+	if over {
+		s.missed(batch)
+	}
+}
+
+// missed finds another way for what comes after the session's end. What a room
+// says to everybody, and presence, is not for anybody else.
+func (s *Session) missed(batch []*stanza.Encoded) {
+	s.srv.metrics.missed.Add(float64(len(batch)))
+	for _, e := range batch {
+		if e.Stanza.Kind == stanza.Presence || e.Stanza.Type == stanza.TypeGroupchat {
+			continue
+		}
+		if st, ok := e.Missed(s.jid); ok {
+			s.srv.opts.Router.Send(st)
+		}
 	}
 }
 
@@ -144,7 +161,6 @@ func (s *Session) limitUnacked() {
 // is held.
 func (s *Session) broken(err error) {
 	if errors.Is(err, stream.ErrSlowConsumer) {
-		s.srv.metrics.slow.Inc()
 		s.link.end(reasonSlow, nil)
 		return
 	}

@@ -32,7 +32,8 @@ func TestBind(t *testing.T) {
 		{"to somebody else", "<iq type='get' id='p' to='juliet@a.test'><ping xmlns='urn:xmpp:ping'/></iq>", "<stream:error><not-authorized "},
 		{"message", "<message><body>hi</body></message>", "<stream:error><not-authorized "},
 		{"presence", "<presence/>", "<stream:error><not-authorized "},
-		{"no stanza", "<enable xmlns='urn:xmpp:sm:3'/>", "<stream:error><unsupported-stanza-type "},
+		{"no stanza", "<nonza xmlns='urn:x'/>", "<stream:error><unsupported-stanza-type "},
+		{"stream management before a resource (XEP-0198 §3)", "<enable xmlns='urn:xmpp:sm:3'/>", "<failed xmlns='urn:xmpp:sm:3'><unexpected-request "},
 		{"authentication again", auth("PLAIN", plain("juliet", password)), "<stream:error><unsupported-stanza-type "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -371,9 +372,10 @@ func TestDeliver(t *testing.T) {
 		}
 		p.ask("</stream:stream>")
 		s.Deliver([]*stanza.Encoded{stanza.Encode(stanza.Stanza{Kind: stanza.Message})})
-		if n := w.metric("dropped_total", droppedEnded); n != 1 {
-			t.Errorf("counted %v drops", n)
+		if n := w.metric("missed_total", ""); n != 1 {
+			t.Errorf("counted %v that came too late", n)
 		}
+		w.wantTold("bind romeo@a.test/x&y", "unbind romeo@a.test/x&y", "ended romeo@a.test/x&y", "send <message to='romeo@a.test/x&amp;y'/>")
 	})
 }
 
@@ -397,8 +399,11 @@ func TestSlowConsumer(t *testing.T) {
 		if took := time.Since(began); took != 0 {
 			t.Errorf("delivering took %v", took)
 		}
-		w.wantTold("bind romeo@a.test/x", "unbind romeo@a.test/x", "ended romeo@a.test/x")
-		if w.metric("connections_ended_total", string(reasonSlow)) != 1 || w.metric("dropped_total", droppedSlow) == 0 {
+		told := w.told()
+		if len(told) < 5 || told[1] != "unbind romeo@a.test/x" || !strings.HasPrefix(told[2], "redeliver <message") || told[len(told)-1] != "ended romeo@a.test/x" {
+			t.Errorf("told %.200q", told)
+		}
+		if w.metric("connections_ended_total", string(reasonSlow)) != 1 {
 			t.Error("nobody has counted it")
 		}
 		_ = b.Close()

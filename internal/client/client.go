@@ -245,6 +245,11 @@ func (c *Client) dispatch(st stanza.Stanza) {
 			return
 		}
 	}
+	if st.Kind == stanza.IQ && st.Type == stanza.TypeGet && st.Child(stanza.NSPing, "ping") != nil {
+		result := st.Result(nil) // XEP-0199 §4.1: a sign of life
+		_ = c.stream.SendStanza(&result)
+		return
+	}
 	if c.opts.Handler != nil {
 		c.opts.Handler(st)
 		return

@@ -12,6 +12,7 @@ import (
 	"github.com/muster-im/muster/internal/client"
 	"github.com/muster-im/muster/internal/stream"
 	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
 )
 
 // peer is one client connection of a script. It keeps what is received until
@@ -38,7 +39,9 @@ func login(ctx context.Context, conn net.Conn, user jid.JID, resource string) (*
 		Conn: conn, Domain: user.Domain(), PlainText: true,
 		Username: user.Local(), Password: password, Resource: resource,
 		RawHandler: func(data []byte) bool {
-			p.add(string(data))
+			if !p.pong(data) {
+				p.add(string(data))
+			}
 			return true
 		},
 		OnClose: func(err error) { p.ended(err) },
@@ -49,6 +52,17 @@ func login(ctx context.Context, conn net.Conn, user jid.JID, resource string) (*
 	p.self, p.stream = c.JID(), c.Stream()
 	p.write, p.stop = p.stream.SendRaw, p.stream.Close
 	return p, nil
+}
+
+// pong answers a ping of the server (XEP-0199 §4.1), which wants a sign of life
+// now and then, and reports whether data is one.
+func (p *peer) pong(data []byte) bool {
+	st, err := stanza.Parse(data)
+	if err != nil || st.Type != stanza.TypeGet || st.From.String() != domain || st.Child(stanza.NSPing, "ping") == nil {
+		return false
+	}
+	result := st.Result(nil)
+	return p.stream.SendStanza(&result) == nil
 }
 
 // open begins a stream over conn and does not log in.

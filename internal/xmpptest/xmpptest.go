@@ -24,7 +24,8 @@
 // NAME@localhost/NAME. connect takes the client's name, the account (default:
 // the name; a bare JID may be given) and the resource (default: the name).
 // Accounts are made when they are first used. A client that is logged in has
-// asked for no roster and sent no presence. After open the client receives
+// asked for no roster and sent no presence; it answers pings of the server
+// unseen. After open the client receives
 // stream features first, and begins a new stream by itself after <success/>.
 //
 // Another server. Everybody at far.test, the domain Far, is played by the one
