@@ -97,6 +97,8 @@ func (r *Router) Redeliver(ctx context.Context, st stanza.Stanza) {
 func (r *Router) redeliverMessage(ctx context.Context, st stanza.Stanza) {
 	since := waitingSince(&st)
 	switch s := r.sessions.get(st.To); {
+	case st.Type == stanza.TypeGroupchat: // the session has left its rooms
+		r.metrics.groupchat.Inc()
 	case st.To.IsBare():
 		r.messageToAccount(ctx, st, since)
 	case s != nil: // a new one with the same name

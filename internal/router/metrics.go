@@ -8,11 +8,12 @@ import (
 
 // Reasons for stanzas that go nowhere and are not answered.
 const (
-	dropError    = "error_without_session"
-	dropAnswer   = "answer_without_session"
-	dropHeadline = "headline_without_session"
-	dropPresence = "presence_without_session"
-	dropBusy     = "queue_full"
+	dropError     = "error_without_session"
+	dropAnswer    = "answer_without_session"
+	dropHeadline  = "headline_without_session"
+	dropGroupchat = "groupchat_of_ended_session"
+	dropPresence  = "presence_without_session"
+	dropBusy      = "queue_full"
 )
 
 type metrics struct {
@@ -22,7 +23,7 @@ type metrics struct {
 	returned prometheus.Counter
 	refusals *prometheus.CounterVec // by condition
 
-	strayError, strayAnswer, headline, presence, queueFull prometheus.Counter
+	strayError, strayAnswer, headline, groupchat, presence, queueFull prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -40,6 +41,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		strayError:  dropped.WithLabelValues(dropError),
 		strayAnswer: dropped.WithLabelValues(dropAnswer),
 		headline:    dropped.WithLabelValues(dropHeadline),
+		groupchat:   dropped.WithLabelValues(dropGroupchat),
 		presence:    dropped.WithLabelValues(dropPresence),
 		queueFull:   dropped.WithLabelValues(dropBusy),
 	}
