@@ -152,6 +152,8 @@ type parser struct {
 	pending []Node // children of the open elements
 	marks   []mark
 
+	spaces int // bytes that namespaces may still take where they change
+
 	elements []Element // what is left of the slabs
 	attrs    []Attr
 	nodes    []Node
@@ -178,8 +180,17 @@ func (p *parser) giveBack() {
 	parsers.Put(p)
 }
 
+// What namespaces may take when a tree is written, where each is declared anew
+// wherever it changes: so many bytes, or so many times the tree's text if that
+// is more. Without a bound a long one would multiply by all who use its prefix.
+const (
+	minSpaces   = 64 << 10
+	timesSpaces = 4
+)
+
 func (p *parser) begin(frame xmlstream.Frame, scope *Scope) {
 	p.scope = scope
+	p.spaces = max(minSpaces, timesSpaces*len(frame.Data))
 	p.dec.Reset(string(frame.Data), scope.bindings, false)
 	p.elements = make([]Element, 0, max(frame.Elements, 1))
 	if frame.Attrs > 0 {
@@ -200,6 +211,9 @@ func (p *parser) tree() (*Element, error) {
 		switch token.Kind {
 		case xmlstream.Start:
 			e := p.element(token)
+			if p.spaces -= p.declared(e); p.spaces < 0 {
+				return nil, &xmlstream.Error{Kind: xmlstream.TooLarge, Detail: "long namespaces are used too often"}
+			}
 			if root == nil {
 				root = e
 			} else {
@@ -243,6 +257,24 @@ func (p *parser) element(token xmlstream.Token) *Element {
 		e.Attrs = p.attrs[from:len(p.attrs):len(p.attrs)]
 	}
 	return e
+}
+
+// declared returns the bytes of the namespaces that an element declares when it
+// is written inside the open ones.
+func (p *parser) declared(e *Element) int {
+	n, outer := 0, p.scope.Content
+	if len(p.marks) > 0 {
+		outer = p.marks[len(p.marks)-1].element.Name.Space
+	}
+	if e.Name.Space != outer {
+		n = len(e.Name.Space)
+	}
+	for i := range e.Attrs {
+		if space := e.Attrs[i].Name.Space; space != NSXML { // which needs no declaration
+			n += len(space)
+		}
+	}
+	return n
 }
 
 // end closes the innermost element: its children move from the pending ones
