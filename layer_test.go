@@ -36,6 +36,7 @@ var tiers = map[string]int{
 	"internal/sqlstore":     4,
 
 	"muc":               3,
+	"internal/blocking": 3,
 	"internal/account":  3,
 	"internal/archive":  3,
 	"internal/c2s":      3,

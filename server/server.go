@@ -22,6 +22,7 @@ import (
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/internal/account"
 	"github.com/muster-im/muster/internal/admin"
+	"github.com/muster-im/muster/internal/blocking"
 	"github.com/muster-im/muster/internal/c2s"
 	"github.com/muster-im/muster/internal/entity"
 	"github.com/muster-im/muster/internal/roster"
@@ -60,6 +61,7 @@ type Server struct {
 	contacts *roster.Service
 	activity *entity.Activity
 	about    *entity.Service
+	blocks   *blocking.Service
 	rooms    []*muc.Service
 	clients  *c2s.Server
 	serving  context.Context    //nolint:containedctx // what services are called with; ends after the last connection

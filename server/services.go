@@ -7,6 +7,7 @@ import (
 
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/internal/account"
+	"github.com/muster-im/muster/internal/blocking"
 	"github.com/muster-im/muster/internal/c2s"
 	"github.com/muster-im/muster/internal/entity"
 	"github.com/muster-im/muster/internal/offline"
@@ -45,11 +46,14 @@ func (s *Server) buildServices(cfg *config.Config) error {
 		},
 	})
 	s.onEnd("last activity", activityEnd, s.activity.Close)
+	s.blocks = blocking.New(blocking.Options{Store: s.db, Router: s.router, Logger: s.logger("blocking"), Registerer: s.registry})
+	s.router.SetBlocking(s.blocks)
 	s.contacts = roster.New(roster.Options{
-		Store: s.db, Router: s.router, Offline: waiting, Left: s.activity.Left,
+		Store: s.db, Router: s.router, Offline: waiting, Blocks: s.blocks, Left: s.activity.Left,
 		Logger: s.logger("roster"), Registerer: s.registry,
 	})
 	s.router.SetContacts(s.contacts)
+	s.blocks.SetPresence(s.contacts)
 	s.about = s.describe(cfg)
 	s.keepUserData()
 	s.onAccountDeleted()
@@ -67,6 +71,7 @@ func (s *Server) onAccountDeleted() {
 	}{
 		{"sessions", func(ctx context.Context, j jid.JID) error { s.clients.EndAccount(ctx, j); return nil }},
 		{"contacts", s.contacts.AccountDeleted},
+		{"block list", s.blocks.AccountDeleted},
 		{"last activity", func(ctx context.Context, j jid.JID) error { s.activity.AccountDeleted(ctx, j); return nil }},
 	} {
 		s.accounts.OnDeleted(part.name, part.deleted)
@@ -93,7 +98,7 @@ func (s *Server) buildClients(cfg *config.Config, hasher *sasl.Hasher) error {
 		return err
 	}
 	s.clients, err = c2s.New(c2s.Options{
-		Hosts: cfg.General.Hosts, SASL: auth, Accounts: s.accounts, Router: s.router, Contacts: s.contacts,
+		Hosts: cfg.General.Hosts, SASL: auth, Accounts: s.accounts, Router: s.router, Contacts: s.contacts, Blocks: s.blocks,
 		Features: append(s.contacts.Features(), s.about.Caps()), LimitLoopback: cfg.General.LimitLoopback,
 		Logger: s.logger("c2s"), Registerer: s.registry, StreamMetrics: stream.NewMetrics(s.registry),
 	})
@@ -114,11 +119,13 @@ func (s *Server) buildClients(cfg *config.Config, hasher *sasl.Hasher) error {
 func (s *Server) describe(cfg *config.Config) *entity.Service {
 	s.router.HandleAccount(stanza.NSRoster, stanza.TypeGet, s.contacts.Get)
 	s.router.HandleAccount(stanza.NSRoster, stanza.TypeSet, s.contacts.Set)
+	s.router.HandleAccount(stanza.NSBlocking, stanza.TypeGet, s.blocks.Get)
+	s.router.HandleAccount(stanza.NSBlocking, stanza.TypeSet, s.blocks.Set)
 	s.router.HandleAccount(stanza.NSCarbons, stanza.TypeSet, s.router.SetCarbons)
 	about := entity.New(entity.Options{
 		Version: Version(), Items: s.items, Contacts: contactAddresses(cfg),
 		MaySee: s.contacts.Sees, Sessions: s.router.Sessions,
-		Features: append(router.CarbonFeatures(), stanza.NSRoster, stanza.NSVCard, stanza.NSPrivate, offline.Feature),
+		Features: append(router.CarbonFeatures(), stanza.NSRoster, stanza.NSBlocking, stanza.NSVCard, stanza.NSPrivate, offline.Feature),
 		Account:  []string{stanza.NSVCard, stanza.NSPrivate},
 	})
 	s.router.HandleHost(stanza.NSDiscoInfo, stanza.TypeGet, about.HostInfo)

@@ -31,6 +31,7 @@ const (
 	NSConference  = "jabber:x:conference"
 	NSHints       = "urn:xmpp:hints"
 	NSCarbons     = "urn:xmpp:carbons:2"
+	NSBlocking    = "urn:xmpp:blocking"
 	NSForward     = "urn:xmpp:forward:0"
 	NSVCard       = "vcard-temp"
 	NSPrivate     = "jabber:iq:private"

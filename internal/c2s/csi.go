@@ -55,12 +55,16 @@ func (s *Session) hold(batch []*stanza.Encoded) {
 	}
 }
 
-// unhold sends what was held back. The mutex is held.
+// unhold sends what was held back, but what is of people who have been blocked
+// meanwhile. The mutex is held.
 func (s *Session) unhold() {
 	if len(s.held) == 0 {
 		return
 	}
-	batch := s.held
+	blocks := s.state.BlockList()
+	batch := slices.DeleteFunc(s.held, func(e *stanza.Encoded) bool {
+		return blocks.Blocks(e.Stanza.From) && urgencyOf(&e.Stanza) != urgent
+	})
 	s.held = nil
 	s.write(batch)
 }

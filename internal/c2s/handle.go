@@ -35,6 +35,10 @@ func (s *Session) handle(ctx context.Context, e *stanza.Element) error {
 		s.refuse(&st, err, refusedRequest)
 		return nil
 	}
+	if s.state.BlockList().Blocks(st.To) { // XEP-0191 §3.3
+		s.refuse(&st, s.srv.opts.Blocks.Refusal(), refusedBlocked)
+		return nil
+	}
 	if busy := s.dispatch(ctx, st); busy != nil {
 		select { // who is busy sets the pace
 		case <-busy:

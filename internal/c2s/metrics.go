@@ -25,7 +25,8 @@ const (
 	reasonExpired   reason = "expired"       // not resumed in time
 	reasonUnacked   reason = "unacked"       // too much was not acknowledged
 	reasonShutdown  reason = "shutdown"
-	reasonPanic     reason = "panic" // our fault
+	reasonPanic     reason = "panic"      // our fault
+	reasonStore     reason = "block_list" // could not be loaded: our fault, too
 )
 
 // lingers reports whether the client may not know yet that we have closed.
@@ -54,6 +55,7 @@ const (
 	refusedLogins   = "login_rate"
 	refusedAccess   = "access"
 	refusedUnacked  = "unacked"
+	refusedBlocked  = "blocked_by_sender"
 )
 
 type metrics struct {

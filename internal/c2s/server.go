@@ -51,6 +51,18 @@ type Contacts interface {
 	Ended(ctx context.Context, s router.Session)
 }
 
+// Blocks keeps what people have blocked (XEP-0191).
+type Blocks interface {
+	// Open returns the block list that all sessions of an account share. Every
+	// Open needs a Close.
+	Open(ctx context.Context, account jid.JID) (*router.BlockList, error)
+	Close(l *router.BlockList)
+	// Screen returns what of batch a session may be given. It never waits.
+	Screen(s router.Session, batch []*stanza.Encoded) []*stanza.Encoded
+	// Refusal answers what a client sends to somebody it has blocked.
+	Refusal() *stanza.Error
+}
+
 // Accounts says which accounts exist.
 type Accounts interface {
 	Exists(ctx context.Context, account jid.JID) (bool, error)
@@ -64,6 +76,7 @@ type Options struct {
 	Accounts Accounts
 	Router   Router
 	Contacts Contacts
+	Blocks   Blocks // nil: nobody can be blocked
 
 	// Features are advertised beside binding, such as those of other services.
 	Features []*stanza.Element

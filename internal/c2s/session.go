@@ -89,8 +89,19 @@ func (s *Session) abandon() {
 	go s.finish(context.Background()) // the server waits for it
 }
 
-// Deliver queues stanzas for the client.
+// Deliver queues stanzas for the client, but those of people whom it has
+// blocked.
 func (s *Session) Deliver(batch []*stanza.Encoded) {
+	if !s.state.BlockList().Empty() {
+		if batch = s.srv.opts.Blocks.Screen(s, batch); len(batch) == 0 {
+			return
+		}
+	}
+	s.take(batch)
+}
+
+// take queues stanzas for the client.
+func (s *Session) take(batch []*stanza.Encoded) {
 	s.mu.Lock()
 	over := s.over
 	switch {
@@ -188,15 +199,33 @@ func (s *Session) Flush() error {
 
 // send queues a stanza for the client. For the reader.
 func (s *Session) send(st *stanza.Stanza) {
-	s.Deliver([]*stanza.Encoded{stanza.EncodeAddressed(*st)})
+	s.take([]*stanza.Encoded{stanza.EncodeAddressed(*st)})
 }
 
 // begin makes a new session known, once the client knows of it.
 func (s *Session) begin(ctx context.Context) {
 	s.srv.metrics.sessions.Inc()
+	if err := s.openBlocks(ctx); err != nil { // without it nobody could be kept away
+		s.log(ctx, slog.LevelError, "open block list", slog.Any("err", err))
+		s.end(reasonStore, &stream.Error{Condition: stream.InternalServerError})
+		return
+	}
 	if !s.guard(ctx, func() { s.srv.opts.Router.Bind(s) }) {
 		s.end(reasonPanic, &stream.Error{Condition: stream.InternalServerError})
 	}
+}
+
+// openBlocks gets the account's block list, before anybody can send anything
+// to the session.
+func (s *Session) openBlocks(ctx context.Context) error {
+	if s.srv.opts.Blocks == nil {
+		return nil
+	}
+	l, err := s.srv.opts.Blocks.Open(ctx, s.jid.Bare())
+	if err == nil {
+		s.state.SetBlockList(l)
+	}
+	return err
 }
 
 // run reads stanzas from a connection until it ends. Then the session waits to
@@ -228,6 +257,9 @@ func (s *Session) finish(ctx context.Context) {
 	s.redeliver(ctx, false)
 	s.guard(ctx, func() { s.srv.opts.Contacts.Ended(ctx, s) })
 	s.redeliver(ctx, true) // what was under way to it when it was unbound
+	if s.srv.opts.Blocks != nil {
+		s.srv.opts.Blocks.Close(s.state.BlockList())
+	}
 	s.srv.metrics.sessions.Dec()
 	s.mu.Lock()
 	why := s.final

@@ -12,6 +12,7 @@ const (
 	dropWaiting   = "too_many_requests"
 	dropType      = "unknown_type"
 	dropProbe     = "probe_failed"
+	dropBlocked   = "sender_is_blocked"
 )
 
 type metrics struct {
@@ -21,6 +22,7 @@ type metrics struct {
 	waiting    prometheus.Counter
 	badType    prometheus.Counter
 	probeError prometheus.Counter
+	blocked    prometheus.Counter
 	refusals   *prometheus.CounterVec
 }
 
@@ -37,6 +39,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		waiting:    drops.WithLabelValues(dropWaiting),
 		badType:    drops.WithLabelValues(dropType),
 		probeError: drops.WithLabelValues(dropProbe),
+		blocked:    drops.WithLabelValues(dropBlocked),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "muster_roster_refusals_total", Help: "Presence of clients answered with an error, by condition.",
 		}, []string{"condition"}),

@@ -42,7 +42,12 @@ func (s *Service) direct(ctx context.Context, session router.Session, p stanza.S
 		s.refuse(ctx, &p, p.From, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "This session has sent presence to too many addresses."))
 		return nil
 	}
-	return s.opts.Router.Route(ctx, p)
+	busy = s.opts.Router.Route(ctx, p)
+	if l := session.State().BlockList(); p.Type == "" && l.Blocks(p.To) { // meanwhile, by another session
+		session.State().Directed(p.To, false, 0)
+		s.give(ctx, nil, unavailable(p.From, p.To))
+	}
+	return busy
 }
 
 // announce handles presence for everybody (RFC 6121 §4.2, §4.4).
@@ -84,7 +89,7 @@ func (s *Service) appear(ctx context.Context, session router.Session, p stanza.S
 	defer s.lock(account)()
 	items := s.audience(ctx, account)
 	session.State().SetPresence(p, priority, true)
-	s.tell(ctx, account, p, items)
+	s.tell(ctx, session, p, items)
 	return items
 }
 
@@ -98,18 +103,20 @@ func (s *Service) audience(ctx context.Context, account jid.JID) []store.RosterI
 	return items
 }
 
-// tell sends presence of one of the account's sessions to the contacts that see
-// it and to its available sessions, the one it is from among them (RFC 6121
-// §4.2.2, §4.4.2, §4.5.2). The account is locked.
-func (s *Service) tell(ctx context.Context, account jid.JID, p stanza.Stanza, items []store.RosterItem) {
+// tell sends presence of a session to the contacts that see it and to the
+// account's available sessions, the one it is from among them (RFC 6121 §4.2.2,
+// §4.4.2, §4.5.2). The account is locked.
+func (s *Service) tell(ctx context.Context, session router.Session, p stanza.Stanza, items []store.RosterItem) {
+	account, blocks := session.JID().Bare(), session.State().BlockList()
 	batch := []*stanza.Encoded{stanza.Encode(p)}
-	s.toAvailable(account, batch)
+	s.toAvailable(blocks, account, batch)
 	for i := range items {
 		contact := items[i].Contact
 		switch {
 		case stateOf(&items[i])&from == 0 || contact == account:
 		case s.isLocal(contact):
-			s.toAvailable(contact, batch)
+			s.toAvailable(blocks, contact, batch)
+		case blocks.Blocks(contact):
 		default:
 			st := p
 			st.To = contact
@@ -118,22 +125,25 @@ func (s *Service) tell(ctx context.Context, account jid.JID, p stanza.Stanza, it
 	}
 }
 
-// toAvailable delivers to the available sessions of a local account.
-func (s *Service) toAvailable(account jid.JID, batch []*stanza.Encoded) {
+// toAvailable delivers to the available sessions of a local account that the
+// sender has not blocked.
+func (s *Service) toAvailable(blocks *router.BlockList, account jid.JID, batch []*stanza.Encoded) {
 	for _, session := range s.opts.Router.Sessions(account) {
-		if isAvailable(session) {
+		if isAvailable(session) && !blocks.Blocks(session.JID()) {
 			session.Deliver(batch)
 		}
 	}
 }
 
-// give brings presence to one address without taking a lock.
-func (s *Service) give(ctx context.Context, p stanza.Stanza) {
+// give brings presence to one address that the sender has not blocked, without
+// taking a lock.
+func (s *Service) give(ctx context.Context, blocks *router.BlockList, p stanza.Stanza) {
 	switch {
+	case blocks.Blocks(p.To):
 	case !s.isLocal(p.To):
 		s.opts.Router.Route(ctx, p)
 	case p.To.IsBare():
-		s.toAvailable(p.To, []*stanza.Encoded{stanza.EncodeAddressed(p)})
+		s.toAvailable(blocks, p.To, []*stanza.Encoded{stanza.EncodeAddressed(p)})
 	default:
 		if session := s.opts.Router.Session(p.To); session != nil {
 			session.Deliver([]*stanza.Encoded{stanza.EncodeAddressed(p)})
@@ -188,21 +198,24 @@ func (s *Service) grants(ctx context.Context, account jid.JID) (map[jid.JID]bool
 	return set, nil
 }
 
-// lookAt delivers the presence of an account's sessions to a session.
-func (s *Service) lookAt(account jid.JID, viewer router.Session) {
+// lookAt delivers the presence of an account's sessions to a session, and
+// reports whether there was any.
+func (s *Service) lookAt(account jid.JID, viewer router.Session) (shown bool) {
 	if len(s.opts.Router.Sessions(account)) == 0 {
-		return // whoever comes now tells the viewer himself
+		return false // whoever comes now tells the viewer himself
 	}
 	defer s.lock(account)()
 	var batch []*stanza.Encoded
 	for _, session := range s.opts.Router.Sessions(account) {
-		if p, _, ok := session.State().Presence(); ok && session != viewer {
+		hidden := session.State().BlockList().Blocks(viewer.JID())
+		if p, _, ok := session.State().Presence(); ok && session != viewer && !hidden {
 			batch = append(batch, stanza.Encode(p))
 		}
 	}
 	if len(batch) > 0 {
 		viewer.Deliver(batch)
 	}
+	return len(batch) > 0
 }
 
 // probeID is the id of the server's probes: who answers one with an error
@@ -260,7 +273,7 @@ func (s *Service) farewell(ctx context.Context, session router.Session, p stanza
 		}
 		st := p
 		st.To = j
-		s.give(ctx, st)
+		s.give(ctx, session.State().BlockList(), st)
 	}
 }
 
@@ -276,7 +289,7 @@ func (s *Service) vanish(ctx context.Context, session router.Session, p stanza.S
 		s.opts.Left(account, p)
 	}
 	items := s.audience(ctx, account)
-	s.tell(ctx, account, p, items)
+	s.tell(ctx, session, p, items)
 	session.State().SetPresence(p, 0, false)
 	told = map[jid.JID]bool{account: true}
 	for i := range items {
@@ -310,7 +323,7 @@ func (s *Service) Inbound(ctx context.Context, p stanza.Stanza) {
 	case p.Type == "" || p.Type == stanza.TypeUnavailable || p.Type == stanza.TypeError:
 		// §8.5.2.1.2; an error answers a subscription stanza, which comes from
 		// the account.
-		s.toAvailable(p.To.Bare(), []*stanza.Encoded{stanza.EncodeAddressed(p)})
+		s.toAvailable(nil, p.To.Bare(), []*stanza.Encoded{stanza.EncodeAddressed(p)})
 	default:
 		s.metrics.badType.Inc()
 	}
@@ -318,9 +331,14 @@ func (s *Service) Inbound(ctx context.Context, p stanza.Stanza) {
 
 // answerProbe tells a contact, or somebody who has directed presence, of an
 // account's sessions (RFC 6121 §4.3.2). Others learn nothing, not even whether
-// there is such an account.
+// there is such an account; who is blocked does not even learn that (XEP-0191
+// §3.3).
 func (s *Service) answerProbe(ctx context.Context, p stanza.Stanza) {
 	account := p.To.Bare()
+	if blocked, err := s.blocks(ctx, account, p.From); err != nil || blocked {
+		s.dropped(ctx, account, err)
+		return
+	}
 	sees, err := s.Sees(ctx, p.From, account)
 	if err != nil {
 		s.logError(ctx, "answer probe", account, err)
@@ -338,7 +356,7 @@ func (s *Service) answerProbe(ctx context.Context, p stanza.Stanza) {
 		}
 		return
 	}
-	s.give(ctx, unavailable(p.To, p.From))
+	s.give(ctx, nil, unavailable(p.To, p.From))
 }
 
 // revealTo sends a viewer the presence of an account's sessions, of those that
@@ -354,7 +372,7 @@ func (s *Service) revealTo(ctx context.Context, viewer, target jid.JID, sees boo
 			continue
 		}
 		last.To = viewer
-		s.give(ctx, last)
+		s.give(ctx, session.State().BlockList(), last)
 		shown = true
 	}
 	return shown

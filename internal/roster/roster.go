@@ -69,11 +69,17 @@ type Offline interface {
 	Deliver(ctx context.Context, to, host jid.JID, target stanza.Target) error
 }
 
+// Blocks tells whom accounts have blocked (XEP-0191).
+type Blocks interface {
+	Read(ctx context.Context, account jid.JID) (*router.BlockList, error)
+}
+
 // Options configure a Service. Store and Router are required.
 type Options struct {
 	Store       Store
 	Router      Router
 	Offline     Offline // nil: none
+	Blocks      Blocks  // nil: nobody is blocked
 	MaxItems    int     // contacts of one account; 0 is 5000
 	MaxWaiting  int     // requests of strangers that wait for one account; 0 is 500
 	MaxGroups   int     // groups of one contact; 0 is 50

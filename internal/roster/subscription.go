@@ -158,7 +158,9 @@ func (s *Service) receive(ctx context.Context, p stanza.Stanza) (taken bool, err
 
 // received applies what a contact sends to the account's roster. A contact who
 // does not see the account any more sees it go, after the account's clients
-// have heard why (RFC 6121 §3.3.3).
+// have heard why (RFC 6121 §3.3.3). Of a contact who is blocked there is no
+// request, and nobody hears of what else he sends (XEP-0191 §3.3); but what he
+// ends or grants is so, or the two rosters would not agree when he is unblocked.
 func (s *Service) received(ctx context.Context, p stanza.Stanza) (outcome, error) {
 	exists, err := s.opts.Router.Exists(ctx, p.To)
 	if err != nil {
@@ -166,6 +168,14 @@ func (s *Service) received(ctx context.Context, p stanza.Stanza) (outcome, error
 	}
 	if !exists { // RFC 6121 §8.5.1: nobody learns that
 		s.metrics.noAccount.Inc()
+		return outcome{}, nil
+	}
+	blocked, err := s.blocks(ctx, p.To, p.From)
+	if err != nil {
+		return outcome{}, err
+	}
+	if blocked && p.Type == stanza.TypeSubscribe {
+		s.dropped(ctx, p.To, nil)
 		return outcome{}, nil
 	}
 	defer s.lock(p.To)()
@@ -184,7 +194,7 @@ func (s *Service) received(ctx context.Context, p stanza.Stanza) (outcome, error
 		item.Request = p.AppendXML(nil) // §3.1.3: whole, until it is answered, and the last one only
 	}
 	var notice *stanza.Stanza
-	if o.pass {
+	if o.pass && !blocked {
 		notice = &p
 	}
 	if err := s.change(ctx, p.To, &before, &item, notice); err != nil {
@@ -219,7 +229,7 @@ func (s *Service) show(ctx context.Context, owner, contact jid.JID) {
 	for _, session := range s.opts.Router.Sessions(owner) {
 		if p, _, ok := session.State().Presence(); ok {
 			p.To = contact
-			s.give(ctx, p)
+			s.give(ctx, session.State().BlockList(), p)
 		}
 	}
 }
@@ -229,7 +239,7 @@ func (s *Service) show(ctx context.Context, owner, contact jid.JID) {
 func (s *Service) hide(ctx context.Context, owner, contact jid.JID) {
 	for _, session := range s.opts.Router.Sessions(owner) {
 		if isAvailable(session) {
-			s.give(ctx, unavailable(session.JID(), contact))
+			s.give(ctx, session.State().BlockList(), unavailable(session.JID(), contact))
 		}
 	}
 }

@@ -86,7 +86,9 @@ func (r *Router) Redeliver(ctx context.Context, st stanza.Stanza) {
 	r.metrics.returned.Inc()
 	switch st.Kind {
 	case stanza.Message:
-		r.redeliverMessage(ctx, st)
+		if !r.stopped(ctx, &st) { // blocked since
+			r.redeliverMessage(ctx, st)
+		}
 	case stanza.IQ:
 		r.refuse(ctx, &st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, ""))
 	case stanza.Presence: // the session's own has told everybody that it is gone

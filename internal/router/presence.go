@@ -1,7 +1,10 @@
 package router
 
 import (
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
@@ -18,8 +21,24 @@ type PresenceState struct {
 	interested bool
 	directed   map[jid.JID]struct{}
 
-	carbons carbonState // guards itself
+	carbons carbonState               // guards itself
+	blocks  atomic.Pointer[BlockList] // set by the session before it is bound
+	follows atomic.Bool               // the session has asked for the block list
 }
+
+// BlockList returns whom the session's account has blocked; nil, which blocks
+// nobody, until there is a list.
+func (p *PresenceState) BlockList() *BlockList { return p.blocks.Load() }
+
+// SetBlockList gives the session its account's block list.
+func (p *PresenceState) SetBlockList(l *BlockList) { p.blocks.Store(l) }
+
+// FollowsBlocks reports whether the session has asked for its block list
+// (XEP-0191 §3.3).
+func (p *PresenceState) FollowsBlocks() bool { return p.follows.Load() }
+
+// SetFollowsBlocks records that the session has asked for its block list.
+func (p *PresenceState) SetFollowsBlocks() { p.follows.Store(true) }
 
 // Presence returns the last broadcast presence; ok is false until there is one
 // and after unavailable.
@@ -94,6 +113,13 @@ func (p *PresenceState) directedIn(bare jid.JID) []jid.JID {
 		}
 	}
 	return list
+}
+
+// ListDirected returns everybody with directed presence.
+func (p *PresenceState) ListDirected() []jid.JID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.directed))
 }
 
 // TakeDirected returns everybody with directed presence and forgets them.

@@ -76,6 +76,14 @@ type Contacts interface {
 	Inbound(ctx context.Context, st stanza.Stanza)
 }
 
+// Blocking stops what accounts do not want (XEP-0191).
+type Blocking interface {
+	// Stops reports whether a message or IQ comes from somebody whom the account
+	// that it is addressed to has blocked; it has been answered then if it may
+	// be.
+	Stops(ctx context.Context, st *stanza.Stanza) (bool, error)
+}
+
 // Options configure a Router; zero fields are defaults.
 type Options struct {
 	Accounts   Accounts // required to route to accounts
@@ -102,6 +110,7 @@ type Router struct {
 	guards    map[iqKey]Guard
 	offline   Offline
 	contacts  Contacts
+	blocking  Blocking
 
 	sessions sessionTable
 	later    laterQueue
@@ -165,6 +174,9 @@ func (r *Router) SetOffline(o Offline) { r.offline = o }
 // SetContacts connects the roster service. Before start.
 func (r *Router) SetContacts(c Contacts) { r.contacts = c }
 
+// SetBlocking connects the blocking service. Before start.
+func (r *Router) SetBlocking(b Blocking) { r.blocking = b }
+
 // IsHost reports whether a domain is served.
 func (r *Router) IsHost(domain string) bool {
 	_, ok := r.hosts[domain]
@@ -203,6 +215,7 @@ func (r *Router) route(ctx context.Context, st stanza.Stanza) (busy <-chan struc
 		r.refuse(ctx, &st, stanza.NewError(stanza.Cancel, stanza.RemoteServerNotFound, "This server does not talk to other servers."))
 	case st.To.Local() == "":
 		r.toHost(ctx, st)
+	case r.stopped(ctx, &st):
 	case !st.To.IsBare():
 		r.toResource(ctx, st)
 	default:
@@ -219,7 +232,7 @@ func (r *Router) Send(st stanza.Stanza) {
 		s.Handle(st)
 		return
 	}
-	if s := r.sessions.get(st.To); s != nil && isForSession(&st) && !r.later.waits(st.To) {
+	if s := r.sessions.get(st.To); s != nil && isForSession(&st) && !r.later.waits(st.To) && !s.State().BlockList().Blocks(st.From) {
 		r.deliver(s, st)
 		return
 	}

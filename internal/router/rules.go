@@ -20,6 +20,20 @@ func (r *Router) toHost(ctx context.Context, st stanza.Stanza) {
 	}
 }
 
+// stopped reports whether a stanza to an account ends here, because the account
+// has blocked its sender (XEP-0191 §3.3). Presence is for the roster service and
+// for sessions to stop.
+func (r *Router) stopped(ctx context.Context, st *stanza.Stanza) bool {
+	if r.blocking == nil || st.Kind == stanza.Presence {
+		return false
+	}
+	stops, err := r.blocking.Stops(ctx, st)
+	if err != nil {
+		r.refuse(ctx, st, err)
+	}
+	return stops || err != nil
+}
+
 // toResource handles stanzas to a full JID of a local account (RFC 6121
 // §8.5.3). IQ requests are delivered whoever asks, though §8.5.3.1 would have
 // only those who share presence get an answer: who knows a resource has been

@@ -18,6 +18,7 @@ func deleteAccountData(ctx context.Context, q querier, account jid.JID) error {
 	for _, query := range []string{
 		"DELETE FROM rosters WHERE owner = $1",
 		"DELETE FROM offline_messages WHERE recipient = $1",
+		"DELETE FROM blocked WHERE owner = $1",
 	} {
 		if _, err := q.exec(ctx, query, owner); err != nil {
 			return err

@@ -22,6 +22,7 @@ func fillName(t *testing.T, db *DB, j jid.JID) {
 	_, err := db.PutRosterItem(t.Context(), j, store.RosterItem{Contact: coven, Subscription: store.SubNone})
 	must(t, err)
 	must(t, db.AddOffline(t.Context(), store.OfflineMessage{To: j, Time: noon, Stanza: []byte("<message/>")}, 10))
+	must(t, db.Block(t.Context(), j, []jid.JID{coven}, 10))
 }
 
 // wantData checks that an account has n of everything but its row.
@@ -33,8 +34,11 @@ func wantData(t *testing.T, db *DB, j jid.JID, n int) {
 	must(t, err)
 	messages, err := db.Offline(t.Context(), j, 10)
 	must(t, err)
-	if len(a.Keys) != 2*n || len(items) != n || len(messages) != n {
-		t.Errorf("%s has %d keys, %d contacts, %d messages, want %d", j, len(a.Keys), len(items), len(messages), n)
+	blocked, err := db.Blocked(t.Context(), j)
+	must(t, err)
+	if len(blocked) != n || len(a.Keys) != 2*n || len(items) != n || len(messages) != n {
+		t.Errorf("%s has %d keys, %d contacts, %d messages, %d blocked, want %d",
+			j, len(a.Keys), len(items), len(messages), len(blocked), n)
 	}
 }
 

@@ -1,0 +1,5 @@
+CREATE TABLE blocked (
+	owner   TEXT NOT NULL,
+	address TEXT NOT NULL,
+	PRIMARY KEY (owner, address)
+) STRICT, WITHOUT ROWID;
