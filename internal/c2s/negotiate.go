@@ -182,13 +182,12 @@ func (n *negotiation) featuresBefore() []*stanza.Element {
 }
 
 // featuresAfter are those after authentication: binding (RFC 6120 §7.3), the
-// session of RFC 3921 for old clients, roster versions (RFC 6121 §2.6), stream
-// management (XEP-0198 §2) and client state (XEP-0352 §4.1).
+// session of RFC 3921 for old clients, stream management (XEP-0198 §2), client
+// state (XEP-0352 §4.1), and what other services bring.
 func (n *negotiation) featuresAfter() []*stanza.Element {
 	return append([]*stanza.Element{
 		stanza.NewElement(stanza.NSBind, "bind"),
 		stanza.NewElement(stanza.NSSession, "session").Add(stanza.NewElement(stanza.NSSession, "optional")),
-		stanza.NewElement(stanza.NSRosterVer, "ver"),
 		stanza.NewElement(nsSM, "sm"),
 		stanza.NewElement(nsCSI, "csi"),
 	}, n.srv.opts.Features...)

@@ -105,7 +105,7 @@ func TestFeatures(t *testing.T) {
 		p.ask(fmt.Sprintf(plainAuth, plain("romeo", password)), "<success ")
 		p.ask(header, "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>"+
 			"<session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>"+
-			"<ver xmlns='urn:xmpp:features:rosterver'/><sm xmlns='urn:xmpp:sm:3'/><csi xmlns='urn:xmpp:csi:0'/></stream:features>")
+			"<sm xmlns='urn:xmpp:sm:3'/><csi xmlns='urn:xmpp:csi:0'/></stream:features>")
 	})
 }
 
