@@ -40,6 +40,7 @@ type database struct {
 	writer   *sql.DB
 	reader   *sql.DB            // the same as writer for PostgreSQL
 	timeout  time.Duration      // of one call, for an engine that may be far away; 0: none
+	explain  func(error) error  // says what helps against an error at start
 	written  func()             // tells SQLite's checkpointer of a commit; may be nil
 	failures prometheus.Counter // may be nil
 

@@ -67,7 +67,7 @@ func (d *database) migrate(ctx context.Context, steps []migration) error {
 	for {
 		done, err := d.migrateOnce(ctx, steps)
 		if err != nil {
-			return fmt.Errorf("migrate %s database: %w", d.name, err)
+			return d.explain(err)
 		}
 		if done {
 			return nil

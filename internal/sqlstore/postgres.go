@@ -33,7 +33,7 @@ const (
 func (db *DB) openPostgres(ctx context.Context, o Options) error {
 	cfg, err := pgx.ParseConfig(o.URL)
 	if err != nil {
-		return fmt.Errorf("storage url: %w", err)
+		return errors.New("storage.url is not understood: want a URL like postgres://user:password@host/database, or keywords like host=/run/postgresql dbname=muster")
 	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = dialTimeout
@@ -46,7 +46,7 @@ func (db *DB) openPostgres(ctx context.Context, o Options) error {
 	}
 	if o.Schema != "" {
 		if err := createSchema(ctx, cfg, o.Schema); err != nil {
-			return err
+			return explainPostgres(cfg, err)
 		}
 		cfg.RuntimeParams["search_path"] = pgx.Identifier{o.Schema}.Sanitize()
 	}
@@ -57,14 +57,20 @@ func (db *DB) openPostgres(ctx context.Context, o Options) error {
 	timeout := cmp.Or(o.Timeout, callTimeout)
 	db.archive = postgresPool("archive", cfg, n/4+1, timeout)
 	db.meta = postgresPool("meta", cfg, n-n/4-1, timeout)
-	return db.meta.writer.PingContext(ctx)
+	if err := checkEncoding(ctx, db.meta); err != nil {
+		return explainPostgres(cfg, err)
+	}
+	return nil
 }
 
 func postgresPool(name string, cfg *pgx.ConnConfig, conns int, timeout time.Duration) *database {
 	pool := stdlib.OpenDB(*cfg)
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
-	return &database{dialect: postgres, name: name, writer: pool, reader: pool, timeout: timeout}
+	return &database{
+		dialect: postgres, name: name, writer: pool, reader: pool, timeout: timeout,
+		explain: func(err error) error { return explainPostgres(cfg, err) },
+	}
 }
 
 // doubtError says that a connection broke between a commit and its answer.

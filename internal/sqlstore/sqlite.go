@@ -90,14 +90,14 @@ func openFile(name, path, durability string) (*database, error) {
 	// SQLite would create the file readable by everybody; its log and shared
 	// memory get the mode of the file.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = f.Close()
 	}
-	if err := f.Close(); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, explainSQLite(path, err)
 	}
 	d := &database{
-		dialect: sqlite, name: name, path: path,
+		dialect: sqlite, name: name, path: path, explain: func(err error) error { return explainSQLite(path, err) },
 		prepared: make(map[statementKey]*sql.Stmt), wanted: make(map[statementKey]struct{}),
 	}
 	if d.writer, err = sql.Open("sqlite", sqliteDSN(path, durability, false)); err != nil {
