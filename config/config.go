@@ -21,7 +21,7 @@ type Config struct {
 // General is [general].
 type General struct {
 	Hosts               []string `toml:"hosts" doc:"Domains served: what stands behind the @ in addresses. At least one."`
-	DataDir             string   `toml:"data_dir" doc:"Directory for databases, generated certificates and the socket for administration. Made if it is missing; kept from other users."`
+	DataDir             string   `toml:"data_dir" doc:"Directory for databases, generated certificates and the socket for administration. Made if it is missing; kept from other users. Relative paths, here and elsewhere in this file, are relative to the directory of this file."`
 	RegistrationTimeout Limit    `toml:"registration_timeout" reload:"yes" doc:"Seconds between two accounts that modules.mod_register makes for the same address (IPv6: network of 64 bits)."`
 	LimitLoopback       bool     `toml:"limit_loopback" doc:"Limits per address, such as of failed logins and of new accounts, apply to loopback, too: where a proxy on this machine hides who connects."`
 	LogLevel            string   `toml:"loglevel" choice:"debug,info,warning,error" reload:"yes" doc:"The least level that is logged."`

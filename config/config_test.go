@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -144,4 +146,42 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%q: %v is no Problems", data, err)
 		}
 	})
+}
+
+// Relative paths mean the same whatever the working directory of a command is.
+func TestRelativePaths(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "muster.toml")
+	text := `[general]
+hosts = ["a.test"]
+%s
+[storage]
+driver = "postgres"
+url = { file = "secrets/url" }
+[[listen.c2s]]
+tls.certfile = "tls/@HOST@.crt"
+tls.keyfile = "/etc/a.key"
+`
+	for path, content := range map[string]string{"muster.toml": fmt.Sprintf(text, ""), "secrets/url": "postgres://x/y\n"} {
+		path = filepath.Join(dir, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := config.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{c.General.DataDir, string(c.Storage.URL), c.Listen.C2S[0].TLS.CertFile, c.Listen.C2S[0].TLS.KeyFile}
+	want := []string{filepath.Join(dir, "muster-data"), "postgres://x/y", filepath.Join(dir, "tls/@HOST@.crt"), "/etc/a.key"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if err := os.WriteFile(file, []byte(fmt.Sprintf(text, `data_dir = "/var/lib/muster"`)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = config.Load(file); err != nil || c.General.DataDir != "/var/lib/muster" {
+		t.Errorf("an absolute path: %v, %v", c, err)
+	}
 }

@@ -93,7 +93,7 @@ func fieldsOf(t reflect.Type) []reflect.StructField {
 // field decodes one value.
 func (d *decoder) field(path string, v any, to reflect.Value, choice string) {
 	if own, ok := reflect.TypeAssert[valuer](to.Addr()); ok {
-		if err := own.set(v); err != nil {
+		if err := own.set(d.inFile(v)); err != nil {
 			d.wrong(path, v, err.Error())
 		}
 		return
@@ -136,6 +136,15 @@ func (d *decoder) field(path string, v any, to reflect.Value, choice string) {
 	default:
 		panic("config: no decoder for " + to.Type().String())
 	}
+}
+
+// inFile returns v with the path of { file = "PATH" } resolved.
+func (d *decoder) inFile(v any) any {
+	table, ok := v.(map[string]any)
+	if path, isText := table["file"].(string); ok && isText && len(table) == 1 {
+		return map[string]any{"file": d.src.resolve(path)}
+	}
+	return v
 }
 
 func (d *decoder) withDefaults(path string, v any, to reflect.Value) {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -20,7 +21,8 @@ type node struct {
 	src   *source
 }
 
-// Load reads a file. extensions names further tables under modules, which
+// Load reads a file. Relative paths in it are relative to its directory; those
+// in a pipe to the working directory. extensions names further tables under modules, which
 // their owners decode with DecodeModule. What is wrong with the file is a
 // Problems with everything found in one run.
 func Load(path string, extensions ...string) (*Config, error) {
@@ -28,15 +30,25 @@ func Load(path string, extensions ...string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	return Parse(path, data, extensions...)
+	dir := ""
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		dir = filepath.Dir(path)
+	}
+	return parseIn(dir, path, data, extensions)
 }
 
-// Parse is Load of a text; name stands for it in problems.
+// Parse is Load of a text; name stands for it in problems. Relative paths are
+// relative to the working directory.
 func Parse(name string, data []byte, extensions ...string) (*Config, error) {
+	return parseIn("", name, data, extensions)
+}
+
+func parseIn(dir, name string, data []byte, extensions []string) (*Config, error) {
 	src, err := parse(name, data)
 	if err != nil {
 		return nil, err
 	}
+	src.dir = dir
 	c := Default()
 	c.name, c.src, c.extensions = name, src, make(map[string]*node)
 	d := &decoder{src: src}
@@ -53,11 +65,27 @@ func Parse(name string, data []byte, extensions ...string) (*Config, error) {
 		})
 	}
 	d.check(c)
+	c.resolve(src)
 	if len(d.problems) > 0 {
 		d.problems.sort()
 		return nil, d.problems
 	}
 	return c, nil
+}
+
+// resolve makes paths what they are for this process.
+func (c *Config) resolve(src *source) {
+	c.General.DataDir = src.resolve(c.General.DataDir)
+	tables := make([]*TLS, 0, len(c.Listen.C2S)+len(c.Listen.HTTP))
+	for i := range c.Listen.C2S {
+		tables = append(tables, &c.Listen.C2S[i].TLS)
+	}
+	for i := range c.Listen.HTTP {
+		tables = append(tables, &c.Listen.HTTP[i].TLS)
+	}
+	for _, t := range tables {
+		t.CertFile, t.KeyFile = src.resolve(t.CertFile), src.resolve(t.KeyFile)
+	}
 }
 
 // Name returns what the configuration came from.

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -12,9 +13,18 @@ import (
 // source is a parsed file: its values, and where each of them stands.
 type source struct {
 	name   string
+	dir    string // that relative paths are relative to; "": the working directory
 	values map[string]any
 	keys   map[string]position // by path: where the key stands
 	places map[string]position // by path: where the value stands
+}
+
+// resolve returns a path of the file as this process has to say it.
+func (s *source) resolve(path string) string {
+	if path == "" || s.dir == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(s.dir, path)
 }
 
 type position struct{ line, col int }
