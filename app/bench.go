@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/muster-im/muster/internal/admin"
 	"github.com/muster-im/muster/internal/bench"
@@ -23,38 +24,80 @@ type benchCommands struct {
 
 // benchFlags are the flags of all meters that are not the load's.
 type benchFlags struct {
-	CreateIn string `placeholder:"DIR" help:"First create the accounts that are missing, on the running Muster with this data directory."`
+	CreateIn string `placeholder:"DIR" help:"First create the accounts that are missing, on the running Muster with this data directory; delete them again at the end."`
+	Keep     bool   `help:"Do not delete the accounts that were created."`
 	JSON     bool   `name:"json" help:"Print JSON, for programs."`
 }
 
-// prepare creates the accounts.
-func (f *benchFlags) prepare(ctx context.Context, e *env, o *bench.Options, accounts int) error {
+// deletionTime bounds the deletion of what a bench has created. Ctrl-C during
+// the measurement does not leave it out, a second one does.
+const deletionTime = 2 * time.Minute
+
+// measure runs a meter with the accounts that it needs and prints its report.
+func (f *benchFlags) measure(ctx context.Context, e *env, o *bench.Options, accounts int, meter func() (bench.Report, error)) error {
 	o.Progress = func(s string) { fmt.Fprintln(e.stderr, s) } //nolint:errcheck // nowhere else to say it
-	if f.CreateIn == "" {
-		return nil
+	var report bench.Report
+	created, err := f.create(ctx, o, accounts)
+	if err == nil {
+		report, err = meter()
 	}
-	client := admin.NewClient(filepath.Join(f.CreateIn, admin.SocketName))
+	if !f.Keep {
+		err = errors.Join(err, f.delete(ctx, created))
+	}
+	switch {
+	case err != nil:
+		return err
+	case f.JSON:
+		return e.printJSON(report)
+	}
+	return report.WriteTable(e.stdout)
+}
+
+// create creates the accounts that are missing and returns them.
+func (f *benchFlags) create(ctx context.Context, o *bench.Options, accounts int) (created []jid.JID, err error) {
+	if f.CreateIn == "" {
+		return nil, nil
+	}
+	client := f.client()
 	for i := range accounts {
 		j, err := jid.New(o.UsersPrefix+strconv.Itoa(i+1), o.Domain, "")
 		if err != nil {
-			return err
+			return created, err
 		}
 		err = client.AddAccount(ctx, admin.NewAccount{JID: j, Password: o.Password})
 		if refusal, ok := errors.AsType[*admin.Error](err); ok && refusal.Status == http.StatusConflict {
+			continue // it was there before, and will stay
+		}
+		if err != nil {
+			return created, fmt.Errorf("create %s: %w", j, err)
+		}
+		created = append(created, j)
+	}
+	return created, nil
+}
+
+// delete deletes the accounts that create has created, also if ctx has ended.
+func (f *benchFlags) delete(ctx context.Context, created []jid.JID) error {
+	if len(created) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deletionTime)
+	defer cancel()
+	client := f.client()
+	for i, j := range created {
+		err := client.DeleteAccount(ctx, j)
+		if refusal, ok := errors.AsType[*admin.Error](err); ok && refusal.Status == http.StatusNotFound {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("create %s: %w", j, err)
+			return fmt.Errorf("delete %s (%d of %d accounts are left behind): %w", j, len(created)-i, len(created), err)
 		}
 	}
 	return nil
 }
 
-func (f *benchFlags) print(e *env, r bench.Report) error {
-	if f.JSON {
-		return e.printJSON(r)
-	}
-	return r.WriteTable(e.stdout)
+func (f *benchFlags) client() *admin.Client {
+	return admin.NewClient(filepath.Join(f.CreateIn, admin.SocketName))
 }
 
 type fanoutCommand struct {
@@ -73,14 +116,7 @@ func (fanoutCommand) Help() string {
 
 // Run fills a room and measures.
 func (c *fanoutCommand) Run(ctx context.Context, e *env) error {
-	if err := c.prepare(ctx, e, &c.Options, c.Occupants); err != nil {
-		return err
-	}
-	r, err := bench.Fanout(ctx, c.FanoutOptions)
-	if err != nil {
-		return err
-	}
-	return c.print(e, r)
+	return c.measure(ctx, e, &c.Options, c.Occupants, func() (bench.Report, error) { return bench.Fanout(ctx, c.FanoutOptions) })
 }
 
 type chatCommand struct {
@@ -98,14 +134,7 @@ func (chatCommand) Help() string {
 
 // Run lets people talk and measures.
 func (c *chatCommand) Run(ctx context.Context, e *env) error {
-	if err := c.prepare(ctx, e, &c.Options, c.Users); err != nil {
-		return err
-	}
-	r, err := bench.Chat(ctx, c.ChatOptions)
-	if err != nil {
-		return err
-	}
-	return c.print(e, r)
+	return c.measure(ctx, e, &c.Options, c.Users, func() (bench.Report, error) { return bench.Chat(ctx, c.ChatOptions) })
 }
 
 type loginCommand struct {
@@ -124,14 +153,7 @@ the stream. The meter derives each account's SCRAM keys once. Examples:
 
 // Run logs in and out and measures.
 func (c *loginCommand) Run(ctx context.Context, e *env) error {
-	if err := c.prepare(ctx, e, &c.Options, c.Users); err != nil {
-		return err
-	}
-	r, err := bench.Login(ctx, c.LoginOptions)
-	if err != nil {
-		return err
-	}
-	return c.print(e, r)
+	return c.measure(ctx, e, &c.Options, c.Users, func() (bench.Report, error) { return bench.Login(ctx, c.LoginOptions) })
 }
 
 type idleCommand struct {
@@ -153,12 +175,5 @@ func (c *idleCommand) Run(ctx context.Context, e *env) error {
 	if accounts == 0 {
 		accounts = c.Sessions
 	}
-	if err := c.prepare(ctx, e, &c.Options, accounts); err != nil {
-		return err
-	}
-	r, err := bench.Idle(ctx, c.IdleOptions)
-	if err != nil {
-		return err
-	}
-	return c.print(e, r)
+	return c.measure(ctx, e, &c.Options, accounts, func() (bench.Report, error) { return bench.Idle(ctx, c.IdleOptions) })
 }
