@@ -16,7 +16,7 @@ type outItem struct {
 	skip   *Occupant          // whose sessions are left out
 	only   *Session           // instead of to
 	many   []*stanza.Encoded  // for only, instead of enc
-	direct stanza.Stanza      // instead of all this: to somebody who is no occupant
+	direct stanza.Stanza      // instead of all this: for the router
 	ticket *ticket            // nil: nothing to wait for
 	// receipt, instead of all this, is of a stanza that is handled once
 	// everything before has left.
@@ -53,9 +53,12 @@ func (r *Room) sayTo(s *Session, st stanza.Stanza) {
 	r.outbox = append(r.outbox, outItem{enc: [2]*stanza.Encoded{enc, enc}, only: s})
 }
 
-// reply queues an answer to whoever sent something, occupant or not.
+// reply queues an answer to whoever sent something, occupant or not. The error
+// of a private message is for the router: those of the sender's account who have
+// a copy of the message have one of its error, too (XEP-0280 §6.1).
 func (r *Room) reply(st stanza.Stanza) {
-	if s := r.sessions[st.To]; s != nil {
+	private := st.Kind == stanza.Message && !st.From.IsBare()
+	if s := r.sessions[st.To]; s != nil && !private {
 		r.sayTo(s, st)
 		return
 	}

@@ -27,12 +27,15 @@ type carbonState struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	copied *[rememberedCopies]uint64 // messages that were copied, a ring; 0 is none
+	copied *[rememberedCopies]uint64 // messages that it has copies of, a ring; 0 is none
 	next   int
 }
 
-// remember keeps a message that was copied.
+// remember keeps what the session was given a copy of.
 func (c *carbonState) remember(hash uint64) {
+	if hash == 0 {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.copied == nil {
@@ -79,49 +82,28 @@ func (r *Router) copySent(st *stanza.Stanza) {
 		return
 	}
 	var buf [few]Session
-	copies := buf[:0]
+	others := buf[:0]
 	var sender Session
 	for _, s := range r.sessions.of(st.From.Bare()) {
 		switch {
 		case s.JID() == st.From:
 			sender = s
 		case s.State().Carbons():
-			copies = append(copies, s)
+			others = append(others, s)
 		}
 	}
-	if len(copies) == 0 || sender == nil {
+	if len(others) == 0 || sender == nil {
 		return
 	}
-	switch {
-	case r.isPrivateToRoom(st, sender): // §6.1: for those who have the same nickname there
+	if r.isPrivateToRoom(st, sender) { // §6.1: for those who have the same nickname there
+		others = slices.DeleteFunc(others, func(s Session) bool { return !sharesNick(sender, s, st.To.Bare()) })
 		if mustNotCopy(st) {
 			return
 		}
-		copies = slices.DeleteFunc(copies, func(s Session) bool { return !sharesNick(sender, s, st.To.Bare()) })
-	case !r.eligible(st, sender, st.To):
-		return
+	} else {
+		others = r.eligible(others, st, st.To)
 	}
-	r.deliverCopies(copies, st, "sent", nil)
-	r.remember(sender, st.To, st.ID)
-}
-
-// copiesReceived reports whether a message to an account is copied to those of
-// its sessions that do not take it (XEP-0280 §7), and lets those that do take
-// it remember that.
-func (r *Router) copiesReceived(st *stanza.Stanza, takers []Session) bool {
-	if r.isPrivateFromRoom(st) {
-		return false
-	}
-	if st.Type == stanza.TypeError {
-		return len(takers) > 0 && r.eligible(st, takers[0], st.From)
-	}
-	if !r.eligible(st, nil, st.From) {
-		return false
-	}
-	for _, s := range takers {
-		r.remember(s, st.From, st.ID)
-	}
-	return true
+	r.deliverCopies(others, st, "sent", nil)
 }
 
 // directionAt is what a copy says that is made where the message arrives. In a
@@ -134,33 +116,47 @@ func directionAt(st *stanza.Stanza) string {
 }
 
 // deliverCopies sends a message, in a wrapper of the account's own making, to
-// sessions of the account (XEP-0280 §7, §8). of is the message itself if they
-// share it with those who are given that.
+// sessions of the account (XEP-0280 §7, §8), which remember that they have it.
+// of is the message itself if they share it with those who are given that.
 func (r *Router) deliverCopies(sessions []Session, st *stanza.Stanza, direction string, of *stanza.Encoded) {
 	if len(sessions) == 0 {
 		return
 	}
-	wrapper := stanza.Stanza{Kind: stanza.Message, Type: st.Type, From: sessions[0].JID().Bare()}
+	account, peer := sessions[0].JID().Bare(), st.From
+	if peer.Bare() == account {
+		peer = st.To
+	}
+	wrapper := stanza.Stanza{Kind: stanza.Message, Type: st.Type, From: account}
 	wrapper = wrapper.With(stanza.NewElement(stanza.NSCarbons, direction).Add(
 		stanza.NewElement(stanza.NSForward, "forwarded").Add(st.Element())))
 	batch := []*stanza.Encoded{stanza.EncodeCopy(wrapper, of)}
+	hash := r.copyHash(peer, st.ID)
 	for _, s := range sessions {
+		s.State().carbons.remember(hash)
 		s.Deliver(batch)
 	}
 	r.metrics.carbons.Add(float64(len(sessions)))
 }
 
-// eligible applies the rules of XEP-0280 §6.1 and §9 to a message that one of
-// the account's sessions has sent or is given. An error is eligible if what it
-// answers was copied: the session remembers that.
-func (r *Router) eligible(st *stanza.Stanza, session Session, peer jid.JID) bool {
-	kind := st.MessageType()
-	switch {
+// eligible returns those of the sessions that are given a copy of a message of
+// their account's conversation with peer: all or none (XEP-0280 §6.1, §9). An
+// error is for those who have a copy of what it answers.
+func (r *Router) eligible(sessions []Session, st *stanza.Stanza, peer jid.JID) []Session {
+	if st.Type == stanza.TypeError {
+		hash := r.copyHash(peer, st.ID)
+		return slices.DeleteFunc(sessions, func(s Session) bool { return !s.State().carbons.remembers(hash) })
+	}
+	if mustNotCopy(st) || !isConversation(st) {
+		return nil
+	}
+	return sessions
+}
+
+// isConversation reports whether a message is of the kinds that are copied
+// (XEP-0280 §6.1).
+func isConversation(st *stanza.Stanza) bool {
+	switch kind := st.MessageType(); {
 	case kind == stanza.TypeGroupchat:
-		return false
-	case kind == stanza.TypeError:
-		return session.State().carbons.remembers(r.copyHash(peer, st.ID))
-	case mustNotCopy(st):
 		return false
 	case kind == stanza.TypeChat, kind == stanza.TypeNormal && st.Child(stanza.NSClient, "body") != nil:
 		return true
@@ -193,7 +189,7 @@ func isMediated(x *stanza.Element) bool {
 // isPrivateFromRoom reports whether a message is a private one of an occupant,
 // which the room has given to all the sessions that are in it.
 func (r *Router) isPrivateFromRoom(st *stanza.Stanza) bool {
-	if st.From.IsBare() || r.IsHost(st.From.Domain()) {
+	if st.From.IsBare() || st.Type == stanza.TypeError || r.IsHost(st.From.Domain()) {
 		return false
 	}
 	x := st.Child(stanza.NSMUCUser, "x")
@@ -213,14 +209,6 @@ func (r *Router) isPrivateToRoom(st *stanza.Stanza, sender Session) bool {
 // nickname.
 func sharesNick(a, b Session, room jid.JID) bool {
 	return slices.ContainsFunc(a.State().directedIn(room), b.State().HasDirected)
-}
-
-// remember keeps for a session that a message of its conversation with peer was
-// copied.
-func (r *Router) remember(s Session, peer jid.JID, id string) {
-	if id != "" {
-		s.State().carbons.remember(r.copyHash(peer, id))
-	}
 }
 
 // copyHash identifies a message in a conversation. The peer is known by its bare

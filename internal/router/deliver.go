@@ -45,9 +45,7 @@ func (r *Router) deliverMessage(st stanza.Stanza, takes func(Session) bool) bool
 	if len(takers) == 0 {
 		return false
 	}
-	if len(others) > 0 && !r.copiesReceived(&st, takers) {
-		others = nil
-	}
+	others = r.receiving(others, &st)
 	message := stanza.EncodeAddressed(st)
 	message.SharedBy(len(takers) + len(others))
 	batch := []*stanza.Encoded{message}
@@ -68,9 +66,17 @@ func (r *Router) copyStored(st *stanza.Stanza) {
 			others = append(others, s)
 		}
 	}
-	if len(others) > 0 && r.copiesReceived(st, nil) {
-		r.deliverCopies(others, st, directionAt(st), nil)
+	r.deliverCopies(r.receiving(others, st), st, directionAt(st), nil)
+}
+
+// receiving returns those of an account's sessions that are given a copy of a
+// message to it. A private one of an occupant the room has given to all who are
+// in there (XEP-0280 §6.1).
+func (r *Router) receiving(sessions []Session, st *stanza.Stanza) []Session {
+	if len(sessions) == 0 || r.isPrivateFromRoom(st) {
+		return nil
 	}
+	return r.eligible(sessions, st, st.From)
 }
 
 // Redeliver finds another way for a stanza that was delivered to a session which

@@ -44,9 +44,11 @@ func (r *Router) toResource(ctx context.Context, st stanza.Stanza) {
 		r.contacts.Inbound(ctx, st)
 		return
 	}
-	if err := r.guard(ctx, &st); err != nil {
-		r.refuse(ctx, &st, err)
-		return
+	if st.IsRequest() && len(r.guards) > 0 {
+		if err := r.guard(ctx, st); err != nil {
+			r.refuse(ctx, &st, err)
+			return
+		}
 	}
 	if s := r.sessions.get(st.To); s != nil {
 		r.deliver(s, st)
@@ -63,10 +65,7 @@ func (r *Router) toResource(ctx context.Context, st stanza.Stanza) {
 }
 
 // guard asks the guard of a request to a full JID, if there is one.
-func (r *Router) guard(ctx context.Context, st *stanza.Stanza) error {
-	if len(r.guards) == 0 || !st.IsRequest() {
-		return nil
-	}
+func (r *Router) guard(ctx context.Context, st stanza.Stanza) error {
 	payload := st.Payload()
 	if payload == nil {
 		return nil
@@ -78,7 +77,7 @@ func (r *Router) guard(ctx context.Context, st *stanza.Stanza) error {
 	if ok, err := r.Exists(ctx, st.To); err != nil || !ok {
 		return orUnavailable(err) // RFC 6121 §8.5.1
 	}
-	return g(ctx, st)
+	return g(ctx, &st)
 }
 
 // toAbsentResource handles messages to a resource that is not there (RFC 6121
