@@ -76,3 +76,44 @@ func BenchmarkPresence(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkPush is what it costs to tell 1,000 people who are online of a change
+// in the roster of each, and one who is online 1,000 times of one in his.
+func BenchmarkPush(b *testing.B) {
+	const people = 1000
+	r := router.New(router.Options{})
+	s := New(Options{Router: r})
+	owners := make([]jid.JID, people)
+	connect := func(full string) jid.JID {
+		session := &sink{jid: jid.MustParse(full)}
+		session.state.SetInterested()
+		r.Bind(session)
+		return session.jid.Bare()
+	}
+	var busy jid.JID
+	for i := range people {
+		owners[i] = connect(fmt.Sprintf("c%d@example.org/phone", i))
+		busy = connect(fmt.Sprintf("busy@example.org/r%d", i))
+	}
+	item := &store.RosterItem{
+		Contact: romeo, Name: "Romeo", Groups: []string{"Montagues"}, Subscription: store.SubBoth, InRoster: true, Version: 946684800000000,
+	}
+	b.Run("to 1000 people", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, owner := range owners {
+				unlock := s.lock(owner)
+				s.push(owner, item)
+				unlock()
+			}
+		}
+	})
+	b.Run("to 1000 sessions", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			unlock := s.lock(busy)
+			s.push(busy, item)
+			unlock()
+		}
+	})
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/muster-im/muster/internal/router"
-	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -33,21 +32,21 @@ func (s *Service) dropped(ctx context.Context, account jid.JID, err error) {
 // is sees who is there (§3.4) and is seen again. was is the list before, now the
 // list as it is. An account changes its list one step at a time.
 func (s *Service) BlocksChanged(ctx context.Context, account jid.JID, changed []jid.JID, was, now *router.BlockList) {
-	items := s.exposed(ctx, account, changed, was, now)
-	s.seeAgain(ctx, account, items, was, now)
+	contacts := s.exposed(ctx, account, changed, was, now)
+	s.seeAgain(ctx, account, contacts, was, now)
 }
 
 // exposed tells everybody who sees the account's presence, and ceases or begins
-// to be allowed that, and returns the roster.
-func (s *Service) exposed(ctx context.Context, account jid.JID, changed []jid.JID, was, now *router.BlockList) []store.RosterItem {
+// to be allowed that, and returns the contacts.
+func (s *Service) exposed(ctx context.Context, account jid.JID, changed []jid.JID, was, now *router.BlockList) []contact {
 	defer s.lock(account)()
-	items := s.audience(ctx, account)
+	contacts := s.audience(ctx, account)
 	told := make(map[jid.JID]bool)
-	for i := range items {
-		if stateOf(&items[i])&from == 0 {
+	for _, c := range contacts {
+		if c.state&from == 0 {
 			continue
 		}
-		for _, address := range s.addresses(items[i].Contact, changed) {
+		for _, address := range s.addresses(c.jid, changed) {
 			if before, after := was.Blocks(address), now.Blocks(address); before != after {
 				s.expose(ctx, account, address, !after)
 				told[address], told[address.Bare()] = true, true
@@ -57,7 +56,7 @@ func (s *Service) exposed(ctx context.Context, account jid.JID, changed []jid.JI
 	for _, session := range s.opts.Router.Sessions(account) {
 		s.takeBack(ctx, session, now, told)
 	}
-	return items
+	return contacts
 }
 
 // addresses returns where presence for a contact goes: to his sessions, or, if
@@ -121,20 +120,19 @@ func (s *Service) takeBack(ctx context.Context, session router.Session, now *rou
 // seeAgain shows an account the presence of the contacts that it sees again: it
 // has missed what they have sent, and this is what a probe would bring (RFC 6121
 // §4.3.2).
-func (s *Service) seeAgain(ctx context.Context, account jid.JID, items []store.RosterItem, was, now *router.BlockList) {
-	for i := range items {
-		contact := items[i].Contact
-		if stateOf(&items[i])&to == 0 || !s.isLocal(contact) || !s.isBack(contact, was, now) {
+func (s *Service) seeAgain(ctx context.Context, account jid.JID, contacts []contact, was, now *router.BlockList) {
+	for _, c := range contacts {
+		if c.state&to == 0 || !s.isLocal(c.jid) || !s.isBack(c.jid, was, now) {
 			continue
 		}
-		sees, err := s.Sees(ctx, account, contact)
+		sees, err := s.Sees(ctx, account, c.jid)
 		if err != nil {
 			s.logError(ctx, "find whether presence is seen", account, err)
 			continue
 		}
 		for _, session := range s.opts.Router.Sessions(account) {
-			if isAvailable(session) && (!sees || !s.lookAt(contact, session)) {
-				session.Deliver([]*stanza.Encoded{stanza.Encode(unavailable(contact, jid.JID{}))})
+			if isAvailable(session) && (!sees || !s.lookAt(c.jid, session)) {
+				session.Deliver([]*stanza.Encoded{stanza.Encode(unavailable(c.jid, jid.JID{}))})
 			}
 		}
 	}

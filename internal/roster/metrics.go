@@ -17,6 +17,8 @@ const (
 
 type metrics struct {
 	pushes     prometheus.Counter
+	kept       prometheus.Gauge
+	unkept     prometheus.Counter
 	repaired   prometheus.Counter
 	noAccount  prometheus.Counter
 	waiting    prometheus.Counter
@@ -32,6 +34,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}, []string{"reason"})
 	m := &metrics{
 		pushes: prometheus.NewCounter(prometheus.CounterOpts{Name: "muster_roster_pushes_total", Help: "Roster pushes sent."}),
+		kept: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "muster_roster_kept_contacts", Help: "Contacts of people with sessions that are kept in memory.",
+		}),
+		unkept: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "muster_roster_unkept_total", Help: "Rosters that had to be read again because there was no room to keep them.",
+		}),
 		repaired: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "muster_roster_repaired_total", Help: "Subscriptions ended because the contact did not know of them.",
 		}),
@@ -45,7 +53,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"condition"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.pushes, m.repaired, drops, m.refusals)
+		reg.MustRegister(m.pushes, m.kept, m.unkept, m.repaired, drops, m.refusals)
 	}
 	return m
 }

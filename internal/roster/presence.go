@@ -58,9 +58,9 @@ func (s *Service) announce(ctx context.Context, session router.Session, p stanza
 		return
 	}
 	_, before, was := session.State().Presence()
-	items := s.appear(ctx, session, p, priority)
-	if !was {
-		s.welcome(ctx, session, items)
+	if err := s.come(ctx, session, p, priority, !was); err != nil {
+		s.refuse(ctx, &p, p.From, err)
+		return
 	}
 	if takesMessages := priority >= 0 && (!was || before < 0); !takesMessages || s.opts.Offline == nil {
 		return
@@ -82,44 +82,64 @@ func parsePriority(p *stanza.Stanza) (int8, bool) {
 	return int8(n), err == nil
 }
 
-// appear makes presence the session's and tells everybody who sees it. It
-// returns the account's roster.
-func (s *Service) appear(ctx context.Context, session router.Session, p stanza.Stanza, priority int8) []store.RosterItem {
-	account := session.JID().Bare()
-	defer s.lock(account)()
-	items := s.audience(ctx, account)
-	session.State().SetPresence(p, priority, true)
-	s.tell(ctx, session, p, items)
-	return items
+// come makes presence the session's and tells everybody who sees it. One that
+// was not available is shown who is there (RFC 6121 §4.2). If it is not known
+// who all these are, nothing has happened.
+func (s *Service) come(ctx context.Context, session router.Session, p stanza.Stanza, priority int8, initial bool) error {
+	var granted map[jid.JID]bool
+	if initial {
+		var err error
+		if granted, err = s.grants(ctx, session.JID().Bare()); err != nil {
+			return err
+		}
+	}
+	contacts, err := s.appear(ctx, session, p, priority)
+	if err == nil && initial {
+		s.welcome(ctx, session, contacts, granted)
+	}
+	return err
 }
 
-// audience returns the account's roster. If it cannot be read, presence goes
-// to the account's own sessions at least.
-func (s *Service) audience(ctx context.Context, account jid.JID) []store.RosterItem {
-	items, _, err := s.load(ctx, account)
+// appear makes presence the session's and tells everybody who sees it. It
+// returns the account's contacts.
+func (s *Service) appear(ctx context.Context, session router.Session, p stanza.Stanza, priority int8) ([]contact, error) {
+	account := session.JID().Bare()
+	defer s.lock(account)()
+	contacts, err := s.contacts(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	session.State().SetPresence(p, priority, true)
+	s.tell(ctx, session, p, contacts)
+	return contacts, nil
+}
+
+// audience returns the account's contacts. If they cannot be read, presence goes
+// to the account's own sessions at least. The account is locked.
+func (s *Service) audience(ctx context.Context, account jid.JID) []contact {
+	contacts, err := s.contacts(ctx, account)
 	if err != nil {
 		s.logError(ctx, "find who sees presence", account, err)
 	}
-	return items
+	return contacts
 }
 
 // tell sends presence of a session to the contacts that see it and to the
 // account's available sessions, the one it is from among them (RFC 6121 §4.2.2,
 // §4.4.2, §4.5.2). The account is locked.
-func (s *Service) tell(ctx context.Context, session router.Session, p stanza.Stanza, items []store.RosterItem) {
+func (s *Service) tell(ctx context.Context, session router.Session, p stanza.Stanza, contacts []contact) {
 	account, blocks := session.JID().Bare(), session.State().BlockList()
 	batch := []*stanza.Encoded{stanza.Encode(p)}
 	s.toAvailable(blocks, account, batch)
-	for i := range items {
-		contact := items[i].Contact
+	for _, c := range contacts {
 		switch {
-		case stateOf(&items[i])&from == 0 || contact == account:
-		case s.isLocal(contact):
-			s.toAvailable(blocks, contact, batch)
-		case blocks.Blocks(contact):
+		case c.state&from == 0 || c.jid == account:
+		case s.isLocal(c.jid):
+			s.toAvailable(blocks, c.jid, batch)
+		case blocks.Blocks(c.jid):
 		default:
 			st := p
-			st.To = contact
+			st.To = c.jid
 			s.opts.Router.Route(ctx, st)
 		}
 	}
@@ -156,28 +176,39 @@ func (s *Service) give(ctx context.Context, blocks *router.BlockList, p stanza.S
 // an answer (RFC 6121 §4.2.3, §4.3, §3.1.3). Local contacts are looked at
 // instead of being sent a probe; whether they let themselves be seen is for
 // their own rosters to say.
-func (s *Service) welcome(ctx context.Context, session router.Session, items []store.RosterItem) {
+func (s *Service) welcome(ctx context.Context, session router.Session, contacts []contact, granted map[jid.JID]bool) {
 	account := session.JID().Bare()
 	s.lookAt(account, session)
-	granted, err := s.grants(ctx, account)
+	asked := false
+	for _, c := range contacts {
+		asked = asked || c.state&pendIn != 0
+		switch {
+		case c.state&to == 0:
+		case !s.isLocal(c.jid):
+			s.opts.Router.Route(ctx, probe(account, c.jid))
+		case granted[c.jid] || !s.repair(ctx, account, c.jid):
+			s.lookAt(c.jid, session)
+		}
+	}
+	if asked {
+		s.ask(ctx, session, contacts)
+	}
+}
+
+// ask shows a session the requests that waited for its account's answer when it
+// came: later ones it has been shown.
+func (s *Service) ask(ctx context.Context, session router.Session, contacts []contact) {
+	account := session.JID().Bare()
+	defer s.lock(account)()
+	items, _, err := s.load(ctx, account)
 	if err != nil {
-		s.logError(ctx, "find whose presence is seen", account, err)
+		s.logError(ctx, "show requests", account, err)
 		return
 	}
 	var requests []*stanza.Encoded
 	for i := range items {
-		item := &items[i]
-		if item.PendingIn {
-			requests = append(requests, stanza.EncodeAddressed(requestOf(item, account)))
-		}
-		switch {
-		case stateOf(item)&to == 0:
-		case !s.isLocal(item.Contact):
-			s.opts.Router.Route(ctx, probe(account, item.Contact))
-		case granted[item.Contact]:
-			s.lookAt(item.Contact, session)
-		default:
-			s.repair(ctx, account, item.Contact)
+		if items[i].PendingIn && standing(contacts, items[i].Contact)&pendIn != 0 {
+			requests = append(requests, stanza.EncodeAddressed(requestOf(&items[i], account)))
 		}
 	}
 	if len(requests) > 0 {
@@ -236,20 +267,25 @@ func requestOf(item *store.RosterItem, account jid.JID) stanza.Stanza {
 	return request
 }
 
-// repair ends a subscription that the contact does not know of: the server was
-// stopped between the two halves of its end. A probe would be answered with the
-// same (RFC 6121 §4.3.2).
-func (s *Service) repair(ctx context.Context, account, contact jid.JID) {
+// repair ends a subscription that the contact does not know of, and reports
+// whether it has: the server was stopped between the two halves of its end. A
+// probe would be answered with the same (RFC 6121 §4.3.2).
+func (s *Service) repair(ctx context.Context, account, contact jid.JID) bool {
 	defer s.lockPair(account, contact)()
 	sees, err := s.Sees(ctx, account, contact)
-	if err != nil || sees {
-		return
+	if err != nil {
+		s.logError(ctx, "find out whether presence is seen", account, err)
+		return true // he is not shown
+	}
+	if sees {
+		return false
 	}
 	s.metrics.repaired.Inc()
 	s.log.LogAttrs(ctx, slog.LevelInfo, "subscription repaired", slog.String("jid", account.String()))
 	if _, err := s.receive(ctx, subscription(stanza.TypeUnsubscribed, contact, account)); err != nil {
 		s.logError(ctx, "repair subscription", account, err)
 	}
+	return true
 }
 
 // unavailable is what the server says for a session that is gone.
@@ -261,6 +297,11 @@ func unavailable(session, to jid.JID) stanza.Stanza {
 // (RFC 6121 §4.5.2).
 func (s *Service) Ended(ctx context.Context, session router.Session) {
 	s.farewell(ctx, session, unavailable(session.JID(), jid.JID{}))
+	account := session.JID().Bare()
+	defer s.lock(account)()
+	if len(s.opts.Router.Sessions(account)) == 0 {
+		s.forget(account)
+	}
 }
 
 // farewell sends unavailable presence to everybody who has been shown
@@ -288,13 +329,13 @@ func (s *Service) vanish(ctx context.Context, session router.Session, p stanza.S
 	if s.opts.Left != nil {
 		s.opts.Left(account, p)
 	}
-	items := s.audience(ctx, account)
-	s.tell(ctx, session, p, items)
+	contacts := s.audience(ctx, account)
+	s.tell(ctx, session, p, contacts)
 	session.State().SetPresence(p, 0, false)
 	told = map[jid.JID]bool{account: true}
-	for i := range items {
-		if stateOf(&items[i])&from != 0 {
-			told[items[i].Contact] = true
+	for _, c := range contacts {
+		if c.state&from != 0 {
+			told[c.jid] = true
 		}
 	}
 	return told

@@ -20,6 +20,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -85,6 +86,7 @@ type Options struct {
 	MaxGroups   int     // groups of one contact; 0 is 50
 	MaxName     int     // bytes of a contact's or a group's name; 0 is 1023
 	MaxDirected int     // addresses that have directed presence of one session; 0 is 10000
+	MaxKept     int     // contacts of people with sessions that are kept in memory; 0 is 500000
 	// Left is told of the last presence of a session that was available, before
 	// anybody else is. It must not wait. nil: nobody.
 	Left func(account jid.JID, p stanza.Stanza)
@@ -98,7 +100,12 @@ func (o Options) withDefaults() Options {
 		value *int
 		def   int
 	}{
-		{&o.MaxItems, 5000}, {&o.MaxWaiting, 500}, {&o.MaxGroups, 50}, {&o.MaxName, 1023}, {&o.MaxDirected, 10_000},
+		{&o.MaxItems, 5000},
+		{&o.MaxWaiting, 500},
+		{&o.MaxGroups, 50},
+		{&o.MaxName, 1023},
+		{&o.MaxDirected, 10_000},
+		{&o.MaxKept, 500_000},
 	} {
 		if *limit.value == 0 {
 			*limit.value = limit.def
@@ -118,8 +125,9 @@ type Service struct {
 	log     *slog.Logger
 	metrics *metrics
 	seed    maphash.Seed
-	locks   [lockCount]sync.Mutex // by account
+	shards  [lockCount]shard      // by account
 	pairs   [lockCount]sync.Mutex // by two people
+	kept    atomic.Int64          // contacts in books
 }
 
 // New returns the service.
@@ -140,9 +148,13 @@ func (s *Service) Features() []*stanza.Element {
 // lock makes the caller the only one who changes an account's roster or tells
 // others of its presence.
 func (s *Service) lock(account jid.JID) (unlock func()) {
-	l := &s.locks[maphash.Comparable(s.seed, account)%lockCount]
+	l := s.shard(account)
 	l.Lock()
 	return l.Unlock
+}
+
+func (s *Service) shard(account jid.JID) *shard {
+	return &s.shards[maphash.Comparable(s.seed, account)%lockCount]
 }
 
 // lockPair makes the caller the only one who changes what stands between two
@@ -183,6 +195,7 @@ func (s *Service) item(ctx context.Context, owner, contact jid.JID) (store.Roste
 func (s *Service) put(ctx context.Context, owner jid.JID, item *store.RosterItem) error {
 	item.Removed = isEmpty(item)
 	version, err := s.opts.Store.PutRosterItem(ctx, owner, *item)
+	s.noted(owner, item, err)
 	if err != nil {
 		return fmt.Errorf("store contact %s of %s: %w", item.Contact, owner, err)
 	}
@@ -194,7 +207,9 @@ func (s *Service) put(ctx context.Context, owner jid.JID, item *store.RosterItem
 // account is locked.
 func (s *Service) note(ctx context.Context, owner jid.JID, item *store.RosterItem) error {
 	item.Removed = isEmpty(item)
-	if err := s.opts.Store.NoteRosterItem(ctx, owner, *item); err != nil {
+	err := s.opts.Store.NoteRosterItem(ctx, owner, *item)
+	s.noted(owner, item, err)
+	if err != nil {
 		return fmt.Errorf("note contact %s of %s: %w", item.Contact, owner, err)
 	}
 	return nil
@@ -215,10 +230,16 @@ func (s *Service) checkSize(ctx context.Context, owner jid.JID) error {
 
 // Sees reports whether who gets the account's presence.
 func (s *Service) Sees(ctx context.Context, who, account jid.JID) (bool, error) {
-	if who.Bare() == account.Bare() {
+	who, account = who.Bare(), account.Bare()
+	if who == account {
 		return true, nil
 	}
-	item, err := s.item(ctx, account.Bare(), who.Bare())
+	defer s.lock(account)()
+	if len(s.opts.Router.Sessions(account)) > 0 {
+		contacts, err := s.contacts(ctx, account)
+		return standing(contacts, who)&from != 0, err
+	}
+	item, err := s.item(ctx, account, who)
 	return err == nil && stateOf(&item)&from != 0, err
 }
 

@@ -247,6 +247,8 @@ func TestBothSidesAgree(t *testing.T) {
 		}
 		wg.Wait()
 		w.router.Close()
+		w.agreesWithStore(romeo)
+		w.agreesWithStore(juliet)
 		r, j := w.item(romeo, juliet), w.item(juliet, romeo)
 		rs, js := stateOf(&r), stateOf(&j)
 		if (rs&to != 0) != (js&from != 0) || (rs&from != 0) != (js&to != 0) {

@@ -62,21 +62,45 @@ func (e *elsewhere) take() []string {
 // brokenStore fails when told to.
 type brokenStore struct {
 	*sqlstore.DB
-	err error
+	err     error // of writes
+	readErr error // of reads
+	late    bool  // writes that fail have happened all the same
 }
 
 func (b *brokenStore) PutRosterItem(ctx context.Context, owner jid.JID, item store.RosterItem) (int64, error) {
-	if b.err != nil {
+	if b.err != nil && !b.late {
 		return 0, b.err
 	}
-	return b.DB.PutRosterItem(ctx, owner, item)
+	version, err := b.DB.PutRosterItem(ctx, owner, item)
+	return version, errors.Join(err, b.err)
 }
 
 func (b *brokenStore) NoteRosterItem(ctx context.Context, owner jid.JID, item store.RosterItem) error {
-	if b.err != nil {
+	if b.err != nil && !b.late {
 		return b.err
 	}
-	return b.DB.NoteRosterItem(ctx, owner, item)
+	return errors.Join(b.DB.NoteRosterItem(ctx, owner, item), b.err)
+}
+
+func (b *brokenStore) Roster(ctx context.Context, owner jid.JID) ([]store.RosterItem, int64, error) {
+	if b.readErr != nil {
+		return nil, 0, b.readErr
+	}
+	return b.DB.Roster(ctx, owner)
+}
+
+func (b *brokenStore) RosterItem(ctx context.Context, owner, contact jid.JID) (store.RosterItem, error) {
+	if b.readErr != nil {
+		return store.RosterItem{}, b.readErr
+	}
+	return b.DB.RosterItem(ctx, owner, contact)
+}
+
+func (b *brokenStore) RosterGrants(ctx context.Context, who jid.JID) ([]jid.JID, error) {
+	if b.readErr != nil {
+		return nil, b.readErr
+	}
+	return b.DB.RosterGrants(ctx, who)
 }
 
 // world is a server without streams.
