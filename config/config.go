@@ -75,7 +75,29 @@ type Modules struct {
 	MUC      *MUC      `toml:"mod_muc" doc:"Chat rooms (XEP-0045)."`
 	Register *Register `toml:"mod_register" doc:"Accounts that people make, change and remove with their clients (XEP-0077). Turning it on or off takes a restart; access = \"none\" does not."`
 	Disco    *Disco    `toml:"mod_disco" doc:"What the server says of itself."`
+
+	StreamManagement *StreamManagement `toml:"mod_stream_management" doc:"Acknowledgements, and sessions that outlive their connection (XEP-0198). It runs without the table, too."`
+	Ping             *Ping             `toml:"mod_ping" doc:"Signs of life that silent clients are asked for (XEP-0199). It runs without the table, too."`
 }
+
+// StreamManagement is [modules.mod_stream_management].
+type StreamManagement struct {
+	BufferMax     Positive `toml:"buffer_max" doc:"Stanzas that a client need not have acknowledged; with more its session ends, and they go another way."`
+	ResumeTimeout Count    `toml:"resume_timeout" doc:"Seconds for which a session without a connection waits to be resumed; 0 is not at all."`
+}
+
+func (m *StreamManagement) defaults() {
+	*m = StreamManagement{BufferMax: 10_000, ResumeTimeout: 600}
+}
+
+// Ping is [modules.mod_ping].
+type Ping struct {
+	SendPings      bool     `toml:"send_pings" doc:"Ask clients that have been silent for a sign of life, and disconnect those that give none."`
+	PingInterval   Positive `toml:"ping_interval" doc:"Seconds of silence before that."`
+	PingReqTimeout Positive `toml:"ping_req_timeout" doc:"Seconds for the answer, and for the acknowledgement of what a client was sent."`
+}
+
+func (p *Ping) defaults() { *p = Ping{SendPings: true, PingInterval: 300, PingReqTimeout: 90} }
 
 // Disco is [modules.mod_disco].
 type Disco struct {

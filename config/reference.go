@@ -15,19 +15,17 @@ func Reference() []byte {
 	w.line("")
 	w.line("`muster init` writes a file with all of this in it, set as is sensible today. `muster check` reports every")
 	w.line("problem of a file in one run, each with its line. A key that is not listed here is refused.")
-	c := Default()
-	var c2s C2S
-	c2s.defaults()
-	var http HTTP
-	http.defaults()
-	var muc MUC
-	muc.defaults()
-	c.Listen.C2S, c.Listen.HTTP, c.Modules.MUC = []C2S{c2s}, []HTTP{http}, &muc
-	var register Register
-	register.defaults()
-	c.Modules.Disco, c.Modules.Register = &Disco{}, &register
-	w.reference("", "", reflect.ValueOf(c).Elem())
+	w.reference("", "", reflect.ValueOf(Default()).Elem())
 	return w.Bytes()
+}
+
+// tableOf returns a table with its defaults.
+func tableOf(t reflect.Type) reflect.Value {
+	v := reflect.New(t)
+	if d, ok := reflect.TypeAssert[defaulter](v); ok {
+		d.defaults()
+	}
+	return v.Elem()
 }
 
 // reference writes the section of a table, and then of those within it.
@@ -53,16 +51,11 @@ func (w *writer) reference(path, doc string, v reflect.Value) {
 		value, header := v.FieldByIndex(f.Index), "["+full+"]"
 		switch value.Kind() {
 		case reflect.Pointer:
-			value = value.Elem()
+			value = tableOf(f.Type.Elem())
 		case reflect.Map:
 			value, header = namedHeader(full, value.Type().Elem())
 		case reflect.Slice:
-			header = "[[" + full + "]]"
-			if value.Len() > 0 {
-				value = value.Index(0)
-			} else {
-				value = reflect.New(f.Type.Elem()).Elem()
-			}
+			header, value = "[["+full+"]]", tableOf(f.Type.Elem())
 		}
 		w.reference(header, f.Tag.Get("doc")+reloadNote(f), value)
 	}

@@ -97,11 +97,13 @@ func (s *Server) buildClients(cfg *config.Config, hasher *sasl.Hasher) error {
 	if err != nil {
 		return err
 	}
-	s.clients, err = c2s.New(c2s.Options{
+	o := c2s.Options{
 		Hosts: cfg.General.Hosts, SASL: auth, Accounts: s.accounts, Router: s.router, Contacts: s.contacts, Blocks: s.blocks,
 		Features: append(s.contacts.Features(), s.about.Caps()), LimitLoopback: cfg.General.LimitLoopback,
 		Logger: s.logger("c2s"), Registerer: s.registry, StreamMetrics: stream.NewMetrics(s.registry),
-	})
+	}
+	setSessionLimits(&o, &cfg.Modules)
+	s.clients, err = c2s.New(o)
 	if err != nil {
 		return err
 	}
@@ -162,4 +164,28 @@ func contactAddresses(cfg *config.Config) map[string][]string {
 		addresses[i.Name] = append(addresses[i.Name], i.URLs...)
 	}
 	return addresses
+}
+
+// setSessionLimits sets how long sessions wait, and for what.
+func setSessionLimits(o *c2s.Options, m *config.Modules) {
+	if sm := m.StreamManagement; sm != nil {
+		o.MaxUnacked, o.ResumeTimeout = int(sm.BufferMax), seconds(int(sm.ResumeTimeout))
+	}
+	if p := m.Ping; p != nil {
+		o.PingAfter, o.AckTimeout = seconds(int(p.PingInterval)), seconds(int(p.PingReqTimeout))
+		if !p.SendPings {
+			o.PingAfter = never
+		}
+	}
+}
+
+// never switches a timeout of c2s off.
+const never = -1
+
+// seconds is a timeout of c2s by its setting, 0 for never.
+func seconds(n int) time.Duration {
+	if n == 0 {
+		return never
+	}
+	return time.Duration(n) * time.Second
 }

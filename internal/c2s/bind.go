@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"log/slog"
-	"time"
 
 	"github.com/muster-im/muster/internal/stream"
 	"github.com/muster-im/muster/jid"
@@ -138,7 +137,7 @@ func (n *negotiation) bound(ctx context.Context, st *stanza.Stanza, s *Session) 
 		n.endBy(err) // the session ends before it has begun
 	}
 	n.shape(s.jid)
-	n.setReadDeadline(time.Now().Add(n.srv.opts.PingAfter))
+	n.watch()
 	s.begin(context.WithoutCancel(ctx))
 	secured := "none"
 	if state := n.stream.TLS(); state != nil {

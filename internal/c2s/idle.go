@@ -22,9 +22,9 @@ func (s *Session) sign(k *link) bool {
 	case asked:
 		k.setReadDeadline(time.Now().Add(s.srv.opts.AckTimeout))
 		return true
-	case !quiet:
+	case !quiet || s.srv.opts.PingAfter < 0:
 		s.probing = false
-		k.setReadDeadline(time.Now().Add(s.srv.opts.PingAfter))
+		k.watch()
 		return true
 	}
 	s.probing = true
@@ -37,6 +37,15 @@ func (s *Session) sign(k *link) bool {
 	ping = ping.With(stanza.NewElement(stanza.NSPing, "ping"))
 	s.send(&ping)
 	return true
+}
+
+// watch begins to wait for signs of life.
+func (k *link) watch() {
+	if k.srv.opts.PingAfter > 0 {
+		k.setReadDeadline(time.Now().Add(k.srv.opts.PingAfter))
+	} else {
+		k.setReadDeadline(time.Time{})
+	}
 }
 
 // awaitsAck reports whether an <r/> has not been answered.

@@ -156,7 +156,7 @@ func (n *negotiation) resume(ctx context.Context, e *stanza.Element) (*Session, 
 	}
 	n.srv.metrics.resumed(resumeDone)
 	s.lang, s.reads, s.probing = n.lang, n.stream.Reads(), false
-	n.setReadDeadline(time.Now().Add(n.srv.opts.PingAfter))
+	n.watch()
 	n.srv.carries(n.link, s)
 	n.shape(s.jid)
 	s.log(ctx, slog.LevelInfo, "session resumed", slog.String("session", n.streamID), slog.String("remote", n.conn.RemoteAddr().String()))

@@ -90,7 +90,7 @@ type Options struct {
 	MaxResources    int           // sessions of one account; default 1000
 	QueueBytes      int           // what may wait to be written to a client; default 2 MiB
 	KeepAlive       time.Duration // idle time before TCP probes the peer; default 60 s, negative is off
-	PingAfter       time.Duration // silence before a client is asked for a sign of life; default 5 min
+	PingAfter       time.Duration // silence before a client is asked for a sign of life; default 5 min, negative is never
 	AckTimeout      time.Duration // for a sign of life, or an acknowledgement; default 90 s
 	ResumeTimeout   time.Duration // for which a session waits to be resumed; default 10 min, negative is never
 	MaxUnacked      int           // stanzas that a client has not acknowledged; default 10,000

@@ -64,7 +64,7 @@ func TestRedeliver(t *testing.T) {
 		{"the copy is lost, the message is not", stanza.Message, "chat", "1", "0,1", []int{0}, ".", nil, "silence"},
 		{"headline", stanza.Message, "headline", "bare", "0", nil, ".", nil, "silence"},
 		{"headline to the full address", stanza.Message, "headline", "full", "0", nil, ".", nil, "service-unavailable"},
-		{"groupchat", stanza.Message, "groupchat", "full", "0,1", nil, ".", nil, "service-unavailable"},
+		{"groupchat", stanza.Message, "groupchat", "full", "0,1", nil, ".", nil, "silence"},
 		{"error", stanza.Message, "error", "full", "0,1", nil, ".", nil, "silence"},
 		{"get", stanza.IQ, "get", "full", "0,1", nil, ".", nil, "service-unavailable"},
 		{"set", stanza.IQ, "set", "full", "0,1", nil, ".", nil, "service-unavailable"},
