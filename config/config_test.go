@@ -31,6 +31,7 @@ m.toml:10:13: modules.mod_muc.max_users: want a positive integer, got "lots"`,
 		{"twice", minimal + "[general]\n", "m.toml:3:"},
 		{"word", minimal + "loglevel = \"loud\"\n", `m.toml:3:12: general.loglevel: want "debug", "info", "warning" or "error", got "loud"`},
 		{"not yet", minimal + "[modules.mod_groups]\n", "m.toml:3:10: modules.mod_groups: this version does not have roster groups from a file: remove the key"},
+		{"always", minimal + "[modules.mod_vcard]\nhost = \"vjud.@HOST@\"\n", "m.toml:3:10: modules.mod_vcard: every server does this, without settings: remove the table"},
 		{"unknown module", minimal + "[modules.mod_muk]\n", `m.toml:3:10: modules.mod_muk: unknown key (did you mean "mod_muc"?)`},
 		{"type", minimal + "[modules.mod_muc.default_room]\npublic = 1\n", "m.toml:4:10: modules.mod_muc.default_room.public: want true or false, got 1"},
 		{

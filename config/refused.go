@@ -42,11 +42,30 @@ var later = map[string]string{ //nolint:gochecknoglobals // a table
 	"modules.mod_muc.default_room.logging":            "room logs on disk",
 }
 
+// always are modules of the systems that people come from whose work every
+// server here does, and which have no settings.
+var always = map[string]bool{ //nolint:gochecknoglobals // a table
+	"modules.mod_caps":       true,
+	"modules.mod_carboncopy": true,
+	"modules.mod_csi":        true,
+	"modules.mod_last":       true,
+	"modules.mod_offline":    true,
+	"modules.mod_presence":   true,
+	"modules.mod_private":    true,
+	"modules.mod_roster":     true,
+	"modules.mod_time":       true,
+	"modules.mod_vcard":      true,
+	"modules.mod_version":    true,
+}
+
 // refused says what to do about a key that is known but does nothing here; ""
 // if it is not known at all.
 func refused(path string) string {
 	if what, ok := later[withoutIndexes(path)]; ok {
 		return "this version does not have " + what + ": remove the key"
+	}
+	if always[path] {
+		return "every server does this, without settings: remove the table"
 	}
 	return ""
 }
