@@ -108,12 +108,13 @@ func putPrivate(ctx context.Context, q querier, account jid.JID, p store.Private
 // checkPrivate returns store.ErrFull if an account has stored more for itself
 // than limits allow.
 func checkPrivate(ctx context.Context, q querier, account jid.JID, limits store.PrivateLimits) error {
-	var largest, total int
-	_, err := q.one(ctx, `SELECT CAST(coalesce(max(size), 0) AS BIGINT), CAST(coalesce(sum(size), 0) AS BIGINT) FROM (
-		SELECT sum(octet_length(space) + octet_length(name) + octet_length(data)) AS size FROM private_data
-		WHERE domain = $1 AND local = $2 GROUP BY space) AS spaces`,
-		[]any{account.Domain(), account.Local()}, &largest, &total)
-	if err == nil && (largest > limits.Space || total > limits.Total) {
+	var largest, total, names int
+	_, err := q.one(ctx, `SELECT CAST(coalesce(max(size), 0) AS BIGINT), CAST(coalesce(sum(size), 0) AS BIGINT),
+		CAST(coalesce(sum(names), 0) AS BIGINT) FROM (
+		SELECT count(*) AS names, sum(octet_length(space) + octet_length(name) + octet_length(data)) AS size
+		FROM private_data WHERE domain = $1 AND local = $2 GROUP BY space) AS spaces`,
+		[]any{account.Domain(), account.Local()}, &largest, &total, &names)
+	if err == nil && (largest > limits.Space || total > limits.Total || names > limits.Names) {
 		err = store.ErrFull
 	}
 	return err

@@ -43,7 +43,7 @@ func TestVCard(t *testing.T) {
 	})
 }
 
-var wide = store.PrivateLimits{Space: 1 << 20, Total: 1 << 20}
+var wide = store.PrivateLimits{Space: 1 << 20, Total: 1 << 20, Names: 10}
 
 func private(space, name, xml string) store.PrivateData {
 	return store.PrivateData{Space: space, Name: name, XML: []byte(xml)}
@@ -89,7 +89,7 @@ func TestPrivateDataLimits(t *testing.T) {
 	onEngines(t, func(t *testing.T, open func() *DB) {
 		db, ctx := open(), t.Context()
 		newAccount(t, db, romeo)
-		limits := store.PrivateLimits{Space: 10, Total: 16}
+		limits := store.PrivateLimits{Space: 10, Total: 16, Names: 3}
 		for _, test := range []struct {
 			name string
 			list []store.PrivateData
@@ -101,6 +101,7 @@ func TestPrivateDataLimits(t *testing.T) {
 			{"as much as fits", []store.PrivateData{private("b", "é", "123")}, false}, // é is two bytes
 			{"a third namespace", []store.PrivateData{private("c", "x", "1")}, true},
 			{"one of two", []store.PrivateData{private("a", "x", "1"), private("b", "é", "12345678")}, true},
+			{"a name more", []store.PrivateData{private("a", "x", ""), private("c", "x", "1"), private("d", "x", "1"), private("e", "x", "1")}, true},
 			{"less here, more there", []store.PrivateData{private("a", "x", ""), private("b", "é", "1234567")}, false},
 		} {
 			err := db.PutPrivateData(ctx, romeo, test.list, limits)
@@ -129,7 +130,7 @@ func TestPrivateDataLimitAmongWriters(t *testing.T) {
 		for i := range 8 {
 			wg.Go(func() {
 				list := []store.PrivateData{private(string(rune('a'+i)), "x", "12345678")}
-				err := db.PutPrivateData(ctx, romeo, list, store.PrivateLimits{Space: 10, Total: 30})
+				err := db.PutPrivateData(ctx, romeo, list, store.PrivateLimits{Space: 10, Total: 30, Names: 10})
 				if err != nil && !errors.Is(err, store.ErrFull) {
 					t.Error(err)
 				}

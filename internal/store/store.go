@@ -108,11 +108,11 @@ type PrivateData struct {
 	XML         []byte // one element or several, one after the other; empty: nothing is stored
 }
 
-// PrivateLimits bound what one account stores for itself, in bytes of names and
-// data.
+// PrivateLimits bound what one account stores for itself.
 type PrivateLimits struct {
-	Space int // within one namespace
-	Total int
+	Space int // bytes of names and data within one namespace
+	Total int // bytes of names and data
+	Names int
 }
 
 // LastActivity is when an account's last session went, and what it said then

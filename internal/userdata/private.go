@@ -10,9 +10,13 @@ import (
 	"github.com/muster-im/muster/stanza"
 )
 
-// maxPrivateName bounds the bytes of namespace and name of an element: databases
-// have indexes over them and the address of an account.
-const maxPrivateName = 512
+const (
+	// maxPrivateName bounds the bytes of namespace and name of an element:
+	// databases have indexes over them and the address of an account.
+	maxPrivateName = 512
+	// maxPrivateNames bounds the names in one request, each of which is a query.
+	maxPrivateNames = 64
+)
 
 // GetPrivate answers a request for what somebody has stored for himself
 // (XEP-0049 §2.3): what is there under the name of each element in the query,
@@ -58,7 +62,8 @@ func (s *Service) SetPrivate(ctx context.Context, iq *stanza.Stanza) (*stanza.El
 	}
 	err = s.store.PutPrivateData(ctx, iq.To.Bare(), collectPrivate(query), s.limits)
 	if errors.Is(err, store.ErrFull) {
-		err = notAcceptable(fmt.Sprintf("There is room for %d bytes in one namespace and %d bytes in all.", s.limits.Space, s.limits.Total))
+		err = notAcceptable(fmt.Sprintf("There is room for %d bytes in one namespace, and for %d bytes and %d names in all.",
+			s.limits.Space, s.limits.Total, s.limits.Names))
 	}
 	return nil, orUnavailable(err)
 }
@@ -76,7 +81,9 @@ func privateQuery(iq *stanza.Stanza) (*stanza.Element, error) {
 		// The text of §2.3 has two names for this error, with one code, 406.
 		return nil, notAcceptable("Which data? The query is empty.")
 	}
+	names := make(map[stanza.Name]bool)
 	for e := range query.Elements() {
+		names[e.Name] = true
 		switch {
 		case e.Name.Space == "" || e.Name.Space == stanza.NSPrivate:
 			return nil, notAcceptable("Each element in the query needs a namespace of its own.")
@@ -84,6 +91,8 @@ func privateQuery(iq *stanza.Stanza) (*stanza.Element, error) {
 			return nil, notAcceptable("The namespace " + e.Name.Space + " is reserved.")
 		case len(e.Name.Space)+len(e.Name.Local) > maxPrivateName:
 			return nil, notAcceptable(fmt.Sprintf("Namespace and name may have %d bytes together.", maxPrivateName))
+		case len(names) > maxPrivateNames:
+			return nil, notAcceptable(fmt.Sprintf("One request may be for %d names.", maxPrivateNames))
 		}
 	}
 	return query, nil

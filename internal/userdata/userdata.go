@@ -35,6 +35,7 @@ type Options struct {
 	MaxVCard        int // bytes of a vCard; 0 is 128 KiB
 	MaxPrivateSpace int // bytes that an account stores for itself in one namespace; 0 is 128 KiB
 	MaxPrivate      int // bytes that an account stores for itself; 0 is 1 MiB
+	MaxPrivateNames int // names under which it does; 0 is 1000
 }
 
 // Service answers requests for what people have stored. It is safe for
@@ -51,7 +52,7 @@ func New(o Options) *Service {
 		value *int
 		def   int
 	}{
-		{&o.MaxVCard, 128 << 10}, {&o.MaxPrivateSpace, 128 << 10}, {&o.MaxPrivate, 1 << 20},
+		{&o.MaxVCard, 128 << 10}, {&o.MaxPrivateSpace, 128 << 10}, {&o.MaxPrivate, 1 << 20}, {&o.MaxPrivateNames, 1000},
 	} {
 		if *limit.value == 0 {
 			*limit.value = limit.def
@@ -59,7 +60,7 @@ func New(o Options) *Service {
 	}
 	return &Service{
 		store: o.Store, maxVCard: o.MaxVCard,
-		limits: store.PrivateLimits{Space: o.MaxPrivateSpace, Total: o.MaxPrivate},
+		limits: store.PrivateLimits{Space: o.MaxPrivateSpace, Total: o.MaxPrivate, Names: o.MaxPrivateNames},
 	}
 }
 

@@ -2,6 +2,7 @@ package userdata
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -107,6 +108,15 @@ func privately(inside string) string {
 	return "<query xmlns='jabber:iq:private'>" + inside + "</query>"
 }
 
+// names returns elements of n names.
+func names(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "<x%d xmlns='y'/>", i)
+	}
+	return b.String()
+}
+
 func TestPrivate(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -140,6 +150,7 @@ func TestPrivate(t *testing.T) {
 		{name: "another element", handler: s.SetPrivate, payload: "<private xmlns='jabber:iq:private'>" + prefs + "</private>", err: badRequestError},
 		{name: "too much for a namespace", handler: s.SetPrivate, payload: privately("<y xmlns='exodus:prefs'>" + strings.Repeat("y", 60) + "</y>"), err: unacceptable},
 		{name: "a long name", handler: s.SetPrivate, payload: privately("<y xmlns='" + strings.Repeat("y", maxPrivateName) + "'/>"), err: unacceptable},
+		{name: "many names", handler: s.GetPrivate, payload: privately(names(maxPrivateNames + 1)), err: unacceptable},
 		{name: "nothing has changed", handler: s.GetPrivate, payload: privately("<exodus xmlns='exodus:prefs'/><y xmlns='exodus:prefs'/><exodus xmlns='exodus:prefs'/>"), want: privately(prefs + "<y xmlns='exodus:prefs'/>")},
 
 		{name: "remove", handler: s.SetPrivate, payload: privately("<exodus xmlns='exodus:prefs'/>")},
