@@ -6,6 +6,8 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,31 +17,52 @@ import (
 	"github.com/muster-im/muster/internal/sasl"
 	"github.com/muster-im/muster/internal/stream"
 	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
 )
 
-// constants returns the values of all constants of type Condition in a file.
-func constants(t *testing.T, path string) []string {
+// constants returns all constants of type Condition in a file, name by value.
+func constants(t *testing.T, path string) map[string]string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var list []string
+	names := map[string]string{}
 	for n := range ast.Preorder(file) {
 		spec, ok := n.(*ast.ValueSpec)
 		if !ok || fmt.Sprint(spec.Type) != "Condition" {
 			continue
 		}
-		for _, v := range spec.Values {
+		for i, v := range spec.Values {
 			value, err := strconv.Unquote(v.(*ast.BasicLit).Value)
 			if err != nil {
 				t.Fatal(err)
 			}
-			list = append(list, value)
+			names[value] = spec.Names[i].Name
 		}
 	}
-	slices.Sort(list)
-	return list
+	return names
+}
+
+// source returns this package's code without its tests.
+func source(t *testing.T) string {
+	t.Helper()
+	paths, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Write(data)
+	}
+	return b.String()
 }
 
 // opening connects and sends something at once.
@@ -83,6 +106,7 @@ func TestStreamErrorConditions(t *testing.T) {
 	provoked := map[stream.Condition]map[string]func(*world) *peer{
 		stream.BadFormat: { // §4.9.3.1
 			"another root":  opening("<flow xmlns='jabber:client'>"),
+			"no count":      bound("<enable xmlns='urn:xmpp:sm:3'/><a xmlns='urn:xmpp:sm:3'/>"),
 			"text":          bound("hello"),
 			"text at first": opened("hello"),
 		},
@@ -155,6 +179,16 @@ func TestStreamErrorConditions(t *testing.T) {
 				return p
 			},
 		},
+		stream.ResourceConstraint: { // §4.9.3.17
+			"nothing acknowledged": func(w *world) *peer {
+				p := w.join("romeo", "x")
+				p.ask("<enable xmlns='urn:xmpp:sm:3'/>", "<enabled ")
+				for range w.srv.opts.MaxUnacked + 1 {
+					w.session("romeo@a.test/x").Deliver([]*stanza.Encoded{stanza.Encode(stanza.Stanza{Kind: stanza.Message})})
+				}
+				return p
+			},
+		},
 		stream.RestrictedXML: { // §4.9.3.18
 			"document type":          opening("<!DOCTYPE x [<!ENTITY a 'aaaa'>]>"),
 			"comment":                opened("<!-- hello -->"),
@@ -174,6 +208,9 @@ func TestStreamErrorConditions(t *testing.T) {
 				return p
 			},
 		},
+		stream.UndefinedCondition: { // §4.9.3.21, with one of XEP-0198 §6
+			"too much acknowledged": bound("<enable xmlns='urn:xmpp:sm:3'/><a xmlns='urn:xmpp:sm:3' h='9'/>"),
+		},
 		stream.UnsupportedEncoding:   {"declaration": opening("<?xml version='1.0' encoding='ISO-8859-1'?>")},         // §4.9.3.22
 		stream.UnsupportedStanzaType: {"element": bound("<pubsub xmlns='jabber:client'/>")},                           // §4.9.3.24
 		stream.UnsupportedVersion:    {"header": replacing("to='a.test' version='1.0'", "to='a.test' version='0.9'")}, // §4.9.3.25
@@ -183,15 +220,17 @@ func TestStreamErrorConditions(t *testing.T) {
 		stream.InvalidXML:             "§4.9.3.11: for servers that validate against schemas",
 		stream.RemoteConnectionFailed: "§4.9.3.15: no connection serves a stream but its own",
 		stream.Reset:                  "§4.9.3.16: new certificates are for new streams",
-		stream.ResourceConstraint:     "§4.9.3.17: what is short is refused to a stanza, or to a connection before it is a stream",
 		stream.SeeOtherHost:           "§4.9.3.19: there is no other host",
-		stream.UndefinedCondition:     "§4.9.3.21: each error has its own condition",
 		stream.UnsupportedFeature:     "§4.9.3.23: for clients that cannot negotiate what we require",
 	}
-	for _, name := range constants(t, "../stream/error.go") {
-		c := stream.Condition(name)
+	code := source(t)
+	for value, name := range constants(t, "../stream/error.go") {
+		c := stream.Condition(value)
 		if (len(provoked[c]) > 0) == (never[c] != "") {
 			t.Errorf("%s: neither provoked nor explained, or both", c)
+		}
+		if never[c] != "" && strings.Contains(code, "stream."+name) {
+			t.Errorf("%s is sent, and should not occur: %s", c, never[c])
 		}
 	}
 	for c, ways := range provoked {
@@ -265,8 +304,8 @@ func TestSASLConditions(t *testing.T) {
 	never := map[sasl.Condition]string{
 		sasl.CredentialsExpired: "§6.5.3: passwords do not expire",
 	}
-	for _, name := range constants(t, "../sasl/sasl.go") {
-		c := sasl.Condition(name)
+	for value := range constants(t, "../sasl/sasl.go") {
+		c := sasl.Condition(value)
 		if (len(provoked[c]) > 0) == (never[c] != "") {
 			t.Errorf("%s: neither provoked nor explained, or both", c)
 		}
