@@ -31,6 +31,16 @@ m.toml:10:13: modules.mod_muc.max_users: want a positive integer, got "lots"`,
 		{"twice", minimal + "[general]\n", "m.toml:3:"},
 		{"word", minimal + "loglevel = \"loud\"\n", `m.toml:3:12: general.loglevel: want "debug", "info", "warning" or "error", got "loud"`},
 		{"not yet", minimal + "[modules.mod_groups]\n", "m.toml:3:10: modules.mod_groups: this version does not have roster groups from a file: remove the key"},
+		{
+			"contact addresses", minimal + "[[modules.mod_disco.server_info]]\nname = \"\"\nurls = [\"admin@example.org\", \"\"]\n" +
+				"[[modules.mod_disco.server_info]]\nname = \"status-addresses\"\nurls = [\"https://status.example.org\", \"status.example.org\"]\nmodules = [\"mod_muc\"]\n" +
+				"[[modules.mod_disco.server_info]]\nname = \"sales-addresses\"\n",
+			`m.toml:4:8: modules.mod_disco.server_info[0].name: want a kind of address, like abuse-addresses, got ""
+m.toml:5:30: modules.mod_disco.server_info[0].urls[1]: want an address, got ""
+m.toml:8:39: modules.mod_disco.server_info[1].urls[1]: want a URI, like https://status.example.org (XEP-0157 §3), got "status.example.org"
+m.toml:9:1: modules.mod_disco.server_info[1].modules: this version does not have contact addresses of single services: remove the key
+m.toml:11:1: modules.mod_disco.server_info[2].urls: required: addresses, like ["mailto:abuse@example.org"]`,
+		},
 		{"always", minimal + "[modules.mod_vcard]\nhost = \"vjud.@HOST@\"\n", "m.toml:3:10: modules.mod_vcard: every server does this, without settings: remove the table"},
 		{"unknown module", minimal + "[modules.mod_muk]\n", `m.toml:3:10: modules.mod_muk: unknown key (did you mean "mod_muc"?)`},
 		{"type", minimal + "[modules.mod_muc.default_room]\npublic = 1\n", "m.toml:4:10: modules.mod_muc.default_room.public: want true or false, got 1"},

@@ -172,6 +172,9 @@ func (d *decoder) check(c *Config) {
 	if r := c.Modules.Register; r != nil {
 		d.register(c, r, n)
 	}
+	if m := c.Modules.Disco; m != nil {
+		d.disco(m)
+	}
 }
 
 // duplicates finds listeners that would be in each other's way.
