@@ -8,6 +8,7 @@ const (
 	stoppedAnswer   = "answer"       // an error or a result: dropped
 	stoppedPresence = "presence"     // dropped
 	stoppedRoom     = "room_message" // of an occupant: dropped
+	stoppedStored   = "stored"       // before he was blocked: dropped
 	stoppedInvite   = "invitation"   // by somebody, through a room: dropped
 )
 
@@ -26,7 +27,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 		stopped: make(map[string]prometheus.Counter),
 	}
-	for _, why := range []string{stoppedRefused, stoppedAnswer, stoppedPresence, stoppedRoom, stoppedInvite} {
+	for _, why := range []string{stoppedRefused, stoppedAnswer, stoppedPresence, stoppedRoom, stoppedStored, stoppedInvite} {
 		m.stopped[why] = stopped.WithLabelValues(why)
 	}
 	if reg != nil {

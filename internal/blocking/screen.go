@@ -106,6 +106,8 @@ func (s *Service) stop(session router.Session, l *router.BlockList, e *stanza.En
 		return stanza.Encode(st)
 	case st.Type == stanza.TypeGroupchat:
 		s.count(stoppedRoom)
+	case st.Kind == stanza.Message && isStored(&st, l.Owner().DomainOnly()):
+		s.count(stoppedStored)
 	default:
 		if st.To.IsZero() {
 			st.To = session.JID()
@@ -120,6 +122,18 @@ func (s *Service) stop(session router.Session, l *router.BlockList, e *stanza.En
 func isSelfPresence(st *stanza.Stanza) bool {
 	for e := range st.Child(stanza.NSMUCUser, "x").Elements() {
 		if e.Is(stanza.NSMUCUser, "status") && e.Attr("code") == "110" {
+			return true
+		}
+	}
+	return false
+}
+
+// isStored reports whether a message has been waiting here for its recipient
+// (XEP-0160): an error at the moment when he comes would tell somebody who is
+// blocked that he has come.
+func isStored(st *stanza.Stanza, host jid.JID) bool {
+	for e := range st.Elements() {
+		if e.Is(stanza.NSDelay, "delay") && e.Attr("from") == host.String() {
 			return true
 		}
 	}

@@ -118,11 +118,15 @@ func (s *Service) takeBack(ctx context.Context, session router.Session, now *rou
 }
 
 // seeAgain shows an account the presence of the contacts that it sees again: it
-// has missed what they have sent, and this is what a probe would bring (RFC 6121
-// §4.3.2).
+// has missed what they have sent, so a contact elsewhere is probed, and of one
+// here is said what a probe would bring (RFC 6121 §4.3.2).
 func (s *Service) seeAgain(ctx context.Context, account jid.JID, contacts []contact, was, now *router.BlockList) {
 	for _, c := range contacts {
-		if c.state&to == 0 || !s.isLocal(c.jid) || !s.isBack(c.jid, was, now) {
+		if c.state&to == 0 || !s.isBack(c.jid, was, now) {
+			continue
+		}
+		if !s.isLocal(c.jid) {
+			s.opts.Router.Route(ctx, probe(account, c.jid))
 			continue
 		}
 		sees, err := s.Sees(ctx, account, c.jid)
@@ -138,7 +142,7 @@ func (s *Service) seeAgain(ctx context.Context, account jid.JID, contacts []cont
 	}
 }
 
-// isBack reports whether a local contact, or one of his sessions, was blocked
+// isBack reports whether a contact, or one of his sessions, was blocked
 // and no longer is.
 func (s *Service) isBack(contact jid.JID, was, now *router.BlockList) bool {
 	for _, j := range append(s.addresses(contact, nil), contact) {

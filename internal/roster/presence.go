@@ -183,7 +183,7 @@ func (s *Service) welcome(ctx context.Context, session router.Session, contacts 
 	for _, c := range contacts {
 		asked = asked || c.state&pendIn != 0
 		switch {
-		case c.state&to == 0:
+		case c.state&to == 0 || session.State().BlockList().Blocks(c.jid):
 		case !s.isLocal(c.jid):
 			s.opts.Router.Route(ctx, probe(account, c.jid))
 		case granted[c.jid] || !s.repair(ctx, account, c.jid):

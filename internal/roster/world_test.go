@@ -110,6 +110,7 @@ type world struct {
 	router    *router.Router
 	roster    *Service
 	elsewhere *elsewhere
+	connected func(*client) // if set, called for each session before it is bound
 }
 
 func newWorld(t *testing.T, change func(*Options)) *world {
@@ -181,6 +182,9 @@ func (w *world) connect(account jid.JID, resource string) *client {
 		w.t.Fatal(err)
 	}
 	c := &client{w: w, jid: full}
+	if w.connected != nil {
+		w.connected(c)
+	}
 	w.router.Bind(c)
 	return c
 }
