@@ -51,13 +51,16 @@ func isSubjectChange(st *stanza.Stanza) bool {
 }
 
 // judge decides whether a message belongs into history, and into the archive.
+// Its sender has a say in that (XEP-0334 §4), but for the subject, which is the
+// room's.
 func (r *Room) judge(ev *MessageEvent) (historic, archived bool, err error) {
-	otherwise := ev.SubjectChange || ev.Stanza.Child(stanza.NSClient, "body") != nil
-	historic, err = r.svc.hooks.Historic.Run(&r.watch, ev, otherwise)
+	hint := func(name string) bool { return !ev.SubjectChange && ev.Stanza.Child(stanza.NSHints, name) != nil }
+	otherwise := ev.SubjectChange || ev.Stanza.Child(stanza.NSClient, "body") != nil || hint("store")
+	historic, err = r.svc.hooks.Historic.Run(&r.watch, ev, otherwise && !hint("no-store"))
 	if err != nil || !historic {
 		return false, false, err
 	}
-	return true, r.archives(), nil
+	return true, !hint("no-permanent-store") && r.archives(), nil
 }
 
 // archives reports whether the room keeps its historic messages.

@@ -5,6 +5,7 @@
 package offline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,8 +23,8 @@ import (
 
 // Store keeps the messages. It is safe for concurrent use.
 type Store interface {
-	// AddOffline returns store.ErrFull if limit messages wait already.
-	AddOffline(ctx context.Context, m store.OfflineMessage, limit int) error
+	// AddOffline returns store.ErrFull if that would be more than the limits.
+	AddOffline(ctx context.Context, m store.OfflineMessage, limits store.OfflineLimits) error
 	// Offline returns the oldest messages, oldest first.
 	Offline(ctx context.Context, to jid.JID, limit int) ([]store.OfflineMessage, error)
 	// DeleteOffline removes the messages with IDs up to upTo.
@@ -33,13 +34,15 @@ type Store interface {
 // Options configure a Service. Store is required.
 type Options struct {
 	Store      Store
-	Limit      int // messages that wait for one account; 0 is 1000
+	Limit      int   // messages that wait for one account; 0 is 1000
+	LimitBytes int64 // and their bytes; 0 is 16 MiB
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
 
 const (
 	defaultLimit = 1000
+	defaultBytes = 16 << 20
 	pageSize     = 100       // messages handed over at once
 	pageBytes    = 256 << 10 // and their bytes, unless one alone has more
 	lockCount    = 256
@@ -49,7 +52,7 @@ const (
 // delivering was taken first.
 type Service struct {
 	store     Store
-	limit     int
+	limits    store.OfflineLimits
 	log       *slog.Logger
 	stored    prometheus.Counter
 	delivered prometheus.Counter
@@ -83,7 +86,7 @@ func New(o Options) *Service {
 		Name: "muster_offline_dropped_total", Help: "Messages neither stored nor delivered, by reason.",
 	}, []string{"reason"})
 	s := &Service{
-		seed: maphash.MakeSeed(), store: o.Store, limit: o.Limit, log: o.Logger,
+		seed: maphash.MakeSeed(), store: o.Store, log: o.Logger,
 		delivering: make(map[jid.JID]chan struct{}),
 		stored:     counter("muster_offline_stored_total", "Messages stored for somebody who was away."),
 		delivered:  counter("muster_offline_delivered_total", "Stored messages delivered."),
@@ -95,9 +98,9 @@ func New(o Options) *Service {
 	if o.Registerer != nil {
 		o.Registerer.MustRegister(s.stored, s.delivered, dropped)
 	}
-	if s.limit == 0 {
-		s.limit = defaultLimit
-	}
+	all := store.OfflineQuota{Messages: cmp.Or(o.Limit, defaultLimit), Bytes: cmp.Or(o.LimitBytes, defaultBytes)}
+	// One sender gets half, so that others find room, too.
+	s.limits = store.OfflineLimits{All: all, Sender: store.OfflineQuota{Messages: (all.Messages + 1) / 2, Bytes: (all.Bytes + 1) / 2}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -126,7 +129,7 @@ func (s *Service) Store(ctx context.Context, st stanza.Stanza, since time.Time, 
 	if since.IsZero() {
 		since = time.Now()
 	}
-	m := store.OfflineMessage{To: st.To.Bare(), Time: since, Stanza: st.AppendXML(nil)}
+	m := store.OfflineMessage{To: st.To.Bare(), From: st.From.Bare(), Time: since, Stanza: st.AppendXML(nil)}
 	err := s.add(ctx, m, deliver)
 	switch {
 	case errors.Is(err, store.ErrFull):
@@ -143,7 +146,7 @@ func (s *Service) add(ctx context.Context, m store.OfflineMessage, deliver func(
 	if deliver() {
 		return nil
 	}
-	err := s.store.AddOffline(ctx, m, s.limit)
+	err := s.store.AddOffline(ctx, m, s.limits)
 	if err == nil {
 		s.stored.Inc()
 	}

@@ -172,19 +172,43 @@ func TestDelivery(t *testing.T) {
 	})
 }
 
+// TestLimit: who finds no room learns it, and one sender cannot take the room of
+// all others.
 func TestLimit(t *testing.T) {
 	t.Parallel()
-	s := open(t, 2)
-	s.keep(t, "one")
-	s.keep(t, "two")
-	err := s.Store(t.Context(), message(t, "<body>three</body>"), time.Time{}, nobody)
-	if !errors.Is(err, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "")) {
-		t.Errorf("got %v, want service-unavailable", err)
+	s := open(t, 4)
+	full := stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "")
+	try := func(from, body string, want error) {
+		t.Helper()
+		st := message(t, "<body>"+body+"</body>")
+		st.From = jid.MustParse(from)
+		if err := s.Store(t.Context(), st, time.Time{}, nobody); !errors.Is(err, want) {
+			t.Errorf("%s from %s: %v, want %v", body, from, err, want)
+		}
 	}
-	if got := s.deliver(t).bodies(); !slices.Equal(got, []string{"one", "two"}) {
+	try("romeo@example.org/orchard", "one", nil)
+	try("romeo@example.org/garden", "two", nil)
+	try("romeo@example.org/orchard", "three", full)
+	try("nurse@example.org/x", "four", nil)
+	try("rooms.test", "five", nil)
+	try("tybalt@example.org/x", "six", full)
+	if got := s.deliver(t).bodies(); !slices.Equal(got, []string{"one", "two", "four", "five"}) {
 		t.Errorf("got %q", got)
 	}
-	s.keep(t, "four")
+	try("romeo@example.org/orchard", "seven", nil)
+}
+
+// TestLimitBytes: as many bytes as wait are counted, too.
+func TestLimitBytes(t *testing.T) {
+	t.Parallel()
+	s := open(t, 0)
+	s.limits.All.Bytes, s.limits.Sender.Bytes = 2000, 1000
+	s.keep(t, strings.Repeat("x", 500))
+	err := s.Store(t.Context(), message(t, "<body>"+strings.Repeat("x", 500)+"</body>"), time.Time{}, nobody)
+	if !errors.Is(err, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "")) {
+		t.Errorf("got %v", err)
+	}
+	s.keep(t, "short")
 }
 
 // TestSomebodyComes: who is there at the last moment gets the message at once.
@@ -236,7 +260,7 @@ func TestPages(t *testing.T) {
 func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	s := open(t, 0)
-	must(t, s.store.AddOffline(t.Context(), store.OfflineMessage{To: juliet, Time: time.Now(), Stanza: []byte("<message")}, 10))
+	must(t, s.store.AddOffline(t.Context(), store.OfflineMessage{To: juliet, Time: time.Now(), Stanza: []byte("<message")}, s.limits))
 	s.keep(t, "one")
 	if got := s.deliver(t).bodies(); !slices.Equal(got, []string{"one"}) {
 		t.Errorf("got %q: one bad row costs itself", got)

@@ -241,7 +241,7 @@ func TestDiskFull(t *testing.T) {
 	if err := db.AppendArchive(ctx, archiveRows(coven, stored, stored+200)); err == nil {
 		t.Fatal("a full disk takes 200 rows")
 	}
-	if err := db.AddOffline(ctx, store.OfflineMessage{To: romeo, Stanza: make([]byte, 1<<16)}, 9); err == nil || errors.Is(err, store.ErrFull) {
+	if err := db.AddOffline(ctx, store.OfflineMessage{To: romeo, Stanza: make([]byte, 1<<16)}, upTo(9)); err == nil || errors.Is(err, store.ErrFull) {
 		t.Errorf("message on a full disk: %v", err)
 	}
 	for _, d := range []*database{db.meta, db.archive} {
@@ -249,7 +249,7 @@ func TestDiskFull(t *testing.T) {
 		must(t, err)
 	}
 	must(t, db.AppendArchive(ctx, archiveRows(coven, stored, stored+200)))
-	must(t, db.AddOffline(ctx, store.OfflineMessage{To: romeo, Stanza: make([]byte, 1<<16)}, 9))
+	must(t, db.AddOffline(ctx, store.OfflineMessage{To: romeo, Stanza: make([]byte, 1<<16)}, upTo(9)))
 	page, err := db.ArchivePage(ctx, store.ArchiveQuery{Room: coven, Limit: 1000})
 	if err != nil || len(page) != stored+200 {
 		t.Errorf("got %d rows, %v, want %d", len(page), err, stored+200)

@@ -9,10 +9,10 @@ import (
 	"github.com/muster-im/muster/jid"
 )
 
-// AddOffline stores a message, store.ErrFull if limit messages wait for its
-// recipient already. The message's ID is ignored.
-func (db *DB) AddOffline(ctx context.Context, m store.OfflineMessage, limit int) error {
-	to := text(m.To.Bare())
+// AddOffline stores a message, store.ErrFull if more would wait for its
+// recipient than the limits allow. The message's ID is ignored.
+func (db *DB) AddOffline(ctx context.Context, m store.OfflineMessage, limits store.OfflineLimits) error {
+	to, from := text(m.To.Bare()), text(m.From.Bare())
 	tries := 0
 	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
 		tries++
@@ -30,22 +30,29 @@ func (db *DB) AddOffline(ctx context.Context, m store.OfflineMessage, limit int)
 				return err
 			}
 		}
-		var waiting int
-		if _, err := q.one(ctx, `SELECT count(*) FROM (SELECT 1 FROM offline_messages
-			WHERE recipient = $1 LIMIT $2) AS waiting`, []any{to, limit}, &waiting); err != nil {
+		var all, one store.OfflineQuota
+		if _, err := q.one(ctx, `SELECT count(*), COALESCE(sum(length(stanza)), 0),
+			count(*) FILTER (WHERE sender = $2), COALESCE(sum(length(stanza)) FILTER (WHERE sender = $2), 0)
+			FROM offline_messages WHERE recipient = $1`, []any{to, from},
+			&all.Messages, &all.Bytes, &one.Messages, &one.Bytes); err != nil {
 			return err
 		}
-		if waiting >= limit {
+		if exceeds(all, limits.All, m.Stanza) || exceeds(one, limits.Sender, m.Stanza) {
 			return store.ErrFull
 		}
-		_, err := q.exec(ctx, "INSERT INTO offline_messages (recipient, time, stanza) VALUES ($1, $2, $3)",
-			to, micros(m.Time), m.Stanza)
+		_, err := q.exec(ctx, "INSERT INTO offline_messages (recipient, sender, time, stanza) VALUES ($1, $2, $3, $4)",
+			to, from, micros(m.Time), m.Stanza)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("store message for %s: %w", m.To, clean(err))
 	}
 	return nil
+}
+
+// exceeds reports whether another message is too much beside those that wait.
+func exceeds(waiting, limit store.OfflineQuota, message []byte) bool {
+	return waiting.Messages >= limit.Messages || waiting.Bytes+int64(len(message)) > limit.Bytes
 }
 
 // Offline returns the limit oldest messages that wait for a recipient, oldest

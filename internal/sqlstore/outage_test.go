@@ -99,7 +99,7 @@ func TestPostgresIsKilled(t *testing.T) {
 			return db.ApplyRoomChange(ctx, room(i), 0, wordChange(fmt.Sprint(n)))
 		}
 		offline := func(ctx context.Context, n int) error {
-			return db.AddOffline(ctx, store.OfflineMessage{To: waiting(i), Time: noon, Stanza: fmt.Append(nil, n)}, 1_000_000)
+			return db.AddOffline(ctx, store.OfflineMessage{To: waiting(i), Time: noon, Stanza: fmt.Append(nil, n)}, upTo(1_000_000))
 		}
 		account := func(ctx context.Context, n int) error {
 			return db.CreateAccount(ctx, store.Account{JID: jid.MustParse(fmt.Sprintf("n%d@host%d", n, i)), Created: noon})

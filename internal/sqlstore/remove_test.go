@@ -21,7 +21,7 @@ func fillName(t *testing.T, db *DB, j jid.JID) {
 	t.Helper()
 	_, err := db.PutRosterItem(t.Context(), j, store.RosterItem{Contact: coven, Subscription: store.SubNone})
 	must(t, err)
-	must(t, db.AddOffline(t.Context(), store.OfflineMessage{To: j, Time: noon, Stanza: []byte("<message/>")}, 10))
+	must(t, db.AddOffline(t.Context(), store.OfflineMessage{To: j, Time: noon, Stanza: []byte("<message/>")}, upTo(10)))
 	must(t, db.Block(t.Context(), j, []jid.JID{coven}, 10))
 }
 

@@ -268,17 +268,59 @@ func TestRosterGrants(t *testing.T) {
 	})
 }
 
+// upTo is room for that many messages, whoever they are from.
+func upTo(messages int) store.OfflineLimits {
+	q := store.OfflineQuota{Messages: messages, Bytes: 1 << 40}
+	return store.OfflineLimits{All: q, Sender: q}
+}
+
+// TestOfflineLimits: in messages and bytes, in all and of one sender.
+func TestOfflineLimits(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		db := open()
+		limits := store.OfflineLimits{All: store.OfflineQuota{Messages: 4, Bytes: 100}, Sender: store.OfflineQuota{Messages: 2, Bytes: 60}}
+		tests := []struct {
+			name  string
+			from  string
+			size  int
+			full  bool
+			clear bool // all is delivered before
+		}{
+			{name: "first", from: "romeo@example.org", size: 10},
+			{name: "second, of another device", from: "romeo@example.org/phone", size: 10},
+			{name: "third of the same sender", from: "romeo@example.org", size: 10, full: true},
+			{name: "another sender", from: "nurse@example.org", size: 10},
+			{name: "what is too much for the bytes in all", from: "nurse@example.org", size: 71, full: true},
+			{name: "what fills them", from: "nurse@example.org", size: 50},
+			{name: "one more than messages in all", from: "tybalt@example.org", size: 0, full: true},
+			{name: "after delivery", from: "romeo@example.org", size: 60, clear: true},
+			{name: "more bytes than one may have", from: "romeo@example.org", size: 1, full: true},
+		}
+		for _, test := range tests {
+			if test.clear {
+				must(t, db.DeleteOffline(t.Context(), juliet, 1<<40))
+			}
+			m := store.OfflineMessage{To: juliet, From: jid.MustParse(test.from), Time: noon, Stanza: make([]byte, test.size)}
+			err := db.AddOffline(t.Context(), m, limits)
+			if full := errors.Is(err, store.ErrFull); full != test.full || err != nil && !full {
+				t.Errorf("%s: %v", test.name, err)
+			}
+		}
+	})
+}
+
 func TestOffline(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, open func() *DB) {
 		db, ctx := open(), t.Context()
 		for i := range 4 {
-			err := db.AddOffline(ctx, store.OfflineMessage{To: romeo, Time: noon, Stanza: fmt.Appendf(nil, "<m%d/>", i)}, 3)
+			err := db.AddOffline(ctx, store.OfflineMessage{To: romeo, Time: noon, Stanza: fmt.Appendf(nil, "<m%d/>", i)}, upTo(3))
 			if full := errors.Is(err, store.ErrFull); full != (i == 3) || err != nil && !full {
 				t.Errorf("message %d: %v", i, err)
 			}
 		}
-		must(t, db.AddOffline(ctx, store.OfflineMessage{To: juliet, Time: noon, Stanza: []byte("<j/>")}, 3))
+		must(t, db.AddOffline(ctx, store.OfflineMessage{To: juliet, Time: noon, Stanza: []byte("<j/>")}, upTo(3)))
 		messages, err := db.Offline(ctx, romeo, 2)
 		must(t, err)
 		if len(messages) != 2 || string(messages[0].Stanza) != "<m0/>" || string(messages[1].Stanza) != "<m1/>" ||
@@ -292,7 +334,7 @@ func TestOffline(t *testing.T) {
 		}
 		must(t, db.DeleteOffline(ctx, romeo, rest[0].ID))
 		// An ID is never used again: a late DeleteOffline must not meet newer messages.
-		must(t, db.AddOffline(ctx, store.OfflineMessage{To: romeo, Time: noon, Stanza: []byte("<new/>")}, 3))
+		must(t, db.AddOffline(ctx, store.OfflineMessage{To: romeo, Time: noon, Stanza: []byte("<new/>")}, upTo(3)))
 		must(t, db.DeleteOffline(ctx, romeo, rest[0].ID))
 		if rest, err = db.Offline(ctx, romeo, 10); err != nil || len(rest) != 1 {
 			t.Errorf("got %+v, %v", rest, err)
@@ -313,7 +355,7 @@ func TestOfflineNothingIsLostAmongWriters(t *testing.T) {
 		for range writers {
 			wg.Go(func() {
 				for range each {
-					if err := db.AddOffline(ctx, store.OfflineMessage{To: romeo, Time: noon, Stanza: []byte("<m/>")}, 1000); err != nil {
+					if err := db.AddOffline(ctx, store.OfflineMessage{To: romeo, Time: noon, Stanza: []byte("<m/>")}, upTo(1000)); err != nil {
 						t.Error(err)
 					}
 				}

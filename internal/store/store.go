@@ -71,8 +71,21 @@ type RosterItem struct {
 type OfflineMessage struct {
 	ID     int64   // set by the engine; rises in order of arrival
 	To     jid.JID // bare
+	From   jid.JID // bare; zero where it is read
 	Time   time.Time
 	Stanza []byte // XML, without delay element
+}
+
+// OfflineLimits bound what waits for one recipient: in all, and of one sender,
+// so that nobody can fill the place of everybody else.
+type OfflineLimits struct {
+	All, Sender OfflineQuota
+}
+
+// OfflineQuota is a number of messages and their bytes.
+type OfflineQuota struct {
+	Messages int
+	Bytes    int64
 }
 
 // ArchiveRow is one archived room message. Rows of a room are ordered by ID in
