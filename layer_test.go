@@ -43,6 +43,7 @@ var tiers = map[string]int{
 	"internal/client":   3,
 	"internal/entity":   3,
 	"internal/offline":  3,
+	"internal/register": 3,
 	"internal/roster":   3,
 	"internal/userdata": 3,
 

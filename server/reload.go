@@ -36,6 +36,9 @@ func (s *Server) Reload(next *config.Config) error {
 	s.useCertificates(next, certs)
 	s.policies.Store(rules)
 	s.clients.ApplyPolicies(s.serving)
+	if s.registration != nil {
+		s.registration.SetSettings(registerSettings(next, rules.rules))
+	}
 	s.log.Info("configuration reloaded", slog.String("file", next.Name()))
 	return nil
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/muster-im/muster/internal/blocking"
 	"github.com/muster-im/muster/internal/c2s"
 	"github.com/muster-im/muster/internal/entity"
+	"github.com/muster-im/muster/internal/register"
 	"github.com/muster-im/muster/internal/roster"
 	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/sqlstore"
@@ -51,21 +52,22 @@ type Options struct {
 // and Shutdown are each for one call.
 type Server struct {
 	// Set at construction.
-	opts     Options
-	log      *slog.Logger
-	registry *prometheus.Registry
-	started  time.Time
-	db       *sqlstore.DB
-	router   *router.Router
-	accounts *account.Service
-	contacts *roster.Service
-	activity *entity.Activity
-	about    *entity.Service
-	blocks   *blocking.Service
-	rooms    []*muc.Service
-	clients  *c2s.Server
-	serving  context.Context    //nolint:containedctx // what services are called with; ends after the last connection
-	endServe context.CancelFunc // ends serving
+	opts         Options
+	log          *slog.Logger
+	registry     *prometheus.Registry
+	started      time.Time
+	db           *sqlstore.DB
+	router       *router.Router
+	accounts     *account.Service
+	contacts     *roster.Service
+	activity     *entity.Activity
+	about        *entity.Service
+	blocks       *blocking.Service
+	rooms        []*muc.Service
+	clients      *c2s.Server
+	registration *register.Service  // nil unless modules.mod_register is there
+	serving      context.Context    //nolint:containedctx // what services are called with; ends after the last connection
+	endServe     context.CancelFunc // ends serving
 
 	// Owned by whoever calls New, Start and Shutdown.
 	stages []stage // what Shutdown ends, the last one first

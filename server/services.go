@@ -57,6 +57,7 @@ func (s *Server) buildServices(cfg *config.Config) error {
 	s.about = s.describe(cfg)
 	s.keepUserData()
 	s.onAccountDeleted()
+	s.buildRegistration(cfg)
 	return s.buildClients(cfg, hasher)
 }
 
@@ -100,7 +101,8 @@ func (s *Server) buildClients(cfg *config.Config, hasher *sasl.Hasher) error {
 	o := c2s.Options{
 		Hosts: cfg.General.Hosts, SASL: auth, Accounts: s.accounts, Router: s.router, Contacts: s.contacts, Blocks: s.blocks,
 		Features: append(s.contacts.Features(), s.about.Caps()), LimitLoopback: cfg.General.LimitLoopback,
-		Logger: s.logger("c2s"), Registerer: s.registry, StreamMetrics: stream.NewMetrics(s.registry),
+		Registration: s.beforeLogin(),
+		Logger:       s.logger("c2s"), Registerer: s.registry, StreamMetrics: stream.NewMetrics(s.registry),
 	}
 	setSessionLimits(&o, &cfg.Modules)
 	s.clients, err = c2s.New(o)
@@ -124,10 +126,14 @@ func (s *Server) describe(cfg *config.Config) *entity.Service {
 	s.router.HandleAccount(stanza.NSBlocking, stanza.TypeGet, s.blocks.Get)
 	s.router.HandleAccount(stanza.NSBlocking, stanza.TypeSet, s.blocks.Set)
 	s.router.HandleAccount(stanza.NSCarbons, stanza.TypeSet, s.router.SetCarbons)
+	features := append(router.CarbonFeatures(), stanza.NSRoster, stanza.NSBlocking, stanza.NSVCard, stanza.NSPrivate, offline.Feature)
+	if cfg.Modules.Register != nil {
+		features = append(features, stanza.NSRegister) // XEP-0077 §10
+	}
 	about := entity.New(entity.Options{
 		Version: Version(), Items: s.items, Contacts: contactAddresses(cfg),
 		MaySee: s.contacts.Sees, Sessions: s.router.Sessions,
-		Features: append(router.CarbonFeatures(), stanza.NSRoster, stanza.NSBlocking, stanza.NSVCard, stanza.NSPrivate, offline.Feature),
+		Features: features,
 		Account:  []string{stanza.NSVCard, stanza.NSPrivate},
 	})
 	s.router.HandleHost(stanza.NSDiscoInfo, stanza.TypeGet, about.HostInfo)

@@ -38,4 +38,5 @@ const (
 	NSLast        = "jabber:iq:last"
 	NSTime        = "urn:xmpp:time"
 	NSCaps        = "http://jabber.org/protocol/caps"
+	NSRegister    = "jabber:iq:register"
 )

@@ -54,6 +54,7 @@ const (
 	refusedResource = "resource_constraint"
 	refusedLogins   = "login_rate"
 	refusedAccess   = "access"
+	refusedRegister = "registration"
 	refusedUnacked  = "unacked"
 	refusedBlocked  = "blocked_by_sender"
 )

@@ -21,15 +21,17 @@ import (
 // (RFC 6120 §4.3), and forgets then. It belongs to the reader.
 type negotiation struct {
 	*link
-	deadline   time.Time
-	host       string
-	lang       string // of the client's stream, for stanzas that name none
-	streamID   string
-	channel    sasl.Channel
-	failures   int // of authentication
-	mismatches int // of channel binding, which are no failures yet
-	account    jid.JID
-	mechanism  sasl.Mechanism
+	deadline      time.Time
+	host          string
+	lang          string // of the client's stream, for stanzas that name none
+	streamID      string
+	channel       sasl.Channel
+	failures      int  // of authentication
+	mismatches    int  // of channel binding, which are no failures yet
+	registered    bool // an account has been made
+	registrations int  // tries to make one
+	account       jid.JID
+	mechanism     sasl.Mechanism
 }
 
 // negotiate brings a connection to a session; nil if it has ended before.
@@ -152,7 +154,8 @@ func (n *negotiation) features() []byte {
 const nsChannelBinding = "urn:xmpp:sasl-cb:0"
 
 // featuresBefore are those before authentication: STARTTLS (RFC 6120 §5.4.1),
-// mechanisms (§6.4.1) and channel bindings (XEP-0440).
+// mechanisms (§6.4.1), channel bindings (XEP-0440) and registration (XEP-0077
+// §8).
 func (n *negotiation) featuresBefore() []*stanza.Element {
 	var list []*stanza.Element
 	offer := n.offer()
@@ -165,6 +168,9 @@ func (n *negotiation) featuresBefore() []*stanza.Element {
 	}
 	if len(offer) == 0 {
 		return list
+	}
+	if n.offersRegistration() {
+		list = append(list, stanza.NewElement("http://jabber.org/features/iq-register", "register"))
 	}
 	mechanisms := stanza.NewElement(stanza.NSSASL, "mechanisms")
 	for _, m := range offer {
@@ -216,6 +222,10 @@ func (n *negotiation) secure(ctx context.Context) error {
 		switch {
 		case e.Is(stanza.NSTLS, "starttls"):
 			return n.startTLS(true)
+		case isRegistration(e):
+			if err := n.register(ctx, e); err != nil {
+				return err
+			}
 		case e.Is(stanza.NSSASL, "auth"):
 			done, err := n.authenticate(ctx, e)
 			if done || err != nil {

@@ -78,6 +78,8 @@ type Options struct {
 	Contacts Contacts
 	Blocks   Blocks // nil: nobody can be blocked
 
+	// Registration makes accounts before authentication; nil: there is none.
+	Registration Registration
 	// Features are advertised beside binding, such as those of other services.
 	Features []*stanza.Element
 
