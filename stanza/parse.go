@@ -160,8 +160,9 @@ type parser struct {
 }
 
 type mark struct {
-	element *Element
-	pending int // where its children begin
+	element  *Element
+	pending  int // where its children begin
+	declared int // namespaces declared when it is written, by it and around it
 }
 
 var parsers = sync.Pool{New: func() any { return new(parser) }} //nolint:gochecknoglobals // scratch memory, not state
@@ -180,12 +181,18 @@ func (p *parser) giveBack() {
 	parsers.Put(p)
 }
 
-// What namespaces may take when a tree is written, where each is declared anew
-// wherever it changes: so many bytes, or so many times the tree's text if that
-// is more. Without a bound a long one would multiply by all who use its prefix.
+// A tree is written with a declaration wherever the namespace changes, so what
+// was short with one declaration may become long without bounds. These hold for
+// the tree as it will be written.
 const (
+	// minSpaces and timesSpaces bound the bytes of namespaces: so many, or so
+	// many times the text that was read if that is more.
 	minSpaces   = 64 << 10
 	timesSpaces = 4
+	// maxDeclared and maxScope bound the declarations of an element, and those in
+	// scope, to what is read again: see package xmlstream.
+	maxDeclared = 64
+	maxScope    = 192
 )
 
 func (p *parser) begin(frame xmlstream.Frame, scope *Scope) {
@@ -211,15 +218,16 @@ func (p *parser) tree() (*Element, error) {
 		switch token.Kind {
 		case xmlstream.Start:
 			e := p.element(token)
-			if p.spaces -= p.declared(e); p.spaces < 0 {
-				return nil, &xmlstream.Error{Kind: xmlstream.TooLarge, Detail: "long namespaces are used too often"}
+			declared, err := p.declare(e)
+			if err != nil {
+				return nil, err
 			}
 			if root == nil {
 				root = e
 			} else {
 				p.pending = append(p.pending, Node{Element: e})
 			}
-			p.marks = append(p.marks, mark{e, len(p.pending)})
+			p.marks = append(p.marks, mark{e, len(p.pending), declared})
 		case xmlstream.Text:
 			p.pending = append(p.pending, Node{Text: token.Text})
 		case xmlstream.End:
@@ -259,22 +267,28 @@ func (p *parser) element(token xmlstream.Token) *Element {
 	return e
 }
 
-// declared returns the bytes of the namespaces that an element declares when it
-// is written inside the open ones.
-func (p *parser) declared(e *Element) int {
-	n, outer := 0, p.scope.Content
-	if len(p.marks) > 0 {
-		outer = p.marks[len(p.marks)-1].element.Name.Space
+// declare takes account of the namespaces that an element declares when it is
+// written inside the open ones, and returns how many are in its scope then.
+func (p *parser) declare(e *Element) (scope int, err error) {
+	outer, own := p.scope.Content, 0
+	if n := len(p.marks); n > 0 {
+		last := &p.marks[n-1]
+		outer, scope = last.element.Name.Space, last.declared
 	}
 	if e.Name.Space != outer {
-		n = len(e.Name.Space)
+		own++
+		p.spaces -= len(e.Name.Space)
 	}
 	for i := range e.Attrs {
-		if space := e.Attrs[i].Name.Space; space != NSXML { // which needs no declaration
-			n += len(space)
+		if space := e.Attrs[i].Name.Space; space != "" && space != NSXML {
+			own++
+			p.spaces -= len(space)
 		}
 	}
-	return n
+	if scope += own; own > 0 && (p.spaces < 0 || own > maxDeclared || scope > maxScope) {
+		return 0, &xmlstream.Error{Kind: xmlstream.TooLarge, Detail: "too many changes of namespace, or of long ones"}
+	}
+	return scope, nil
 }
 
 // end closes the innermost element: its children move from the pending ones
