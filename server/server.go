@@ -230,6 +230,11 @@ func (s *Server) AddUser(ctx context.Context, account jid.JID, password string) 
 	return s.accounts.Create(ctx, account, password)
 }
 
+// DeleteUser removes an account with everything that belongs to it.
+func (s *Server) DeleteUser(ctx context.Context, account jid.JID) error {
+	return s.accounts.Delete(ctx, account)
+}
+
 // Dial returns the client's end of a new connection that does not leave the
 // process. The configuration must have a listener for clients.
 func (s *Server) Dial() net.Conn {

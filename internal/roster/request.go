@@ -208,13 +208,20 @@ func (s *Service) remove(ctx context.Context, owner, contact jid.JID) error {
 	if err != nil {
 		return err
 	}
+	s.part(ctx, owner, contact, before)
+	return nil
+}
+
+// part tells a contact of the end of what was between him and an account, as
+// far as there was something (RFC 6121 §2.5.2). The pair is locked, or he is
+// elsewhere.
+func (s *Service) part(ctx context.Context, owner, contact jid.JID, before state) {
 	if before&(to|pendOut) != 0 {
 		s.passOwn(ctx, stanza.TypeUnsubscribe, owner, contact)
 	}
 	if before&(from|pendIn) != 0 {
 		s.passOwn(ctx, stanza.TypeUnsubscribed, owner, contact)
 	}
-	return nil
 }
 
 // takeOut removes an item and returns the state that the contact was in. If he

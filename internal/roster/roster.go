@@ -245,16 +245,26 @@ func (s *Service) Sees(ctx context.Context, who, account jid.JID) (bool, error) 
 
 // AccountDeleted tells the contacts of an account that is no more, as if it had
 // removed them: their rosters show no subscription to it, and none from it
-// (XEP-0077 §3.2). It may be called again after an error.
+// (XEP-0077 §3.2). The account's own roster is still there, and its sessions are
+// not. It may be called again after an error.
 func (s *Service) AccountDeleted(ctx context.Context, account jid.JID) error {
 	account = account.Bare()
 	owners, err := s.opts.Store.RosterOwners(ctx, account)
 	if err != nil {
 		return err
 	}
+	items, _, err := s.load(ctx, account)
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, owner := range owners {
 		errs = append(errs, s.leave(ctx, account, owner))
+	}
+	for i := range items {
+		if contact := items[i].Contact; !s.isLocal(contact) {
+			s.part(ctx, account, contact, stateOf(&items[i]))
+		}
 	}
 	return errors.Join(errs...)
 }

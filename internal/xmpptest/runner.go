@@ -59,6 +59,8 @@ func (r *runner) do(s step) error {
 		return r.open(s.name)
 	case verbRemote:
 		return r.remote(s.name)
+	case verbDelete:
+		return r.deleteUser(s.name)
 	case verbDisconnect, verbDrop:
 		return r.disconnect(s)
 	case verbRestart:
@@ -128,6 +130,20 @@ func (r *runner) remote(name string) error {
 	}
 	r.peers[name] = system.Far().peer()
 	return nil
+}
+
+// deleteUser removes an account. Its clients are still there to listen.
+func (r *runner) deleteUser(name string) error {
+	system, ok := r.system.(interface{ DeleteUser(account jid.JID) error })
+	if !ok {
+		return errors.New("this system cannot remove accounts")
+	}
+	account, err := jid.New(name, domain, "")
+	if err != nil {
+		return err
+	}
+	delete(r.accounts, account)
+	return system.DeleteUser(account)
 }
 
 func (r *runner) disconnect(s step) error {

@@ -22,6 +22,7 @@ const (
 	verbDisconnect verb = "disconnect"
 	verbDrop       verb = "drop"
 	verbRemote     verb = "remote"
+	verbDelete     verb = "delete"
 	verbRestart    verb = "restart"
 )
 
@@ -128,7 +129,7 @@ func parseStep(line string) (step, error) {
 		s.args = words[min(2, len(words)):]
 	case verbRestart:
 		least, most = 1, 1
-	case verbOpen, verbRemote, verbDisconnect, verbDrop:
+	case verbOpen, verbRemote, verbDelete, verbDisconnect, verbDrop:
 	default:
 		return s, fmt.Errorf("not a line of a script: %q", line)
 	}
@@ -151,7 +152,7 @@ func unconnected(steps []step) []string {
 			mentioned = s.block
 		}
 		for _, s := range mentioned {
-			if s.name == "" || slices.Contains(known, s.name) {
+			if s.name == "" || s.verb == verbDelete || slices.Contains(known, s.name) {
 				continue
 			}
 			known = append(known, s.name)

@@ -73,6 +73,11 @@ func (w *whole) AddUser(account jid.JID, password string) error {
 	return w.server.AddUser(context.Background(), account, password)
 }
 
+// DeleteUser removes an account.
+func (w *whole) DeleteUser(account jid.JID) error {
+	return w.server.DeleteUser(context.Background(), account)
+}
+
 // Restart ends the server and starts it on the same data.
 func (w *whole) Restart() error {
 	if err := w.Close(); err != nil {

@@ -15,6 +15,7 @@
 //	connect phone romeo mobile   logs romeo@localhost/mobile in, called phone here
 //	open romeo              connects without logging in: romeo speaks for himself
 //	remote verona           verona speaks for the server of far.test
+//	delete romeo            removes the account romeo@localhost
 //	disconnect romeo        closes the stream in good order
 //	drop romeo              cuts the connection
 //	restart                 restarts the server on the same data
