@@ -17,12 +17,11 @@ func (s *Stanza) AppendXML(dst []byte) []byte {
 	return appendRest(dst, s)
 }
 
-// appendParts appends st to buf in two parts around the value of to.
-func appendParts(buf []byte, st Stanza) (head, tail []byte) {
-	buf = append(appendStart(buf, &st), " to='"...)
-	cut := len(buf)
-	buf = appendRest(append(buf, '\''), &st)
-	return buf[:cut:cut], buf[cut:]
+// appendOpen appends st with an empty to, and says where its value belongs.
+func appendOpen(dst []byte, st *Stanza) (data []byte, cut int) {
+	dst = append(appendStart(dst, st), " to='"...)
+	cut = len(dst)
+	return appendRest(append(dst, '\''), st), cut
 }
 
 // appendStart appends the start tag up to and without to and the closing '>'.

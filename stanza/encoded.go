@@ -1,6 +1,8 @@
 package stanza
 
 import (
+	"bytes"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +32,11 @@ type share struct {
 func Encode(st Stanza) *Encoded {
 	st.Receipt = nil // what is encoded is new
 	e := &Encoded{Stanza: st}
-	e.head, e.tail = appendParts(nil, st)
+	scratch := takeScratch()
+	data, cut := appendOpen(*scratch, &st)
+	all := bytes.Clone(data)
+	e.head, e.tail = all[:cut:cut], all[cut:]
+	giveScratch(scratch, data)
 	return e
 }
 
@@ -38,7 +44,26 @@ func Encode(st Stanza) *Encoded {
 // account reaches the account's sessions as it was sent.
 func EncodeAddressed(st Stanza) *Encoded {
 	st.Receipt = nil
-	return &Encoded{Stanza: st, whole: st.AppendXML(nil)}
+	scratch := takeScratch()
+	data := st.AppendXML(*scratch)
+	e := &Encoded{Stanza: st, whole: bytes.Clone(data)}
+	giveScratch(scratch, data)
+	return e
+}
+
+// scratches are buffers to write a stanza into whose length is not known yet.
+var scratches = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // scratch memory, not state
+
+func takeScratch() *[]byte { return scratches.Get().(*[]byte) } //nolint:errcheck,forcetypeassert // only []byte are in it
+
+// giveScratch gives back a buffer that has grown to what data is in.
+func giveScratch(scratch *[]byte, data []byte) {
+	const maxKept = 16 << 10 // one huge stanza must not be remembered
+	if cap(data) > maxKept {
+		return
+	}
+	*scratch = data[:0]
+	scratches.Put(scratch)
 }
 
 // EncodeDelayed serialises st, as EncodeAddressed does, with the time since when

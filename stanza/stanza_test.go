@@ -236,6 +236,21 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 	}
 }
 
+// TestEncodeAllocations: what is sent is written into scratch memory and takes
+// what it needs.
+func TestEncodeAllocations(t *testing.T) {
+	st := parse(t, groupchat)
+	for name, encode := range map[string]func(stanza.Stanza) *stanza.Encoded{"one": stanza.EncodeAddressed, "many": stanza.Encode} {
+		allocs := math.Inf(1) // the least of many runs, as above
+		for range 100 {
+			allocs = min(allocs, testing.AllocsPerRun(1, func() { encode(st) }))
+		}
+		if allocs > 2 {
+			t.Errorf("%s: %v allocations to encode, want 2: the stanza and its bytes", name, allocs)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(groupchat))
 	f.Add([]byte("<iq xmlns:a='b' a:c='d'><a:e xmlns=''/>\r\n</iq>"))
@@ -339,6 +354,12 @@ func BenchmarkEncode(b *testing.B) {
 		buf := make([]byte, 0, 1024)
 		for b.Loop() {
 			buf = st.AppendXML(buf[:0])
+		}
+	})
+	b.Run("addressed", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			stanza.EncodeAddressed(st)
 		}
 	})
 	b.Run("recipient", func(b *testing.B) {
