@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -40,24 +41,57 @@ const (
 type siege struct {
 	*host
 	metrics string // URL
+	second  string // address of another listener, without TLS; "" if there is none
 	witness *witness
 }
 
 func newSiege(t *testing.T) *siege {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
-	s := &siege{metrics: "http://127.0.0.1:" + port + "/metrics"}
-	s.host = newHost(t, "[[listen.http]]\nport = "+port+`
-[modules.mod_muc]
+	return startSiege(t, `[modules.mod_muc]
 history_size = 20
 [modules.mod_muc.default_room]
 moderated = false
 `)
+}
+
+// newSwarmHost is a siege with a listener that needs no TLS, for attackers whose
+// own cost must be low.
+func newSwarmHost(t *testing.T) *siege {
+	t.Helper()
+	second := freePort(t)
+	s := startSiege(t, "[[listen.c2s]]\nport = "+second+`
+ip_address = "127.0.0.1"
+tls.mode = "none"
+[auth]
+allow_plain_without_tls = true
+[storage]
+durability = "process"
+[modules.mod_muc]
+history_size = 20
+[modules.mod_muc.default_room]
+moderated = false
+allow_multiple_sessions = true
+`)
+	s.second = "127.0.0.1:" + second
+	return s
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+func startSiege(t *testing.T, more string) *siege {
+	t.Helper()
+	port := freePort(t)
+	s := &siege{metrics: "http://127.0.0.1:" + port + "/metrics"}
+	s.host = newHost(t, "[[listen.http]]\nport = "+port+"\n"+more)
 	s.start(t)
 	for _, name := range []string{"witness", "mallory", "talker", "listener"} {
 		s.addUser(t, name)
@@ -66,8 +100,8 @@ moderated = false
 	return s
 }
 
-// count returns the value of a series of /metrics, zero if there is none yet.
-func (s *siege) count(t *testing.T, series string) float64 {
+// series calls each with every series of /metrics and its value.
+func (s *siege) series(t *testing.T, each func(name string, value float64)) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.metrics, http.NoBody)
 	if err != nil {
@@ -79,15 +113,40 @@ func (s *siege) count(t *testing.T, series string) float64 {
 	}
 	defer func() { _ = answer.Body.Close() }()
 	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
-		if value, ok := strings.CutPrefix(lines.Text(), series+" "); ok {
-			n, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return n
+		line := lines.Text()
+		i := strings.LastIndexByte(line, ' ')
+		if i < 0 || strings.HasPrefix(line, "#") {
+			continue
 		}
+		n, err := strconv.ParseFloat(line[i+1:], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		each(line[:i], n)
 	}
-	return 0
+}
+
+// count returns the value of a series, zero if there is none yet.
+func (s *siege) count(t *testing.T, series string) (value float64) {
+	t.Helper()
+	s.series(t, func(name string, v float64) {
+		if name == series {
+			value = v
+		}
+	})
+	return value
+}
+
+// logSeries logs the series with one of parts in their names that are not 0.
+func (s *siege) logSeries(t *testing.T, parts ...string) {
+	t.Helper()
+	var list []string
+	s.series(t, func(name string, v float64) {
+		if v != 0 && slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(name, p) }) {
+			list = append(list, fmt.Sprint(name, " ", v))
+		}
+	})
+	t.Log(strings.Join(list, "\n"))
 }
 
 // memory returns a line of the server's /proc/PID/status in KiB.
@@ -136,7 +195,12 @@ func (s *siege) suffer(t *testing.T, counters map[string]float64, attack func())
 // eventually reports whether ok became true in time.
 func eventually(t *testing.T, ok func() bool) bool {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	return within(t, patience, ok)
+}
+
+func within(t *testing.T, limit time.Duration, ok func() bool) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -171,7 +235,10 @@ func newWitness(t *testing.T, h *host) *witness {
 		switch {
 		case st.IsRequest():
 			answer := st.Result(nil)
-			_ = self.Load().Send(answer) // the beat that waits for it fails
+			if c := self.Load(); c != nil {
+				_ = c.Send(answer) // the beat that waits for it fails
+			}
+		case st.From.Bare().String() != "square@conference.localhost": // somebody wants attention
 		case st.Kind == stanza.Message && st.Body() != "":
 			w.said <- st.Body()
 		case st.Type == stanza.TypeUnavailable:

@@ -215,7 +215,12 @@ func (s *Service) Deliver(ctx context.Context, to jid.JID, host jid.JID, target 
 		if len(page) == 0 {
 			return nil
 		}
-		if err := s.handOver(ctx, page, host, target); err != nil {
+		err = s.handOver(ctx, page, host, target)
+		if errors.Is(err, errGone) { // nobody's fault
+			s.log.LogAttrs(ctx, slog.LevelDebug, "stored messages wait on", slog.String("jid", to.String()), slog.Any("err", err))
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -259,6 +264,9 @@ func (s *Service) page(ctx context.Context, to jid.JID) ([]store.OfflineMessage,
 	return page, err
 }
 
+// errGone says that the session has ended before it took its messages.
+var errGone = errors.New("session is gone")
+
 // handOver delivers messages and forgets them.
 func (s *Service) handOver(ctx context.Context, page []store.OfflineMessage, host jid.JID, target stanza.Target) error {
 	to := page[0].To
@@ -275,7 +283,7 @@ func (s *Service) handOver(ctx context.Context, page []store.OfflineMessage, hos
 	target.Deliver(batch)
 	if f, ok := target.(Flusher); ok {
 		if err := f.Flush(); err != nil {
-			return fmt.Errorf("hand messages to %s: %w", to, err)
+			return fmt.Errorf("%w: %w", errGone, err)
 		}
 	}
 	s.delivered.Add(float64(len(batch)))
