@@ -121,6 +121,17 @@ func (k *link) endBy(err error) {
 	}
 }
 
+// breathe waits while the client does not take what it is sent: it gets no more
+// answers than it reads, and asks no faster.
+func (k *link) breathe() {
+	if eased := k.stream.Pressure(); eased != nil {
+		select {
+		case <-eased:
+		case <-k.done:
+		}
+	}
+}
+
 // setReadDeadline sets the deadline unless the connection is to end.
 func (k *link) setReadDeadline(t time.Time) {
 	_ = k.stream.SetReadDeadline(t) // reading tells what is wrong

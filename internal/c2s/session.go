@@ -239,6 +239,7 @@ func (s *Session) run(ctx context.Context, k *link) {
 			if err := s.handle(ctx, e); err != nil {
 				k.endBy(err)
 			}
+			k.breathe()
 		case errors.Is(err, os.ErrDeadlineExceeded) && s.sign(k):
 		default:
 			k.endBy(err)

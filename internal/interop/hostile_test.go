@@ -46,7 +46,6 @@ func TestHostile(t *testing.T) {
 		{"STARTTLS injection", testInjection},
 		{"half-closed and reset sockets", testBrokenSockets},
 		{"stops reading a room", testStopsReading},
-		{"never reads answers", testNeverReads},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, s) })
 	}
@@ -395,8 +394,6 @@ func (w *witness) sees(t *testing.T, nick string) {
 	}
 }
 
-const slowDrops = `muster_c2s_dropped_total{reason="slow_consumer"}`
-
 // testStopsReading lets one of three people in a room read no more while another
 // says 3,000 things: he is cut off, and the others hear everything in order.
 func testStopsReading(t *testing.T, s *siege) {
@@ -449,7 +446,6 @@ func testStopsReading(t *testing.T, s *siege) {
 	}
 	mallory.enter("stage")
 	s.suffer(t, map[string]float64{slowConsumers: 1, endedSlow: 1, "muster_c2s_connections": -1}, func() {
-		dropped := s.count(t, slowDrops)
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		for sent := range messages + window {
@@ -465,9 +461,6 @@ func testStopsReading(t *testing.T, s *siege) {
 		case <-gone:
 		case <-ctx.Done():
 			t.Error("who reads nothing is still in the room")
-		}
-		if s.count(t, slowDrops) == dropped {
-			t.Error("nobody has counted what was dropped")
 		}
 		if got := mallory.seesTheEnd(); got >= messages*len(long) {
 			t.Errorf("who reads nothing was sent all %d bytes", got)
@@ -486,25 +479,4 @@ func inOrder(ctx context.Context, t *testing.T, who string, said <-chan int, wan
 	case <-ctx.Done():
 		t.Fatalf("%s: message %d does not come", who, want)
 	}
-}
-
-// testNeverReads asks on and on and reads no answer.
-func testNeverReads(t *testing.T, s *siege) {
-	s.suffer(t, map[string]float64{slowConsumers: 1, endedSlow: 1}, func() {
-		p := s.peer(t, bound)
-		if err := p.tcp.SetReadBuffer(4 << 10); err != nil {
-			t.Fatal(err)
-		}
-		question := "<iq type='get' id='" + repeat("x", 4<<10) + "' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>"
-		sent := 0
-		for ; sent < 50_000; sent++ { // 200 MB
-			if _, err := io.WriteString(p.conn, question); err != nil {
-				break
-			}
-		}
-		if sent == 50_000 {
-			t.Error("all questions were taken")
-		}
-		p.seesTheEnd()
-	})
 }

@@ -250,6 +250,9 @@ func login(conn net.Conn, name, resource string) error {
 				return errors.New("no end")
 			}
 		}
+		if bytes.Contains(got, []byte(" type='error'")) {
+			return fmt.Errorf("refused: %s", got)
+		}
 	}
 	return nil
 }

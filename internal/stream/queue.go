@@ -2,7 +2,9 @@ package stream
 
 import (
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -18,6 +20,9 @@ var errClosed = errors.New("stream is closed")
 
 // maxPooled bounds the buffers that are kept for reuse.
 const maxPooled = 64 << 10
+
+// writePart is how much a peer must at least take within the write timeout.
+const writePart = 64 << 10
 
 // buffers are shared by the queues of all streams.
 var buffers = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // scratch memory, not state
@@ -44,6 +49,7 @@ type writeQueue struct {
 	ending  bool            // nothing more is taken; close after what waits
 	err     error           // broken
 	idle    chan struct{}   // closed when everything is written; nil unless somebody waits
+	eased   chan struct{}   // closed when a quarter of the bound is left at most; nil unless somebody waits
 }
 
 // deliver appends stanzas addressed to to, escaped already.
@@ -98,7 +104,11 @@ func (q *writeQueue) room(n int) (*[]byte, error) {
 	if q.buf == nil {
 		q.buf = buffers.Get().(*[]byte) //nolint:errcheck,forcetypeassert // only []byte are in it
 	}
-	if len(*q.buf)+q.flying+n > q.max+q.extra {
+	used := q.usedLocked()
+	if used+n > q.max+q.extra && q.extra == 0 && used <= q.max/2 {
+		q.extra = n // one thing may be as large as it is: a long roster, the history of a room
+	}
+	if used+n > q.max+q.extra {
 		q.metrics.slowConsumers.Inc()
 		q.breakLocked(ErrSlowConsumer)
 		return nil, q.err
@@ -130,6 +140,7 @@ func (q *writeQueue) breakLocked(err error) {
 		q.err = err
 	}
 	q.dropLocked()
+	q.easeLocked()
 }
 
 func (q *writeQueue) dropLocked() {
@@ -163,11 +174,16 @@ func (q *writeQueue) flush() {
 		err := write(conn, raw, *buf, q.timeout)
 		q.metrics.written.Add(float64(len(*buf)))
 		giveBack(buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			q.metrics.slowConsumers.Inc()
+			err = fmt.Errorf("%w: %w", ErrSlowConsumer, err)
+		}
 		if err != nil {
 			q.fail(err)
 		}
 		q.mu.Lock()
 		q.flying = 0
+		q.easeLocked()
 		q.mu.Unlock()
 	}
 }
@@ -209,6 +225,35 @@ func (q *writeQueue) end() {
 	if !q.running {
 		q.running = true
 		q.wg.Go(q.flush)
+	}
+}
+
+// pressure returns nil while less than half of the bound is taken, else a
+// channel that closes when things have eased, or the queue is broken.
+func (q *writeQueue) pressure() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.usedLocked() <= q.max/2 || q.err != nil {
+		return nil
+	}
+	if q.eased == nil {
+		q.eased = make(chan struct{})
+	}
+	return q.eased
+}
+
+func (q *writeQueue) usedLocked() int {
+	if q.buf == nil {
+		return q.flying
+	}
+	return len(*q.buf) + q.flying
+}
+
+// easeLocked tells who waits for pressure to end, if it has.
+func (q *writeQueue) easeLocked() {
+	if q.eased != nil && (q.usedLocked() <= q.max/4 || q.err != nil) {
+		close(q.eased)
+		q.eased = nil
 	}
 }
 
@@ -255,11 +300,15 @@ func write(conn net.Conn, raw syscall.RawConn, data []byte, timeout time.Duratio
 		}
 		data = data[max(n, 0):]
 	}
-	if err := conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
-		return err
-	}
-	if _, err := conn.Write(data); err != nil {
-		return err
+	for len(data) > 0 { // the deadline is for a part: much may take its time
+		n := min(len(data), writePart)
+		if err := conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+			return err
+		}
+		if _, err := conn.Write(data[:n]); err != nil {
+			return err
+		}
+		data = data[n:]
 	}
 	if raw == nil {
 		return nil // the next write sets its own

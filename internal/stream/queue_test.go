@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -68,4 +69,82 @@ func TestSlowConsumerIsReset(t *testing.T) {
 		t.Errorf("the peer's connection ended with %v, want a reset", err)
 	}
 	_ = client.Close()
+}
+
+// TestOneThingMayBeLarge: what is larger than the bound goes out if nothing much
+// waits before it, and only one such thing waits at a time.
+func TestOneThingMayBeLarge(t *testing.T) {
+	t.Parallel()
+	s, client := pair(Options{QueueBytes: 1000})
+	large := bytes.Repeat([]byte("x"), 5000)
+	for range 2 {
+		if err := s.SendRaw(large); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(client, make([]byte, len(large))); err != nil {
+			t.Fatal(err)
+		}
+		s.Flush()
+	}
+	if err := s.SendRaw(large); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SendRaw(make([]byte, 300)); err != nil {
+		t.Errorf("what comes behind something large: %v", err)
+	}
+	if err := s.SendRaw(large); !errors.Is(err, ErrSlowConsumer) {
+		t.Errorf("two large things wait: got %v, want ErrSlowConsumer", err)
+	}
+	_ = client.Close()
+	s.Release()
+}
+
+// TestPressure: there is pressure while the peer does not read, and none when it
+// has.
+func TestPressure(t *testing.T) {
+	t.Parallel()
+	s, client := pair(Options{QueueBytes: 1000})
+	if s.Pressure() != nil {
+		t.Error("pressure on an idle stream")
+	}
+	if err := s.SendRaw(make([]byte, 600)); err != nil {
+		t.Fatal(err)
+	}
+	eased := s.Pressure()
+	if eased == nil {
+		t.Fatal("no pressure with 600 of 1,000 bytes waiting")
+	}
+	select {
+	case <-eased:
+		t.Error("eased before anything was read")
+	default:
+	}
+	if _, err := io.ReadFull(client, make([]byte, 600)); err != nil {
+		t.Fatal(err)
+	}
+	<-eased
+	if err := s.SendRaw(make([]byte, 600)); err != nil {
+		t.Fatal(err)
+	}
+	eased = s.Pressure()
+	_ = client.Close()
+	<-eased // a broken stream keeps nobody waiting
+	s.Release()
+}
+
+// TestPeerThatDoesNotReadIsSlow: a write that meets its deadline is counted and
+// named as what it is.
+func TestPeerThatDoesNotReadIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, client := pair(Options{})
+		if err := s.SendRaw([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(defaultWriteLimit + time.Second)
+		if err := s.Err(); !errors.Is(err, ErrSlowConsumer) {
+			t.Errorf("got %v, want ErrSlowConsumer", err)
+		}
+		_ = client.Close()
+		s.Release()
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -28,7 +29,7 @@ type Options struct {
 	Metrics      *Metrics
 	MaxStanza    int           // bytes of one first-level element; default 256 KiB
 	QueueBytes   int           // bytes that may wait to be written; default 2 MiB
-	WriteTimeout time.Duration // for one batch; default 30 s
+	WriteTimeout time.Duration // for each 64 KiB; default 30 s
 	CloseTimeout time.Duration // for the peer to close after we have; default 2 s
 	Content      string        // content namespace of our header; default jabber:client
 	From         jid.JID       // who speaks if an error comes before our header (RFC 6120 §4.9.1.2)
@@ -97,6 +98,7 @@ func New(conn net.Conn, o Options) *Stream {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		if raw, err := tcp.SyscallConn(); err == nil {
 			s.raw = raw
+			sendLittleAhead(raw)
 		}
 	}
 	s.queue = writeQueue{
@@ -104,6 +106,21 @@ func New(conn net.Conn, o Options) *Stream {
 		conn: conn, raw: s.raw, onError: func(error) { s.abort() },
 	}
 	return s
+}
+
+// What Linux calls TCP_NOTSENT_LOWAT.
+const tcpNotSentLowat = 25
+
+// sendLittleAhead lets the kernel hold no more than a part beyond what the peer
+// can take now. Otherwise it would keep megabytes for a peer that does not read,
+// and say very late that one which reads slowly has read something.
+func sendLittleAhead(raw syscall.RawConn) {
+	if runtime.GOOS != "linux" {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) { // it works without
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotSentLowat, writePart)
+	})
 }
 
 // RemoteAddr returns the peer's network address.
@@ -322,6 +339,12 @@ func (s *Stream) Err() error {
 	defer s.queue.mu.Unlock()
 	return s.queue.err
 }
+
+// Pressure returns nil while the peer takes what it is sent, else a channel that
+// closes when it has taken most of it or the stream is broken. Who waits for it
+// before he reads on lets the peer's own requests go no faster than it takes the
+// answers.
+func (s *Stream) Pressure() <-chan struct{} { return s.queue.pressure() }
 
 // Flush waits until everything queued has been written, or cannot be.
 func (s *Stream) Flush() { <-s.queue.drain() }
