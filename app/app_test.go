@@ -167,7 +167,8 @@ func TestUser(t *testing.T) {
 		{"new\n", "passwd juliet", result{0, `changed the password of juliet@localhost\n`, ``}},
 		{"", "passwd nobody x", result{1, ``, `muster: there is no account nobody@localhost\n`}},
 		{"", "delete tybalt paris@localhost", result{0, `deleted tybalt@localhost\ndeleted paris@localhost\n`, ``}},
-		{"", "delete nurse tybalt romeo", result{1, `deleted nurse@localhost\n`, `muster: there is no account tybalt@localhost\n`}},
+		{"", "delete nurse tybalt romeo", result{1, ``, `muster: there is no account tybalt@localhost\n`}},
+		{"", "delete nurse nurse Nurse@localhost", result{0, `deleted nurse@localhost\n`, ``}},
 		{"", "list", result{0, `juliet@localhost   since 20\d\d-\d\d-\d\d \d\d:\d\d\nromeo@localhost    since .*\n`, ``}},
 		{"", "list verona.test", result{1, ``, `muster: this server has no accounts at "verona\.test"; it serves localhost\n`}},
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -77,7 +78,7 @@ func address(ctx context.Context, c *admin.Client, s string) (jid.JID, error) {
 	}
 	j, err := jid.Parse(s)
 	if err != nil {
-		return jid.JID{}, fmt.Errorf("%q: %w", s, err)
+		return jid.JID{}, fmt.Errorf("%.80q: %w", s, err)
 	}
 	return j, nil
 }
@@ -92,20 +93,22 @@ func atHosts(name string, hosts []string) string {
 
 // passwordFlags are the ways to give a password.
 type passwordFlags struct {
-	Password      string `arg:"" optional:"" help:"The password. Other users of this machine can see it in the list of processes: leave it out to be asked."`
-	PasswordFile  string `placeholder:"FILE" xor:"how" help:"Read the password from the first line of a file (- is standard input)."`
-	PasswordStdin bool   `xor:"how" help:"Read the password from standard input; the default if that is no terminal."`
-	Generate      bool   `xor:"how" short:"g" help:"Make a random password and print it."`
+	Password      *string `arg:"" optional:"" help:"The password. Other users of this machine can see it in the list of processes: leave it out to be asked."`
+	PasswordFile  string  `placeholder:"FILE" xor:"how" help:"Read the password from the first line of a file (- is standard input)."`
+	PasswordStdin bool    `xor:"how" help:"Read the password from standard input; the default if that is no terminal."`
+	Generate      bool    `xor:"how" short:"g" help:"Make a random password and print it."`
 }
 
 // read returns the password that the flags describe, and whether it has been
 // made here and must be shown.
 func (f *passwordFlags) read(e *env) (password string, generated bool, err error) {
 	switch fd, isTerminal := terminal(e.stdin); {
-	case f.Password != "" && (f.Generate || f.PasswordStdin || f.PasswordFile != ""):
+	case f.Password != nil && (f.Generate || f.PasswordStdin || f.PasswordFile != ""):
 		return "", false, errors.New("the password is given twice: leave out the argument or the flag")
-	case f.Password != "":
-		return f.Password, false, nil
+	case f.Password != nil && *f.Password == "":
+		return "", false, errors.New("the password is empty: leave the argument out to be asked for one")
+	case f.Password != nil:
+		return *f.Password, false, nil
 	case f.Generate:
 		return rand.Text(), true, nil
 	case f.PasswordFile != "" && f.PasswordFile != "-":
@@ -266,7 +269,7 @@ back and no question: the address is the question. Examples:
     muster user delete juliet romeo`
 }
 
-// Run deletes the accounts in order and ends at the first that it cannot.
+// Run deletes the accounts in order, if all of them are there.
 func (c *userDeleteCommand) Run(ctx context.Context, e *env) error {
 	return c.explain(c.run(ctx, e))
 }
@@ -276,11 +279,9 @@ func (c *userDeleteCommand) run(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	list := make([]jid.JID, len(c.Accounts))
-	for i, s := range c.Accounts {
-		if list[i], err = address(ctx, client, s); err != nil {
-			return err
-		}
+	list, err := c.accounts(ctx, client)
+	if err != nil {
+		return err
 	}
 	deleted := make([]accountResult, 0, len(list))
 	for _, j := range list {
@@ -296,6 +297,22 @@ func (c *userDeleteCommand) run(ctx context.Context, e *env) error {
 		err = errors.Join(err, e.printJSON(deleted))
 	}
 	return err
+}
+
+// accounts returns the accounts to delete, each once. They are there: a mistake in
+// one of the addresses leaves the others alone.
+func (c *userDeleteCommand) accounts(ctx context.Context, client *admin.Client) ([]jid.JID, error) {
+	var list []jid.JID
+	var errs []error
+	for _, s := range c.Accounts {
+		j, err := address(ctx, client, s)
+		if err == nil && !slices.Contains(list, j) {
+			list = append(list, j)
+			_, err = client.Account(ctx, j)
+		}
+		errs = append(errs, err)
+	}
+	return list, errors.Join(errs...)
 }
 
 type userListCommand struct {

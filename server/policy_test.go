@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,4 +116,82 @@ func TestPolicies(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestReloadRegistration: who may register, and how often, changes with SIGHUP.
+func TestReloadRegistration(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		file := func(module string) *config.Config {
+			cfg := parse(t, `
+[general]
+hosts = ["localhost"]
+[[listen.c2s]]
+tls.mode = "none"
+[auth]
+allow_plain_without_tls = true
+[acl]
+staff = [{user_glob = "staff-*"}]
+[access]
+register = [{acl = "staff", value = "allow"}]
+`+module, dir)
+			cfg.Storage.Durability = "process"
+			return cfg
+		}
+		s := start(t, file("[modules.mod_register]\n"), server.Options{NoListen: true})
+		defer shutdown(t, s)
+		register := func(username, want string) {
+			t.Helper()
+			conn := s.Dial()
+			defer conn.Close() //nolint:errcheck // a test
+			got := converse(t, conn,
+				"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost' version='1.0'>",
+				"<iq type='set' id='r'><query xmlns='jabber:iq:register'><username>"+username+"</username><password>secret</password></query></iq>")
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: got %s, want %s", username, got, want)
+			}
+		}
+		reload := func(module string) {
+			t.Helper()
+			if err := s.Reload(file(module)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		register("romeo", "type='result'")
+		reload("[modules.mod_register]\naccess = \"register\"\n")
+		register("juliet", "<forbidden ")
+		register("staff-juliet", "type='result'")
+		reload("[modules.mod_register]\naccess = \"none\"\n")
+		register("staff-romeo", "<service-unavailable ")
+		oneLine(t, s.Reload(file("")), "modules.mod_register: this has changed and takes effect only when the server starts")
+	})
+}
+
+// converse sends and returns all that has come back once nobody says any more.
+func converse(t *testing.T, conn net.Conn, lines ...string) string {
+	t.Helper()
+	var mu sync.Mutex
+	var got strings.Builder
+	go func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := conn.Read(buf)
+			mu.Lock()
+			got.Write(buf[:n])
+			mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	for _, line := range lines {
+		if _, err := conn.Write([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	return got.String()
 }

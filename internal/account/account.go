@@ -168,6 +168,14 @@ func (s *Service) Exists(ctx context.Context, account jid.JID) (bool, error) {
 	return err == nil, err
 }
 
+// Account returns an account.
+func (s *Service) Account(ctx context.Context, account jid.JID) (store.Account, error) {
+	if err := s.check(account); err != nil {
+		return store.Account{}, err
+	}
+	return s.opts.Store.Account(ctx, account)
+}
+
 // List returns at most limit accounts of a domain, "" for all domains, behind
 // the address after ("" for the first page), ordered by domain and localpart.
 func (s *Service) List(ctx context.Context, domain, after string, limit int) ([]store.Account, error) {

@@ -62,6 +62,15 @@ func (a *accounts) SetPassword(_ context.Context, j jid.JID, password string) er
 	return nil
 }
 
+func (a *accounts) Account(_ context.Context, j jid.JID) (store.Account, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.byJID[j]; !ok {
+		return store.Account{}, fmt.Errorf("load account: %w", store.ErrNotFound)
+	}
+	return store.Account{JID: j, Created: time.Unix(7, 0)}, nil
+}
+
 func (a *accounts) Delete(_ context.Context, j jid.JID) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -126,6 +135,9 @@ func TestAccounts(t *testing.T) {
 	if got := acc.byJID[romeo]; got != "two" {
 		t.Errorf("password is %q, want two", got)
 	}
+	if a, err := c.Account(ctx, odd); err != nil || a.JID != odd || a.Created.Unix() != 7 {
+		t.Errorf("got %v, %v", a, err)
+	}
 	if err := c.DeleteAccount(ctx, odd); err != nil {
 		t.Error(err)
 	}
@@ -174,6 +186,7 @@ func TestRefusals(t *testing.T) {
 		{"full address", add("new@a.test/phone", "x"), 400, `want an address like name@a.test, got "new@a.test/phone"`},
 		{"host alone", add("a.test", "x"), 400, `want an address like name@a.test, got "a.test"`},
 		{"password of nobody", c.SetPassword(ctx, jid.MustParse("no@a.test"), admin.NewPassword{Password: "x"}), 404, "there is no account no@a.test"},
+		{"look for nobody", func() error { _, err := c.Account(ctx, jid.MustParse("no@a.test")); return err }(), 404, "there is no account no@a.test"},
 		{"delete nobody", c.DeleteAccount(ctx, jid.MustParse("no@a.test")), 404, "there is no account no@a.test"},
 	}
 	for _, tt := range tests {

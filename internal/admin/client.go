@@ -67,6 +67,13 @@ func (c *Client) SetPassword(ctx context.Context, j jid.JID, p NewPassword) erro
 	return c.do(ctx, http.MethodPut, accountPath(j)+"/password", p, nil)
 }
 
+// Account returns one account.
+func (c *Client) Account(ctx context.Context, j jid.JID) (Account, error) {
+	var a Account
+	err := c.do(ctx, http.MethodGet, accountPath(j), nil, &a)
+	return a, err
+}
+
 // DeleteAccount removes an account with everything that belongs to it.
 func (c *Client) DeleteAccount(ctx context.Context, j jid.JID) error {
 	return c.do(ctx, http.MethodDelete, accountPath(j), nil, nil)

@@ -29,6 +29,8 @@ type Accounts interface {
 	Create(ctx context.Context, j jid.JID, password string) error
 	// SetPassword replaces the password of an account.
 	SetPassword(ctx context.Context, j jid.JID, password string) error
+	// Account returns an account.
+	Account(ctx context.Context, j jid.JID) (store.Account, error)
 	// Delete removes an account and what belongs to it.
 	Delete(ctx context.Context, j jid.JID) error
 	// List returns at most limit accounts of a domain ("": of all) behind the
@@ -67,6 +69,7 @@ func NewHandler(o Options) http.Handler {
 		"GET /v1/server":                  a.info,
 		"GET /v1/accounts":                a.accounts,
 		"POST /v1/accounts":               a.addAccount,
+		"GET /v1/accounts/{jid}":          a.account,
 		"PUT /v1/accounts/{jid}/password": a.setPassword,
 		"DELETE /v1/accounts/{jid}":       a.deleteAccount,
 	} {
@@ -158,6 +161,18 @@ func (a *api) accounts(r *http.Request) (any, error) {
 		page.Next = list[len(list)-1].JID.String()
 	}
 	return page, nil
+}
+
+func (a *api) account(r *http.Request) (any, error) {
+	j, err := a.pathAccount(r)
+	if err != nil {
+		return nil, err
+	}
+	acc, err := a.Accounts.Account(r.Context(), j)
+	if err != nil {
+		return nil, a.accountError(j, err)
+	}
+	return Account{JID: acc.JID, Created: acc.Created}, nil
 }
 
 func (a *api) addAccount(r *http.Request) (any, error) {
