@@ -19,7 +19,7 @@ class Person(slixmpp.ClientXMPP):
     def __init__(self, name):
         super().__init__(f"{name}@localhost/tour", "secret-" + name)
         self.ca_certs = CA
-        for plugin in ("xep_0012", "xep_0030", "xep_0045", "xep_0048", "xep_0049", "xep_0054", "xep_0092", "xep_0115", "xep_0199",
+        for plugin in ("xep_0012", "xep_0030", "xep_0045", "xep_0048", "xep_0049", "xep_0054", "xep_0092", "xep_0115", "xep_0191", "xep_0199",
                        "xep_0202", "xep_0203"):
             self.register_plugin(plugin)
         self.auto_authorize, self.auto_subscribe = True, True
@@ -27,7 +27,8 @@ class Person(slixmpp.ClientXMPP):
         self.started = asyncio.get_event_loop().create_future()
         self.add_event_handler("session_start", self.start)
         self.add_event_handler("failed_all_auth", lambda e: self.fail("login refused"))
-        for event in ("message", "groupchat_subject", "presence_available", "presence_unavailable", "roster_update", "groupchat_presence"):
+        for event in ("message", "groupchat_subject", "presence_available", "presence_unavailable", "roster_update", "groupchat_presence",
+                      "message_error", "blocked", "unblocked"):
             self.add_event_handler(event, self.hear(event))
 
     def fail(self, why):
@@ -89,6 +90,30 @@ async def storage(romeo, juliet):
     print("ok bookmarks in private storage", flush=True)
 
 
+async def blocking(romeo, juliet):
+    """juliet blocks romeo for a while (XEP-0191)."""
+    info = await juliet["xep_0030"].get_info("localhost")
+    assert "urn:xmpp:blocking" in info["disco_info"]["features"], info
+    block, him = juliet["xep_0191"], slixmpp.JID("romeo@localhost")
+    listed = await block.get_blocked()
+    assert not listed["blocklist"]["items"], listed
+    await block.block([him, slixmpp.JID("tybalt@localhost/sword")])
+    await juliet.until("push of a block", lambda e, s: e == "blocked" and him in s["block"]["items"])
+    await romeo.until("the one who has blocked him go", lambda e, s: e == "presence_unavailable" and s["from"].bare == "juliet@localhost")
+    listed = await block.get_blocked()
+    assert listed["blocklist"]["items"] == {him, slixmpp.JID("tybalt@localhost/sword")}, listed
+    romeo.send_message("juliet@localhost", "Can you hear me now?", mtype="chat")
+    await romeo.until("refusal of what is blocked", lambda e, s: e == "message_error" and s["error"]["condition"] == "service-unavailable")
+    juliet.send_message("romeo@localhost", "No", mtype="chat")
+    await juliet.until("refusal to the one who blocks", lambda e, s: e == "message_error" and s["error"]["condition"] == "not-acceptable"
+                       and s["error"].xml.find("{urn:xmpp:blocking:errors}blocked") is not None)
+    await block.unblock(him)
+    await juliet.until("push of an unblock", lambda e, s: e == "unblocked" and him in s["unblock"]["items"])
+    await romeo.until("her come back", lambda e, s: e == "presence_available" and s["from"].bare == "juliet@localhost")
+    romeo.send_message("juliet@localhost", "And now?", mtype="chat")
+    await juliet.until("message after unblocking", lambda e, s: e == "message" and s["body"] == "And now?")
+
+
 async def tour():
     romeo, juliet = Person("romeo"), Person("juliet")
     for person in (romeo, juliet):
@@ -123,6 +148,7 @@ async def tour():
     assert ver and await romeo["xep_0115"].get_caps(verstring=ver), ver
     print("ok capabilities", flush=True)
     await storage(romeo, juliet)
+    await blocking(romeo, juliet)
 
     muc = romeo["xep_0045"]
     muc.join_muc(ROOM, "Romeo")
