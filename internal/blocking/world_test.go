@@ -3,6 +3,7 @@ package blocking
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,7 +18,15 @@ import (
 	"github.com/muster-im/muster/stanza"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// A check starts a whole server; -rapid.checks asks for more of them.
+	for name, value := range map[string]string{"rapid.checks": "25", "rapid.nofailfile": "true"} {
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var (
 	romeo  = jid.MustParse("romeo@example.org")
