@@ -39,6 +39,7 @@ const (
 	// maxBlank bounds the white space between two elements: keep-alives of years.
 	maxBlank          = 1 << 20
 	readSize          = 8 << 10
+	readSizeTLS       = 1 << 10 // held while waiting; TLS reads its records whole all the same
 	defaultQueue      = 2 << 20
 	defaultWriteLimit = 30 * time.Second
 	defaultCloseLimit = 2 * time.Second
@@ -143,7 +144,7 @@ func (s *Stream) SetPace(pace func(n int)) { s.pace = pace }
 // ReadHeader reads the peer's header. What the peer does wrong is a *Error;
 // the header then holds what could be read.
 func (s *Stream) ReadHeader() (Header, error) {
-	frame, err := s.next()
+	frame, err := s.NextFrame()
 	if err != nil {
 		return Header{}, err
 	}
@@ -161,9 +162,24 @@ func (s *Stream) ReadHeader() (Header, error) {
 // Next reads the next first-level element; io.EOF after the peer has closed the
 // stream. What the peer does wrong, and a stream error that it sends, is a
 // *Error.
+//
+// It waits by itself and not somewhere below NextFrame: an idle connection has
+// its stack for as long as it is idle, and one of 4 KiB must do.
 func (s *Stream) Next() (*stanza.Element, error) {
-	frame, err := s.NextFrame()
-	if err != nil {
+	for {
+		if e, err := s.element(); e != nil || err != nil {
+			return e, err
+		}
+		if err := s.more(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// element parses the next first-level element; nil if it is not complete.
+func (s *Stream) element() (*stanza.Element, error) {
+	frame, err := s.frame()
+	if err != nil || frame.Kind == xmlstream.FrameNone {
 		return nil, err
 	}
 	return s.Parse(frame)
@@ -172,14 +188,15 @@ func (s *Stream) Next() (*stanza.Element, error) {
 // NextFrame is Next without parsing: the frame's data are valid until the next
 // call.
 func (s *Stream) NextFrame() (xmlstream.Frame, error) {
-	frame, err := s.next()
-	if err == nil && frame.Kind == xmlstream.FrameClose {
-		if name := bytes.TrimRight(frame.Data[len("</"):len(frame.Data)-1], " \t\r\n"); string(name) != s.root {
-			return frame, &Error{Condition: NotWellFormed, Text: "The end tag is not that of the stream."}
+	for {
+		frame, err := s.frame()
+		if err != nil || frame.Kind != xmlstream.FrameNone {
+			return frame, err
 		}
-		return frame, io.EOF
+		if err := s.more(); err != nil {
+			return xmlstream.Frame{}, err
+		}
 	}
-	return frame, err
 }
 
 // Parse parses what NextFrame has returned.
@@ -197,35 +214,44 @@ func (s *Stream) Parse(frame xmlstream.Frame) (*stanza.Element, error) {
 	return e, nil
 }
 
-// next returns the next frame, reading as much as it takes.
-func (s *Stream) next() (xmlstream.Frame, error) {
-	for {
-		if len(s.in) > 0 {
-			frame, n, err := s.framer.Next(s.in)
-			s.in = s.in[n:]
-			if s.blank += n; frame.Kind != xmlstream.FrameNone || s.framer.Partial() {
-				s.blank = 0
-			}
-			if s.blank > maxBlank {
-				return frame, &Error{Condition: PolicyViolation, Text: "Too much white space."}
-			}
-			if err != nil {
-				return frame, fromXML(err)
-			}
-			if frame.Kind != xmlstream.FrameNone {
-				return frame, nil
-			}
-		}
-		if err := s.fill(); err != nil {
-			if !errors.Is(err, os.ErrDeadlineExceeded) { // by which the owner wakes the reader to end it
-				s.afterClose()
-			}
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF // the stream was not closed
-			}
-			return xmlstream.Frame{}, err
-		}
+// frame returns the next frame of what has been read; io.EOF for the peer's end
+// tag.
+func (s *Stream) frame() (xmlstream.Frame, error) {
+	if len(s.in) == 0 {
+		return xmlstream.Frame{}, nil
 	}
+	frame, n, err := s.framer.Next(s.in)
+	s.in = s.in[n:]
+	if s.blank += n; frame.Kind != xmlstream.FrameNone || s.framer.Partial() {
+		s.blank = 0
+	}
+	switch {
+	case s.blank > maxBlank:
+		return frame, &Error{Condition: PolicyViolation, Text: "Too much white space."}
+	case err != nil:
+		return frame, fromXML(err)
+	case frame.Kind != xmlstream.FrameClose:
+		return frame, nil
+	}
+	if name := bytes.TrimRight(frame.Data[len("</"):len(frame.Data)-1], " \t\r\n"); string(name) != s.root {
+		return frame, &Error{Condition: NotWellFormed, Text: "The end tag is not that of the stream."}
+	}
+	return frame, io.EOF
+}
+
+// more waits until something has been read.
+func (s *Stream) more() error {
+	err := s.fill()
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) { // by which the owner wakes the reader to end it
+		s.afterClose()
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // the stream was not closed
+	}
+	return err
 }
 
 // fill reads something into in. While it waits on plain TCP it holds no
@@ -241,7 +267,7 @@ func (s *Stream) fill() error {
 	if s.raw != nil {
 		n, err = s.readRaw()
 	} else {
-		s.inBuf = takeInput()
+		s.inBuf = s.takeInput()
 		n, err = s.conn.Read(*s.inBuf)
 	}
 	if err != nil {
@@ -259,7 +285,7 @@ func (s *Stream) fill() error {
 
 func (s *Stream) readRaw() (n int, err error) {
 	rerr := s.raw.Read(func(fd uintptr) bool {
-		s.inBuf = takeInput()
+		s.inBuf = s.takeInput()
 		for {
 			n, err = syscall.Read(int(fd), *s.inBuf)
 			if !errors.Is(err, syscall.EINTR) {
@@ -283,14 +309,27 @@ func (s *Stream) readRaw() (n int, err error) {
 	return n, nil
 }
 
-// inputs are the read buffers of all streams.
-var inputs = sync.Pool{New: func() any { b := make([]byte, readSize); return &b }} //nolint:gochecknoglobals // scratch memory, not state
+// The read buffers of all streams.
+//
+//nolint:gochecknoglobals // scratch memory, not state
+var (
+	inputs    = sync.Pool{New: func() any { b := make([]byte, readSize); return &b }}
+	inputsTLS = sync.Pool{New: func() any { b := make([]byte, readSizeTLS); return &b }}
+)
 
-func takeInput() *[]byte { return inputs.Get().(*[]byte) } //nolint:errcheck,forcetypeassert // only []byte are in it
+// pool is where the stream's read buffers are from.
+func (s *Stream) pool() *sync.Pool {
+	if s.tls {
+		return &inputsTLS
+	}
+	return &inputs
+}
+
+func (s *Stream) takeInput() *[]byte { return s.pool().Get().(*[]byte) } //nolint:errcheck,forcetypeassert // only []byte are in it
 
 func (s *Stream) releaseInput() {
 	if s.inBuf != nil {
-		inputs.Put(s.inBuf)
+		s.pool().Put(s.inBuf)
 		s.inBuf, s.in = nil, nil
 	}
 }
