@@ -60,6 +60,10 @@ type Shaper struct {
 
 func (s *Shaper) defaults() { *s = Shaper{} }
 
+// Unused returns the rules of [access] and the shapers that no setting names: a
+// file has no problem with them, but whoever wrote it may.
+func (c *Config) Unused() Problems { return c.unused }
+
 // Rules compiles [acl] and [access].
 func (c *Config) Rules() (*access.Rules, error) {
 	rules, problems := access.Compile(c.accessDefinition())
@@ -99,11 +103,12 @@ func (c *Config) accessDefinition() access.Definition {
 	return d
 }
 
-// names knows which rules and shapers a file defines.
+// names knows which rules and shapers a file defines, and which are used.
 type names struct {
 	d     *decoder
 	c     *Config
 	rules *access.Rules
+	used  map[string]bool // by path
 }
 
 // access checks [acl], [access] and [shaper].
@@ -142,11 +147,12 @@ func (d *decoder) access(c *Config) *names {
 			d.problem(d.src.keys[path], path+".max_rate", "required: bytes in a second")
 		}
 	}
-	return &names{d: d, c: c, rules: rules}
+	return &names{d: d, c: c, rules: rules, used: make(map[string]bool)}
 }
 
 // rule checks a setting that names an access rule.
 func (n *names) rule(path, name string) {
+	n.used["access."+name] = true
 	if n.rules.Has(name) {
 		return
 	}
@@ -157,6 +163,11 @@ func (n *names) rule(path, name string) {
 func (n *names) shaper(path, name string) {
 	_, isShaper := n.c.Shaper[name]
 	_, isRule := n.c.Access[name]
+	if isRule {
+		n.used["access."+name] = true
+	} else {
+		n.used["shaper."+name] = true
+	}
 	switch {
 	case name == access.None || isShaper && !isRule:
 		return
@@ -167,11 +178,31 @@ func (n *names) shaper(path, name string) {
 		return
 	}
 	for i, v := range n.rules.Values(name) {
+		n.used["shaper."+v.String()] = true
 		if _, ok := n.c.Shaper[v.String()]; !ok && v.String() != access.None {
 			at := fmt.Sprintf("access.%s[%d].value", name, i)
 			n.d.wrong(at, v.String(), fmt.Sprintf(`%s asks this rule for a shaper: want "none" or a shaper that [shaper.NAME] defines`, path))
 		}
 	}
+}
+
+// unused finds the rules and shapers that nothing names. MongooseIM gives some
+// names a meaning of their own, such as max_user_sessions; here none has.
+func (n *names) unused() Problems {
+	var list Problems
+	add := func(path string) {
+		if !n.used[path] {
+			list = append(list, n.c.Problem(path, "no setting names this: it has no effect"))
+		}
+	}
+	for name := range n.c.Access {
+		add("access." + name)
+	}
+	for name := range n.c.Shaper {
+		add("shaper." + name)
+	}
+	list.sort()
+	return list
 }
 
 // maybe proposes a name that is near.

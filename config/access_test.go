@@ -64,6 +64,11 @@ shaper = "c2s_shaper"
 			t.Errorf("%s of %s: got %s, want %s", tt.rule, tt.who, got, tt.want)
 		}
 	}
+	unused := c.Unused()
+	if len(unused) != 2 || !strings.HasPrefix(unused[0].String(), "muster.toml:10:9: shaper.fast: no setting names this") ||
+		!strings.HasPrefix(unused[1].String(), "muster.toml:20:") || unused[1].Key != "access.max_user_sessions" {
+		t.Errorf("unused: %v", unused)
+	}
 	if c.Shaper["fast"].MaxRate != 50_000 || c.Modules.Register.WelcomeMessage.Subject != "Hello from MIM!" {
 		t.Errorf("got %+v and %+v", c.Shaper, c.Modules.Register)
 	}

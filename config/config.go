@@ -16,6 +16,7 @@ type Config struct {
 	name       string // of the file, for problems that are found later
 	src        *source
 	extensions map[string]*node
+	unused     Problems
 }
 
 // General is [general].

@@ -172,6 +172,7 @@ func (d *decoder) check(c *Config) {
 	if r := c.Modules.Register; r != nil {
 		d.register(c, r, n)
 	}
+	c.unused = n.unused()
 	if m := c.Modules.Disco; m != nil {
 		d.disco(m)
 	}

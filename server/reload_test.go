@@ -185,6 +185,10 @@ func TestCheck(t *testing.T) {
 			"self-signed for others", file(`"localhost"`, "0.0.0.0", selfCert, selfKey, ""), "",
 			"is self-signed, and 0.0.0.0 can be reached from elsewhere",
 		},
+		{
+			"rule that nothing names", file(`"a.test"`, "127.0.0.1", certFile, keyFile, "[access]\nmax_user_sessions = [{acl = \"all\", value = 10}]\n"),
+			"muster.toml:8:1: access.max_user_sessions: no setting names this: it has no effect", "",
+		},
 		{"self-signed for oneself", file(`"localhost"`, "::1", selfCert, selfKey, ""), "", ""},
 		{
 			"room defaults", file(`"a.test"`, "127.0.0.1", certFile, keyFile,

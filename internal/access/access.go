@@ -16,7 +16,7 @@ import (
 // Names that need no definition.
 const (
 	All  = "all"  // the class of everybody, and the rule that allows everybody
-	None = "none" // the rule that allows nobody
+	None = "none" // the class of nobody, and the rule that allows nobody
 )
 
 // Value is what a rule says: "allow", "deny", another word, or a number.
@@ -120,8 +120,8 @@ func Compile(d Definition) (*Rules, []*Problem) {
 	var problems []*Problem
 	classes := make(map[string][]matcher, len(d.Classes))
 	for _, name := range slices.Sorted(maps.Keys(d.Classes)) {
-		if name == All {
-			problems = append(problems, &Problem{Class: name, Index: -1, Text: `the class "all" is built in: choose another name`})
+		if name == All || name == None {
+			problems = append(problems, &Problem{Class: name, Index: -1, Text: fmt.Sprintf("the class %q is built in: choose another name", name)})
 		}
 		list := make([]matcher, 0, len(d.Classes[name]))
 		for i, p := range d.Classes[name] {
@@ -139,7 +139,7 @@ func Compile(d Definition) (*Rules, []*Problem) {
 		}
 		for i, c := range d.Rules[name] {
 			class, ok := classes[c.Class]
-			if !ok && c.Class != All {
+			if !ok && c.Class != All && c.Class != None {
 				problems = append(problems, &Problem{
 					Rule: name, Index: i, Key: "acl",
 					Text: fmt.Sprintf(`want "all" or a class that [acl] defines, got %q`, c.Class),

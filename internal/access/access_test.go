@@ -52,6 +52,7 @@ func TestPatterns(t *testing.T) {
 			"az@a.test abcz@a.test", "a@a.test z@a.test",
 		},
 		{"regexp anywhere", access.Pattern{UserRegexp: new("ome")}, "romeo@a.test", "juliet@a.test"},
+		{"regexp folds", access.Pattern{UserRegexp: new("^aLi.*|^B$")}, "alice@a.test b@a.test", "bob@a.test xb@a.test"},
 		{"empty regexp", access.Pattern{UserRegexp: new("")}, "romeo@a.test a.test", "romeo@b.test"},
 		{"server regexp", access.Pattern{Match: all, ServerRegexp: new(`^[bc]\.`)}, "x@b.test x@c.test", "x@a.test"},
 		{"resource regexp", access.Pattern{ResourceRegexp: new(`^res\d+$`)}, "x@a.test/res12", "x@a.test/home x@a.test"},
@@ -107,6 +108,7 @@ func TestRules(t *testing.T) {
 			"number": {{"admin", access.Number(5000)}, {"all", access.Number(0)}},
 			"shaper": {{"admin", access.Word("none")}, {"phones", access.Word("slow")}},
 			"bare":   {},
+			"nobody": {{"none", access.Allow}, {"admin", access.Word("x")}},
 		},
 	})
 	for _, p := range problems {
@@ -127,6 +129,8 @@ func TestRules(t *testing.T) {
 		{"shaper", "carol@a.test/phone", "slow"},
 		{"shaper", "carol@a.test", "deny"},
 		{"bare", "alice@a.test", "deny"},
+		{"nobody", "alice@a.test", "x"},
+		{"nobody", "carol@a.test", "deny"},
 	} {
 		v := rules.Match(tt.rule, "a.test", jid.MustParse(tt.who))
 		if got := v.String(); got != tt.want || v.Allowed() != (tt.want == "allow") {
@@ -163,7 +167,7 @@ func TestProblems(t *testing.T) {
 	_, problems := access.Compile(access.Definition{
 		Classes: map[string][]access.Pattern{
 			"all": {{}},
-			"b":   {{}, {Match: "some", User: new("a@b"), Server: new("a b"), Resource: new(""), UserRegexp: new("(?=x)"), ServerGlob: new("[z-a]")}},
+			"b":   {{}, {Match: "some", User: new("a@b"), Server: new("a b"), Resource: new(""), UserRegexp: new("a)|(b"), ServerGlob: new("[z-a]")}},
 		},
 		Rules: map[string][]access.Clause{
 			"none": {{"all", access.Allow}},
@@ -174,7 +178,7 @@ func TestProblems(t *testing.T) {
 		`acl.all: the class "all" is built in`,
 		`acl.b[1].match: want "all", "current_domain", "any_hosted_domain" or "none", got "some"`,
 		`acl.b[1].user: no address has this user: "a@b"`,
-		`acl.b[1].user_regexp: want a regular expression (RE2's syntax), got "(?=x)": invalid or unsupported Perl syntax`,
+		`acl.b[1].user_regexp: want a regular expression (RE2's syntax), got "a)|(b": unexpected )`,
 		`acl.b[1].server: no address has this server: "a b"`,
 		`acl.b[1].server_glob: want a pattern`,
 		`acl.b[1].resource: no address has this resource: ""`,
@@ -204,4 +208,26 @@ func BenchmarkMatch(b *testing.B) {
 			b.Fatal("denied")
 		}
 	}
+}
+
+// FuzzPattern: no pattern panics, and one that is accepted has an answer.
+func FuzzPattern(f *testing.F) {
+	for _, s := range []string{"a*", "[a-z]?", "[!]x]", `\`, "[", "[]", "[^", "ж[д-я]", "(", "(?i)a)|(b"} {
+		f.Add(s, "romeo")
+	}
+	f.Fuzz(func(t *testing.T, pattern, name string) {
+		who, err := jid.New(name, "a.test", "")
+		if err != nil {
+			return
+		}
+		for _, p := range []access.Pattern{{UserGlob: &pattern}, {UserRegexp: &pattern}, {User: &pattern}, {ResourceGlob: &pattern}} {
+			rules, problems := access.Compile(access.Definition{
+				Classes: map[string][]access.Pattern{"c": {p}},
+				Rules:   map[string][]access.Clause{"r": {{Class: "c", Value: access.Allow}}},
+			})
+			if len(problems) == 0 {
+				rules.Allows("r", "a.test", who)
+			}
+		}
+	})
 }

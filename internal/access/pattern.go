@@ -21,7 +21,7 @@ const (
 
 // Pattern is a set of addresses: all conditions that are given must hold. Values
 // are prepared as addresses are (RFC 7622); regular expressions match anywhere,
-// globs the whole; both see addresses in lower case, but for the resource.
+// globs the whole. Only the resource has upper and lower case.
 type Pattern struct {
 	Match Scope // "" is CurrentDomain
 
@@ -97,6 +97,9 @@ func (p *part) compile() (tests []test, problems []*Problem) {
 	}
 	if p.regexp != nil {
 		re, err := regexp.Compile(*p.regexp)
+		if err == nil && p.fold {
+			re, err = regexp.Compile("(?i:" + *p.regexp + ")")
+		}
 		if err != nil {
 			wrong(p.name+"_regexp", "want a regular expression (RE2's syntax), got %q: %s", *p.regexp, reason(err))
 		}

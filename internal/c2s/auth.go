@@ -154,7 +154,7 @@ func (n *negotiation) fail(ctx context.Context, err error) error {
 			return nil
 		}
 	}
-	if se.Condition == sasl.NotAuthorized || se.Condition == sasl.AccountDisabled {
+	if se.Condition == sasl.NotAuthorized { // who is kept out by a rule guesses nothing
 		n.srv.failures.Take(n.conn.RemoteAddr())
 	}
 	if n.failures++; n.failures < n.srv.opts.MaxAuthFailures {

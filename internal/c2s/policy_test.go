@@ -35,7 +35,7 @@ func TestDeniedLogin(t *testing.T) {
 	t.Parallel()
 	r := new(rules)
 	r.allows.Store(new(func(who jid.JID) bool { return who.Local() != "romeo" }))
-	inWorldWith(t, r, func(w *world) {
+	inWorld(t, func(c *config) { c.listener.Policy, c.options.FailureBurst = r.policy, 2 }, func(w *world) {
 		p := w.dial()
 		p.ask(header, "<stream:features>")
 		p.ask(auth("PLAIN", plain("romeo", "wrong")), "<not-authorized/>")
