@@ -61,6 +61,7 @@ var tiers = map[string]int{
 	"jid":                0,
 	"hook":               0,
 	"internal/xmlstream": 0,
+	"internal/sdnotify":  0,
 
 	"":                  0, // the package comment of the module
 	"internal/xmpptest": tests,

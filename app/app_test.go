@@ -18,6 +18,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -311,8 +312,14 @@ type program struct {
 
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
+	return startWith(t, nil, args...)
+}
+
+// startWith is start with more environment.
+func startWith(t *testing.T, environment []string, args ...string) *program {
+	t.Helper()
 	p := &program{cmd: exec.CommandContext(t.Context(), os.Args[0], args...)}
-	p.cmd.Env = append(os.Environ(), mainVariable+"=1")
+	p.cmd.Env = append(append(os.Environ(), mainVariable+"=1"), environment...)
 	log, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -327,6 +334,8 @@ func start(t *testing.T, args ...string) *program {
 // await reads the log up to a line with a text.
 func (p *program) await(t *testing.T, text string) {
 	t.Helper()
+	patience := time.AfterFunc(20*time.Second, func() { _ = p.cmd.Process.Kill() }) // then show what was logged
+	defer patience.Stop()
 	for p.log.Scan() {
 		p.all = append(p.all, p.log.Text())
 		if strings.Contains(p.log.Text(), text) {

@@ -10,9 +10,11 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/internal/admin"
+	"github.com/muster-im/muster/internal/sdnotify"
 	"github.com/muster-im/muster/server"
 )
 
@@ -41,48 +43,88 @@ func (c *serveCommand) Run(ctx context.Context, e *env) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	listeners, err := sdnotify.Listeners(os.Getenv)
+	if err != nil {
+		return err
+	}
 	cfg, err := e.loadConfig(c.Config)
 	if err != nil {
 		return err
 	}
+	if cfg.IsFile() {
+		c.Config = cfg.Name() // what is reloaded, also if the file goes away
+	}
 	level := new(slog.LevelVar)
 	log := c.logger(e, level)
-	srv, err := server.New(cfg, server.Options{Logger: log, LogLevel: level, Extensions: e.extensions})
+	srv, err := server.New(cfg, server.Options{Logger: log, LogLevel: level, Extensions: e.extensions, Listeners: listeners})
 	if err != nil {
 		return err
 	}
+	manager := &manager{sdnotify.New(os.Getenv), log}
 	err = srv.Start(ctx)
 	if err == nil {
 		c.greet(e, cfg, srv.Info())
 		if e.serving != nil {
 			e.serving(srv)
 		}
-		c.serve(ctx, e, srv, hangup, log)
+		manager.told(manager.Ready("serving " + strings.Join(cfg.General.Hosts, ", ")))
+		c.serve(ctx, e, srv, hangup, manager)
 	}
+	manager.told(manager.Stopping())
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), server.ShutdownTimeout)
 	defer cancel()
 	return errors.Join(err, srv.Shutdown(end))
 }
 
-// serve reloads the configuration at each hangup until ctx ends.
-func (c *serveCommand) serve(ctx context.Context, e *env, srv *server.Server, hangup <-chan os.Signal, log *slog.Logger) {
+// manager is the service manager, if there is one.
+type manager struct {
+	*sdnotify.Notifier
+	log *slog.Logger
+}
+
+// told logs that the manager could not be told something.
+func (m *manager) told(err error) {
+	if err != nil {
+		m.log.Warn("service manager", slog.Any("err", err))
+	}
+}
+
+// serve reloads the configuration at each hangup until ctx ends. The watchdog
+// watches this loop: it turns as long as the process gets any work done.
+func (c *serveCommand) serve(ctx context.Context, e *env, srv *server.Server, hangup <-chan os.Signal, m *manager) {
+	var watchdog <-chan time.Time // nil: nobody waits
+	if interval := m.WatchdogInterval(); interval > 0 {
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		watchdog = ticker.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-watchdog:
+			m.told(m.Alive())
 		case <-hangup:
-		}
-		cfg, err := e.loadConfig(c.Config)
-		if err == nil {
-			err = srv.Reload(cfg)
-		}
-		if err == nil {
-			continue
-		}
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			log.Error("the configuration stays as it was", slog.String("problem", line))
+			m.told(m.Reloading())
+			m.told(m.Ready(c.reload(e, srv, m.log)))
 		}
 	}
+}
+
+// reload takes the configuration into use as it is now, or leaves everything as
+// it was and logs why. It returns what to say in a word.
+func (c *serveCommand) reload(e *env, srv *server.Server, log *slog.Logger) (status string) {
+	cfg, err := e.loadConfig(c.Config)
+	if err == nil {
+		err = srv.Reload(cfg)
+	}
+	if err == nil {
+		return "serving " + strings.Join(cfg.General.Hosts, ", ")
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		log.Error("the configuration stays as it was", slog.String("problem", line))
+	}
+	return "serving; a reload was refused, see the log"
 }
 
 func (c *serveCommand) logger(e *env, level slog.Leveler) *slog.Logger {

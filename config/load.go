@@ -91,6 +91,9 @@ func (c *Config) resolve(src *source) {
 // Name returns what the configuration came from.
 func (c *Config) Name() string { return c.name }
 
+// IsFile reports whether the configuration came from a file.
+func (c *Config) IsFile() bool { return c.src != nil }
+
 // HasModule reports whether the file has the table of an extension.
 func (c *Config) HasModule(name string) bool { return c.extensions[name] != nil }
 

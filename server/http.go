@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/muster-im/muster/internal/admin"
 )
 
 // Limits of the HTTP listeners and of the admin socket.
@@ -47,10 +49,7 @@ func (s *Server) observation() *http.ServeMux {
 func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
 	defer cancel()
-	body := struct {
-		Status  string `json:"status"`
-		Storage string `json:"storage"`
-	}{"ok", "ok"}
+	body := admin.Health{Status: "ok", Storage: "ok"}
 	code := http.StatusOK
 	if err := s.db.Ping(ctx); err != nil {
 		body.Storage, body.Status, code = err.Error(), "failing", http.StatusServiceUnavailable

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -117,8 +119,13 @@ func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
 func (s *Server) open(ctx context.Context, cfg *config.Config) ([]opened, error) {
 	var list []opened
 	var errs []error
+	given := slices.Clone(s.opts.Listeners)
 	open := func(kind string, i int, ip string, port config.Port, mode string) *opened {
-		l, err := listenTCP(ctx, fmt.Sprintf("listen.%s[%d]", kind, i), net.JoinHostPort(ip, strconv.Itoa(int(port))))
+		l := take(&given, ip, port)
+		var err error
+		if l == nil {
+			l, err = listenTCP(ctx, fmt.Sprintf("listen.%s[%d]", kind, i), net.JoinHostPort(ip, strconv.Itoa(int(port))))
+		}
 		if err != nil {
 			errs = append(errs, err)
 			return &opened{}
@@ -142,7 +149,34 @@ func (s *Server) open(ctx context.Context, cfg *config.Config) ([]opened, error)
 			o.tls = s.tlsConfig(httpKey(i))
 		}
 	}
+	for _, l := range given {
+		errs = append(errs, fmt.Errorf("the service manager has opened %s, which is no listener of %s: correct the one or the other", l.Addr(), cfg.Name()))
+		_ = l.Close() // nobody has used it
+	}
 	return list, errors.Join(errs...)
+}
+
+// take takes the listener with an address out of list; nil if there is none.
+// Any address is any address: [::] takes connections to 0.0.0.0 as well.
+func take(list *[]net.Listener, ip string, port config.Port) net.Listener {
+	want, err := netip.ParseAddr(ip)
+	if err != nil {
+		return nil
+	}
+	i := slices.IndexFunc(*list, func(l net.Listener) bool {
+		addr, ok := l.Addr().(*net.TCPAddr)
+		if !ok || addr.Port != int(port) {
+			return false
+		}
+		have := addr.AddrPort().Addr().Unmap()
+		return have == want || have.IsUnspecified() && want.IsUnspecified()
+	})
+	if i < 0 {
+		return nil
+	}
+	l := (*list)[i]
+	*list = slices.Delete(*list, i, i+1)
+	return l
 }
 
 // clientListener returns what serves the connections of the i-th listener.

@@ -43,6 +43,10 @@ type Options struct {
 	// general.loglevel.
 	LogLevel   *slog.LevelVar
 	Extensions []Extension
+	// Listeners are open already, by systemd for instance. Each serves the
+	// listener of the configuration that has its address; Start refuses one that
+	// none has. The server closes them.
+	Listeners []net.Listener
 	// NoListen keeps the server off the network and makes no admin socket:
 	// connections come through Dial and ServeC2S only.
 	NoListen bool

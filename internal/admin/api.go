@@ -28,6 +28,12 @@ type Info struct {
 	Listeners []Listener `json:"listeners"`
 }
 
+// Health says whether the server can do its work.
+type Health struct {
+	Status  string `json:"status"`  // "ok", "failing"
+	Storage string `json:"storage"` // "ok", or what is wrong
+}
+
 // Listener is one address that the server listens on.
 type Listener struct {
 	Kind    string `json:"kind"`    // "c2s", "http"

@@ -57,6 +57,24 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 	return info, err
 }
 
+// Health asks how the server is. A server that is not well is no error.
+func (c *Client) Health(ctx context.Context) (Health, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://muster/healthz", nil)
+	if err != nil {
+		return Health{}, fmt.Errorf("build request: %w", err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return Health{}, c.dialError(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read from
+	var h Health
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&h); err != nil {
+		return h, fmt.Errorf("read the server's answer: %w", err)
+	}
+	return h, nil
+}
+
 // AddAccount creates an account.
 func (c *Client) AddAccount(ctx context.Context, a NewAccount) error {
 	return c.do(ctx, http.MethodPost, "/v1/accounts", a, nil)
