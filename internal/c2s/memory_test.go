@@ -30,7 +30,7 @@ func TestDeliverAllocates(t *testing.T) {
 	}
 }
 
-// TestIdleMemory: an idle session over plain TCP costs at most 12 KiB, its
+// TestIdleMemory: an idle session over plain TCP costs at most 16 KiB, its
 // goroutine included.
 func TestIdleMemory(t *testing.T) {
 	if testing.Short() {
@@ -71,7 +71,7 @@ func TestIdleMemory(t *testing.T) {
 	open(400)
 	per := (inUse() - before) / 400
 	t.Logf("%d bytes per session, the client's socket included", per)
-	if per > 12<<10 {
+	if per > 16<<10 { // 9 KiB without the race detector
 		t.Errorf("an idle session takes %d bytes", per)
 	}
 	for _, c := range conns {
