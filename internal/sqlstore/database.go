@@ -165,9 +165,6 @@ func (q querier) one(ctx context.Context, text string, args []any, dest ...any) 
 	return found, err
 }
 
-// read returns a querier for single queries outside transactions.
-func (d *database) read() querier { return querier{d: d, on: d.reader} }
-
 // bound gives a call as much time as it may take: whoever asks a database that
 // has gone silent gets an error, and does not wait for it to come back.
 func (d *database) bound(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -177,14 +174,19 @@ func (d *database) bound(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, d.timeout)
 }
 
-func (d *database) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
+// look runs f, which makes single queries outside transactions.
+func (d *database) look(ctx context.Context, f func(context.Context, querier) error) error {
 	ctx, cancel := d.bound(ctx)
 	defer cancel()
 	err := d.prepareWanted(ctx)
 	if err == nil {
-		err = d.read().each(ctx, text, args, scan)
+		err = f(ctx, querier{d: d, on: d.reader})
 	}
 	return d.count(err)
+}
+
+func (d *database) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
+	return d.look(ctx, func(ctx context.Context, q querier) error { return q.each(ctx, text, args, scan) })
 }
 
 func (d *database) one(ctx context.Context, text string, args []any, dest ...any) (bool, error) {

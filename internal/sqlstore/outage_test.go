@@ -218,6 +218,8 @@ func TestPostgresStandsStill(t *testing.T) {
 		func() error { return db.ApplyRoomChange(ctx, coven, 0, wordChange("meanwhile")) },
 		func() error { _, err := db.Room(ctx, coven); return err },
 		func() error { _, err := db.Account(ctx, romeo); return err },
+		func() error { _, err := db.RosterItem(ctx, romeo, juliet); return err },
+		func() error { _, err := db.AccountRemoved(ctx, romeo); return err },
 		func() error { return db.Ping(ctx) },
 	}
 	pg.Freeze()

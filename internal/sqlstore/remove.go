@@ -56,9 +56,13 @@ func (db *DB) RemoveAccount(ctx context.Context, account jid.JID) error {
 // AccountRemoved reports whether an account has been removed and something of
 // it may be left.
 func (db *DB) AccountRemoved(ctx context.Context, account jid.JID) (bool, error) {
-	removed, err := isRemoved(ctx, db.meta.read(), account)
+	removed := false
+	err := db.meta.look(ctx, func(ctx context.Context, q querier) (err error) {
+		removed, err = isRemoved(ctx, q, account)
+		return err
+	})
 	if err != nil {
-		return false, fmt.Errorf("look for removed account %s: %w", account, clean(db.meta.count(err)))
+		return false, fmt.Errorf("look for removed account %s: %w", account, clean(err))
 	}
 	return removed, nil
 }

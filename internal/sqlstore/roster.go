@@ -39,14 +39,18 @@ func (db *DB) Roster(ctx context.Context, owner jid.JID) (items []store.RosterIt
 // RosterItem returns one item, store.ErrNotFound if there is none or it was
 // removed.
 func (db *DB) RosterItem(ctx context.Context, owner, contact jid.JID) (store.RosterItem, error) {
-	items, err := rosterItems(ctx, db.meta.read(),
-		"SELECT "+rosterColumns+" FROM roster_items WHERE owner = $1 AND contact = $2 AND NOT removed",
-		text(owner.Bare()), text(contact.Bare()))
+	var items []store.RosterItem
+	err := db.meta.look(ctx, func(ctx context.Context, q querier) (err error) {
+		items, err = rosterItems(ctx, q,
+			"SELECT "+rosterColumns+" FROM roster_items WHERE owner = $1 AND contact = $2 AND NOT removed",
+			text(owner.Bare()), text(contact.Bare()))
+		return err
+	})
 	if err == nil && len(items) == 0 {
 		err = store.ErrNotFound
 	}
 	if err != nil {
-		return store.RosterItem{}, fmt.Errorf("load %s in roster of %s: %w", contact, owner, clean(db.meta.count(err)))
+		return store.RosterItem{}, fmt.Errorf("load %s in roster of %s: %w", contact, owner, clean(err))
 	}
 	return items[0], nil
 }
