@@ -141,7 +141,8 @@ func (s *Service) load(ctx context.Context, account jid.JID) (*router.BlockList,
 	return router.NewBlockList(account, items), nil
 }
 
-// Close gives back what Open has returned. Close of a nil list does nothing.
+// Close gives back what Open has returned, or a copy of it. Close of a nil list
+// does nothing.
 func (s *Service) Close(l *router.BlockList) {
 	if l == nil {
 		return
@@ -149,7 +150,7 @@ func (s *Service) Close(l *router.BlockList) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := s.open[l.Owner()]
-	if o == nil || o.list != l {
+	if o == nil {
 		return
 	}
 	if o.sessions--; o.sessions == 0 {

@@ -68,6 +68,9 @@ func TestLimit(t *testing.T) {
 		t.Errorf("blocked: %v", l.Items())
 	}
 	j.block("a@b.test", romeo)
+	w.db.err = errStore
+	j.block(romeo, "a@b.test") // nothing to write
+	w.db.err = nil
 	j.send(`<iq type="get" id="l"><blocklist xmlns="urn:xmpp:blocking"/></iq>`)
 	j.expect("iq result from juliet@example.org blocklist a@b.test romeo@example.org")
 }
@@ -220,7 +223,7 @@ func TestCostsNothing(t *testing.T) {
 
 // ask does what routing a stanza to and from an account adds.
 func ask(t testing.TB, w *world, s *client, st *stanza.Stanza, batch []*stanza.Encoded) {
-	if stops, err := w.Stops(t.Context(), st); stops || err != nil {
+	if stops, err := w.Stops(t.Context(), *st); stops || err != nil {
 		t.Fatal(stops, err)
 	}
 	if s.state.BlockList().Blocks(st.From) || len(w.Screen(s, batch)) != 1 {

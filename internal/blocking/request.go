@@ -152,20 +152,39 @@ func (s *Service) apply(ctx context.Context, l *router.BlockList, c change) erro
 		}
 		l.Clear()
 	case c.block:
-		err := s.opts.Store.Block(ctx, l.Owner(), c.items, s.opts.MaxItems)
-		if errors.Is(err, store.ErrFull) {
-			return stanza.NewError(stanza.Cancel, stanza.ResourceConstraint, "The block list is full.")
-		}
-		if err != nil {
-			return err
-		}
-		l.Block(c.items)
+		return s.applyBlock(ctx, l, c.items)
 	default:
 		if err := s.opts.Store.Unblock(ctx, l.Owner(), c.items); err != nil {
 			return err
 		}
 		l.Unblock(c.items)
 	}
+	return nil
+}
+
+// applyBlock blocks addresses. What is blocked already costs no write. The
+// account is locked.
+func (s *Service) applyBlock(ctx context.Context, l *router.BlockList, items []jid.JID) error {
+	var fresh []jid.JID
+	for _, j := range items {
+		if !l.Has(j) {
+			fresh = append(fresh, j)
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	err := store.ErrFull
+	if l.Len()+len(fresh) <= s.opts.MaxItems {
+		err = s.opts.Store.Block(ctx, l.Owner(), fresh, s.opts.MaxItems)
+	}
+	switch {
+	case errors.Is(err, store.ErrFull):
+		return stanza.NewError(stanza.Cancel, stanza.ResourceConstraint, "The block list is full.")
+	case err != nil:
+		return err
+	}
+	l.Block(fresh)
 	return nil
 }
 

@@ -13,16 +13,16 @@ import (
 // that it is addressed to has blocked. XEP-0191 §3.3: it is answered with
 // service-unavailable then, as if there were no such account, unless it is an
 // error or a result.
-func (s *Service) Stops(ctx context.Context, st *stanza.Stanza) (bool, error) {
+func (s *Service) Stops(ctx context.Context, st stanza.Stanza) (bool, error) {
 	l, err := s.Read(ctx, st.To)
 	if err != nil || l.Empty() {
 		return false, err
 	}
 	switch {
 	case l.Blocks(st.From):
-		s.refuse(st)
+		s.refuse(&st)
 		return true, nil
-	case l.Blocks(inviter(st)):
+	case l.Blocks(inviter(&st)):
 		s.count(stoppedInvite)
 		return true, nil
 	}

@@ -192,6 +192,22 @@ func TestBlockedBetween(t *testing.T) {
 	}
 }
 
+// TestBlockedWhileEnding: a session that is not bound any more, and has not
+// taken its leave yet, does so of whoever is blocked in between.
+func TestBlockedWhileEnding(t *testing.T) {
+	t.Parallel()
+	w, blocks := blockingWorld(t)
+	w.friends(romeo, juliet)
+	r, phone := w.online(romeo, "orchard"), w.online(juliet, "phone")
+	w.online(juliet, "balcony")
+	r.take()
+	w.router.Unbind(phone)
+	w.block(blocks, "romeo@example.org")
+	r.expect("unavailable from juliet@example.org/balcony")
+	w.roster.Ended(t.Context(), phone)
+	r.expect("unavailable from juliet@example.org/phone")
+}
+
 // TestBlockedSubscriptions: what somebody blocked asks for is lost; what he
 // grants or ends is so, on both sides, and only the roster says it.
 func TestBlockedSubscriptions(t *testing.T) {

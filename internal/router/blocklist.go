@@ -65,6 +65,12 @@ func (l *BlockList) Blocks(j jid.JID) bool {
 	return false
 }
 
+// Has reports whether the list has exactly this entry.
+func (l *BlockList) Has(j jid.JID) bool {
+	_, ok := l.items()[j]
+	return ok
+}
+
 // Clone returns a list that does not follow further changes.
 func (l *BlockList) Clone() *BlockList {
 	c := &BlockList{owner: l.owner}

@@ -33,6 +33,15 @@ func (p *PresenceState) BlockList() *BlockList { return p.blocks.Load() }
 // SetBlockList gives the session its account's block list.
 func (p *PresenceState) SetBlockList(l *BlockList) { p.blocks.Store(l) }
 
+// keepBlockList lets the session's list stay as it is now. A session that is
+// not bound any more is not among those that whoever is blocked sees go: it
+// still has to tell everybody who has seen it (RFC 6121 §4.5.2).
+func (p *PresenceState) keepBlockList() {
+	if l := p.blocks.Load(); l != nil {
+		p.blocks.Store(l.Clone())
+	}
+}
+
 // FollowsBlocks reports whether the session has asked for its block list
 // (XEP-0191 §3.3).
 func (p *PresenceState) FollowsBlocks() bool { return p.follows.Load() }

@@ -81,7 +81,7 @@ type Blocking interface {
 	// Stops reports whether a message or IQ comes from somebody whom the account
 	// that it is addressed to has blocked; it has been answered then if it may
 	// be.
-	Stops(ctx context.Context, st *stanza.Stanza) (bool, error)
+	Stops(ctx context.Context, st stanza.Stanza) (bool, error)
 }
 
 // Options configure a Router; zero fields are defaults.

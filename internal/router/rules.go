@@ -27,7 +27,7 @@ func (r *Router) stopped(ctx context.Context, st *stanza.Stanza) bool {
 	if r.blocking == nil || st.Kind == stanza.Presence {
 		return false
 	}
-	stops, err := r.blocking.Stops(ctx, st)
+	stops, err := r.blocking.Stops(ctx, *st) // by value: a pointer would put every message on the heap
 	if err != nil {
 		r.refuse(ctx, st, err)
 	}

@@ -100,6 +100,7 @@ func (r *Router) Bind(s Session) {
 
 // Unbind takes a session out, unless another one has taken its place.
 func (r *Router) Unbind(s Session) {
+	s.State().keepBlockList() // earlier than it is out: rather twice gone than never
 	if r.sessions.remove(s) {
 		r.metrics.sessions.Dec()
 	}
