@@ -233,7 +233,7 @@ func TestInitAndCheck(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("[general]\nhosts = [\"a.test\"]\nloglevel = \"loud\"\n[[listen.c2s]]\nprot = 5222\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	want := bad + `:3:12: general.loglevel: want "debug", "info", "warning" or "error", got "loud"` + "\n" +
+	want := bad + `:3:12: general.loglevel: want "trace", "debug", "info", "warning" or "error", got "loud"` + "\n" +
 		bad + `:5:1: listen.c2s[0].prot: unknown key (did you mean "port"?)` + "\n"
 	for _, command := range []string{"check", "serve"} {
 		if got := execute(t, "", command, "--config", bad); got != (result{exitError, "", want}) {

@@ -128,7 +128,12 @@ func (c *serveCommand) reload(e *env, srv *server.Server, log *slog.Logger) (sta
 }
 
 func (c *serveCommand) logger(e *env, level slog.Leveler) *slog.Logger {
-	o := &slog.HandlerOptions{Level: level}
+	o := &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.LevelKey && a.Value.Any() == slog.LevelDebug-4 {
+			return slog.String(slog.LevelKey, "TRACE")
+		}
+		return a
+	}}
 	if c.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(e.stderr, o))
 	}

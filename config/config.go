@@ -25,7 +25,7 @@ type General struct {
 	DataDir             string   `toml:"data_dir" doc:"Directory for databases, generated certificates and the socket for administration. Made if it is missing; kept from other users. Relative paths, here and elsewhere in this file, are relative to the directory of this file."`
 	RegistrationTimeout Limit    `toml:"registration_timeout" reload:"yes" doc:"Seconds between two accounts that modules.mod_register makes for the same address (IPv6: network of 64 bits)."`
 	LimitLoopback       bool     `toml:"limit_loopback" doc:"Limits per address, such as of failed logins and of new accounts, apply to loopback, too: where a proxy on this machine hides who connects."`
-	LogLevel            string   `toml:"loglevel" choice:"debug,info,warning,error" reload:"yes" doc:"The least level that is logged."`
+	LogLevel            string   `toml:"loglevel" choice:"trace,debug,info,warning,error" reload:"yes" doc:"The least level that is logged. trace has all XML of clients, without the texts in it."`
 }
 
 // Storage is [storage].

@@ -29,7 +29,7 @@ m.toml:10:13: modules.mod_muc.max_users: want a positive integer, got "lots"`,
 		{"nothing", "", `m.toml: general.hosts: required: the domains to serve, like ["example.org"]`},
 		{"no TOML", "[general\n", "m.toml:1:9: expected"},
 		{"twice", minimal + "[general]\n", "m.toml:3:"},
-		{"word", minimal + "loglevel = \"loud\"\n", `m.toml:3:12: general.loglevel: want "debug", "info", "warning" or "error", got "loud"`},
+		{"word", minimal + "loglevel = \"loud\"\n", `m.toml:3:12: general.loglevel: want "trace", "debug", "info", "warning" or "error", got "loud"`},
 		{"not yet", minimal + "[modules.mod_groups]\n", "m.toml:3:10: modules.mod_groups: this version does not have roster groups from a file: remove the key"},
 		{
 			"contact addresses", minimal + "[[modules.mod_disco.server_info]]\nname = \"\"\nurls = [\"admin@example.org\", \"\"]\n" +

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/internal/c2s"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 	"github.com/muster-im/muster/stanza"
@@ -59,6 +60,8 @@ func (s *Server) setLogLevel(cfg *config.Config) {
 // logLevel is a level by its name in the configuration.
 func logLevel(name string) slog.Level {
 	switch name {
+	case "trace":
+		return c2s.LevelTrace
 	case "debug":
 		return slog.LevelDebug
 	case "warning":

@@ -57,6 +57,7 @@ func newLink(l *Listener, conn net.Conn) *link {
 		srv: l.srv, listener: l, conn: conn,
 		stream: stream.New(conn, stream.Options{
 			Metrics: o.StreamMetrics, MaxStanza: o.MaxUnauthStanza, QueueBytes: o.QueueBytes, CloseTimeout: lingerTime, From: l.srv.host,
+			Trace: l.srv.tracer(conn.RemoteAddr()),
 		}),
 		done: make(chan struct{}), gone: make(chan struct{}),
 	}

@@ -36,7 +36,8 @@ type writeQueue struct {
 	timeout time.Duration
 	wg      *sync.WaitGroup
 	metrics *Metrics
-	onError func(error) // called once, without the mutex
+	onError func(error)                         // called once, without the mutex
+	trace   func(direction string, data []byte) // may be nil
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -171,6 +172,9 @@ func (q *writeQueue) flush() {
 		conn, raw := q.conn, q.raw
 		q.mu.Unlock()
 
+		if q.trace != nil {
+			q.trace(Sent, *buf)
+		}
 		err := write(conn, raw, *buf, q.timeout)
 		q.metrics.written.Add(float64(len(*buf)))
 		giveBack(buf)

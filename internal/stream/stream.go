@@ -32,7 +32,10 @@ type Options struct {
 	WriteTimeout time.Duration // for each 64 KiB; default 30 s
 	CloseTimeout time.Duration // for the peer to close after we have; default 2 s
 	Content      string        // content namespace of our header; default jabber:client
-	From         jid.JID       // who speaks if an error comes before our header (RFC 6120 §4.9.1.2)
+	// Trace, if set, is told what is received and sent, in whole elements, from
+	// the goroutines that read and write. It does not keep data.
+	Trace func(direction string, data []byte)
+	From  jid.JID // who speaks if an error comes before our header (RFC 6120 §4.9.1.2)
 }
 
 const (
@@ -104,7 +107,7 @@ func New(conn net.Conn, o Options) *Stream {
 	}
 	s.queue = writeQueue{
 		max: o.QueueBytes, timeout: o.WriteTimeout, wg: &s.wg, metrics: o.Metrics,
-		conn: conn, raw: s.raw, onError: func(error) { s.abort() },
+		conn: conn, raw: s.raw, onError: func(error) { s.abort() }, trace: o.Trace,
 	}
 	return s
 }
@@ -224,6 +227,9 @@ func (s *Stream) frame() (xmlstream.Frame, error) {
 	s.in = s.in[n:]
 	if s.blank += n; frame.Kind != xmlstream.FrameNone || s.framer.Partial() {
 		s.blank = 0
+	}
+	if s.opts.Trace != nil && err == nil && frame.Kind != xmlstream.FrameNone {
+		s.opts.Trace(Received, frame.Data)
 	}
 	switch {
 	case s.blank > maxBlank:
