@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,7 +41,8 @@ type roomServer struct {
 	streams   []*stream.Stream
 	said      int
 	destroyed bool
-	settings  []string // of the configuration form
+	acked     map[string]int // by account, what it has acknowledged
+	settings  []string       // of the configuration form
 }
 
 func startServer(t *testing.T, s *roomServer) *roomServer {
@@ -130,6 +132,16 @@ func (s *roomServer) handle(st *stream.Stream, user string, e *stanza.Element) e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch e.Name.Local {
+	case "enable":
+		if s.refuse > 0 {
+			return st.Send(stanza.NewElement("urn:xmpp:sm:3", "failed"))
+		}
+		s.acked = map[string]int{}
+		return st.Send(stanza.NewElement("urn:xmpp:sm:3", "enabled"))
+	case "a":
+		h, err := strconv.Atoi(e.Attr("h"))
+		s.acked[user] = h
+		return err
 	case "iq":
 		result := stanza.NewElement(stanza.NSClient, "iq", "type", "result", "id", e.Attr("id"))
 		if b := e.Child(stanza.NSBind, "bind"); b != nil {
@@ -166,7 +178,10 @@ func (s *roomServer) handle(st *stream.Stream, user string, e *stanza.Element) e
 	}
 	if e.Attr("type") == "chat" {
 		to, _, _ := strings.Cut(e.Attr("to"), "@")
-		return s.sessions[to].Send(e)
+		if err := s.sessions[to].Send(e); err != nil || s.acked == nil {
+			return err
+		}
+		return s.sessions[to].Send(stanza.NewElement("urn:xmpp:sm:3", "r"))
 	}
 	for _, o := range s.occupants {
 		_ = o.Send(e)

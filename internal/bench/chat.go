@@ -17,6 +17,7 @@ type ChatOptions struct {
 	LoadOptions `embed:""`
 	Users       int  `help:"People who talk, an even number." default:"50"`
 	Bare        bool `help:"Address accounts instead of their sessions."`
+	Acks        bool `help:"Use stream management: acknowledge what arrives."`
 }
 
 func (o *ChatOptions) check() error {
@@ -53,6 +54,11 @@ func Chat(ctx context.Context, o ChatOptions) (*ChatReport, error) {
 			return err
 		}
 		p.client.Store(c)
+		if o.Acks {
+			if err := c.Stream().SendRaw([]byte(enable)); err != nil {
+				return err
+			}
+		}
 		return c.Send(stanza.Stanza{Kind: stanza.Presence})
 	})
 	if err != nil {
@@ -70,7 +76,7 @@ func Chat(ctx context.Context, o ChatOptions) (*ChatReport, error) {
 func (o *ChatOptions) report(m *result) *ChatReport {
 	seconds, meter := m.to.at.Sub(m.from.at).Seconds(), m.to.meter-m.from.meter
 	r := &ChatReport{
-		Address: o.Addr, TLS: o.TLS, Users: o.Users, Window: o.Window, Body: o.Body, Seconds: seconds,
+		Address: o.Addr, TLS: o.TLS, Users: o.Users, Window: o.Window, Body: o.Body, Acks: o.Acks, Seconds: seconds,
 		Messages: m.to.messages - m.from.messages, Latency: latencyOf(&m.latency),
 		Errors: m.errors, FirstError: m.firstError, MeterCPU: meter.Seconds(),
 	}
@@ -93,6 +99,7 @@ type ChatReport struct {
 	Users   int    `json:"users"`
 	Window  int    `json:"window"`
 	Body    int    `json:"body_bytes"`
+	Acks    bool   `json:"acks"`
 
 	Seconds           float64 `json:"seconds"`
 	Messages          int64   `json:"messages"`
@@ -119,6 +126,9 @@ func (r *ChatReport) WriteTable(w io.Writer) error {
 	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 	t.row("server", "%s, TLS: %s", r.Address, r.TLS)
 	t.row("load", "%d people in pairs, %d messages of each under way, %d-byte bodies", r.Users, r.Window, r.Body)
+	if r.Acks {
+		t.row("", "with stream management")
+	}
 	t.row("measured", "%d messages in %.1f s", r.Messages, r.Seconds)
 	t.row("messages", "%.0f/s", r.MessagesPerSecond)
 	t.latency(r.Latency)

@@ -31,6 +31,30 @@ func TestChat(t *testing.T) {
 	}
 }
 
+// TestChatAcknowledges: with stream management the server hears how many
+// stanzas have come.
+func TestChatAcknowledges(t *testing.T) {
+	s := startServer(t, &roomServer{})
+	o := ChatOptions{LoadOptions: LoadOptions{Options: s.options(), Window: 1, Body: 64, Messages: 20}, Users: 2, Acks: true}
+	if _, err := Chat(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	for user, n := range s.acked {
+		if n < 1 || n > 22 {
+			t.Errorf("%s has acknowledged %d of at most 22", user, n)
+		}
+	}
+	if len(s.acked) != 2 {
+		t.Errorf("acknowledged by %v", s.acked)
+	}
+	s.mu.Unlock()
+	o.Options = startServer(t, &roomServer{refuse: 1}).options()
+	if _, err := Chat(t.Context(), o); err == nil || !strings.Contains(err.Error(), "stream management is refused") {
+		t.Errorf("a server without stream management: %v", err)
+	}
+}
+
 func TestChatCountsRefusals(t *testing.T) {
 	s := startServer(t, &roomServer{refuse: 10})
 	r, err := Chat(t.Context(), ChatOptions{LoadOptions: LoadOptions{Options: s.options(), Window: 2, Body: 64, Messages: 30}, Users: 2})

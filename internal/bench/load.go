@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -278,14 +279,40 @@ type receiver struct {
 
 	// Owned by the reader; read when it has nothing more to read.
 	latency histogram
+	managed bool   // stream management is on
+	handled uint32 // stanzas since then
 }
+
+// enable asks for stream management (XEP-0198 §3).
+const enable = "<enable xmlns='urn:xmpp:sm:3'/>"
 
 // raw takes what makes up the load without parsing it.
 func (p *receiver) raw(data []byte) bool {
-	if bytes.HasPrefix(data, []byte("<message")) {
+	switch {
+	case bytes.HasPrefix(data, []byte("<message")):
+		p.handled++
 		return p.message(data)
+	case bytes.HasPrefix(data, []byte("<presence")), bytes.HasPrefix(data, []byte("<iq")):
+		p.handled++
+	case p.managed && bytes.HasPrefix(data, []byte("<r ")):
+		p.acknowledge()
+		return true
+	case bytes.HasPrefix(data, []byte("<enabled ")):
+		p.managed, p.handled = true, 0
+		return true
+	case bytes.HasPrefix(data, []byte("<failed ")):
+		p.load.fail(fmt.Errorf("stream management is refused: %s", data))
+		return true
 	}
 	return false
+}
+
+// acknowledge answers the server's question what has arrived (XEP-0198 §4).
+func (p *receiver) acknowledge() {
+	answer := "<a xmlns='urn:xmpp:sm:3' h='" + strconv.FormatUint(uint64(p.handled), 10) + "'/>"
+	if err := p.client.Load().Stream().SendRaw([]byte(answer)); err != nil {
+		p.load.fail(fmt.Errorf("acknowledge: %w", err))
+	}
 }
 
 func (p *receiver) message(data []byte) bool {
