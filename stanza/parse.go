@@ -123,7 +123,9 @@ func FromElement(e *Element) (st Stanza, ok bool, malformed *Error) {
 		case Name{"", "type"}:
 			st.Type = Type(a.Value)
 		case Name{NSXML, "lang"}:
-			st.Lang = a.Value
+			if st.Lang = a.Value; a.Value == "" { // no language, which is not the stream's
+				st.Attrs = append(st.Attrs, *a)
+			}
 		case Name{"", "from"}:
 			to = &st.From
 		case Name{"", "to"}:

@@ -2,6 +2,7 @@ package c2s
 
 import (
 	"context"
+	"slices"
 
 	"github.com/muster-im/muster/internal/stream"
 	"github.com/muster-im/muster/stanza"
@@ -55,7 +56,7 @@ func (s *Session) stamp(st *stanza.Stanza, e *stanza.Element) error {
 		return &stream.Error{Condition: stream.InvalidFrom}
 	}
 	st.From = s.jid
-	if st.Lang == "" {
+	if st.Lang == "" && !slices.Contains(st.Attrs, stanza.Attr{Name: stanza.Name{Space: stanza.NSXML, Local: "lang"}}) {
 		st.Lang = s.lang // RFC 6120 §8.1.5
 	}
 	return nil

@@ -33,9 +33,10 @@ func TestLanguage(t *testing.T) {
 				p.ask(speaking(tt.second), "xml:lang='en'")
 				p.ask(bindRequest("x"))
 				w.told()
-				p.ask("<presence/><presence xml:lang='fr'/><message to='juliet@a.test'/>")
+				p.ask("<presence/><presence xml:lang='fr'/><message to='juliet@a.test'/><message xml:lang='' to='juliet@a.test'/>")
 				w.wantTold("outbound <presence from='romeo@a.test/x'"+tt.want+"/>", "outbound <presence from='romeo@a.test/x' xml:lang='fr'/>",
-					"route <message from='romeo@a.test/x'"+tt.want+" to='juliet@a.test'/>")
+					"route <message from='romeo@a.test/x'"+tt.want+" to='juliet@a.test'/>",
+					"route <message from='romeo@a.test/x' xml:lang='' to='juliet@a.test'/>") // says that it is in none
 			})
 		})
 	}
