@@ -188,6 +188,24 @@ func TestSlixmpp(t *testing.T) {
 	}
 }
 
+// TestRegistrationBySlixmpp: an account is made, changed and removed by its
+// client.
+func TestRegistrationBySlixmpp(t *testing.T) {
+	needs(t, "/usr/lib/python3/dist-packages/slixmpp/__init__.py", "python3-slixmpp")
+	h := newHost(t, "[modules.mod_register]\n")
+	h.start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	script, err := filepath.Abs("testdata/register.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(ctx, "/usr/bin/python3", script, h.port, h.certificate()).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "ok session ended") {
+		t.Errorf("%v\n%s\n%s", err, out, h.stderr)
+	}
+}
+
 // TestGoSendXMPP sends a message and a room message as a script would.
 func TestGoSendXMPP(t *testing.T) {
 	needs(t, "/usr/bin/go-sendxmpp", "go-sendxmpp")

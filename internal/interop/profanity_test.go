@@ -97,3 +97,29 @@ func TestProfanity(t *testing.T) {
 	juliet.until("romeo@localhost/tour: Are you there?")
 	romeo.until("Juliet/tour: I am")
 }
+
+// TestProfanityRegisters: somebody new makes an account with profanity, changes
+// its password, and the account is there.
+func TestProfanityRegisters(t *testing.T) {
+	needs(t, "/usr/bin/tmux", "tmux")
+	needs(t, "/usr/bin/profanity", "profanity")
+	h := newHost(t, rooms+"[modules.mod_register]\n")
+	h.start(t)
+	dir := t.TempDir()
+	write(t, dir, "config/profanity/profrc", "[ui]\nsplash=false\n")
+	s := newScreen(t, "newcomer", dir, "/usr/bin/profanity")
+	s.say("/register newcomer localhost port " + h.port + " tls trust")
+	s.until("Enter password:")
+	s.keys("secret-newcomer")
+	s.until("Confirm password:")
+	s.keys("secret-newcomer")
+	s.until("Registration successful.")
+	s.say("/quit")
+	s = profanity(t, h, "newcomer")
+	s.say("/changepassword")
+	s.until("Enter password:")
+	s.keys("second")
+	s.until("Confirm password:")
+	s.keys("second")
+	s.until("Password successfully changed.")
+}

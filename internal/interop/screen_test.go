@@ -126,3 +126,11 @@ func write(t *testing.T, dir, name, text string) {
 		t.Fatal(err)
 	}
 }
+
+// keys types what the client does not show, such as a password, and sends it
+// off.
+func (s *screen) keys(text string) {
+	s.t.Helper()
+	s.tmux("send-keys", "-t", s.name, "-l", "--", text)
+	s.tmux("send-keys", "-t", s.name, "Enter")
+}
