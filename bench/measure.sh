@@ -59,6 +59,8 @@ start
 meter chat --tls none
 meter chat --tls none --window 1
 meter chat --tls none --bare
+meter chat --tls none --acks
+meter chat --tls none --acks --window 1
 meter chat --tls starttls
 start
 meter login --tls none --mechanism SCRAM-SHA-256
