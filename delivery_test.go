@@ -42,6 +42,46 @@ func TestEachMessageOnce(t *testing.T) {
 	}
 }
 
+// TestStoredMessagesWaitOn: a client without stream management whose connection
+// breaks while it is given what has waited leaves that to the next, who gets
+// nothing twice. What was on the wire may be lost, as without it that happens.
+func TestStoredMessagesWaitOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newMobileWorld(t, 3)
+		writer, reader := w.devices[0], w.devices[len(w.devices)-1]
+		writer.managed, reader.managed = false, false
+		reader.carbons, reader.priority = false, 0
+		w.connect(writer)
+		for range 5 {
+			w.writeTo(writer, reader)
+			synctest.Wait()
+		}
+		for range 10 {
+			w.login(reader)
+			reader.begin()
+			reader.bind()
+			synctest.Wait()
+			reader.lose()
+			reader.appear()
+			reader.stream.Flush()
+			reader.cut()
+			synctest.Wait()
+		}
+		w.connect(reader)
+		for id, n := range reader.seen {
+			if n != 1 {
+				t.Errorf("%s came %d times", id, n)
+			}
+		}
+		writer.cut()
+		reader.cut()
+		if err := w.system.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // mobileWorld is a server and people with devices. Only the test's goroutine
 // uses it.
 type mobileWorld struct {
@@ -206,7 +246,7 @@ func (w *mobileWorld) connect(d *device) {
 	d.session++
 	d.id, d.pending = "", nil
 	d.begin()
-	d.raw(fmt.Sprintf("<iq type='set' id='bind'><bind xmlns='%s'><resource>%s</resource></bind></iq>", stanza.NSBind, d.resource))
+	d.bind()
 	synctest.Wait()
 	if d.managed {
 		d.raw("<enable xmlns='" + nsSM + "' resume='true'/>")
@@ -368,6 +408,10 @@ func (d *device) cut() {
 }
 
 func (d *device) raw(text string) { _ = d.stream.SendRaw([]byte(text)) } // the reader learns of the end
+
+func (d *device) bind() {
+	d.raw(fmt.Sprintf("<iq type='set' id='bind'><bind xmlns='%s'><resource>%s</resource></bind></iq>", stanza.NSBind, d.resource))
+}
 
 // say sends a stanza, and keeps it until it is known to have been handled.
 func (d *device) say(text string) {

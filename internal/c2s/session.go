@@ -92,12 +92,17 @@ func (s *Session) abandon() {
 // Deliver queues stanzas for the client, but those of people whom it has
 // blocked.
 func (s *Session) Deliver(batch []*stanza.Encoded) {
-	if !s.state.BlockList().Empty() {
-		if batch = s.srv.opts.Blocks.Screen(s, batch); len(batch) == 0 {
-			return
-		}
+	if batch = s.screen(batch); len(batch) > 0 {
+		s.take(batch)
 	}
-	s.take(batch)
+}
+
+// screen returns what is not of people whom the client has blocked.
+func (s *Session) screen(batch []*stanza.Encoded) []*stanza.Encoded {
+	if s.state.BlockList().Empty() {
+		return batch
+	}
+	return s.srv.opts.Blocks.Screen(s, batch)
 }
 
 // take queues stanzas for the client.
@@ -178,23 +183,43 @@ func (s *Session) broken(err error) {
 	s.link.end(reasonLost, nil)
 }
 
-// Flush waits until everything delivered has been written, or the session
-// answers for it; an error says that some of it may not have been.
-func (s *Session) Flush() error {
-	s.mu.Lock()
-	k, managed := s.link, s.sm != nil
-	s.mu.Unlock()
-	switch {
-	case managed:
+// Take is Deliver for what is kept elsewhere until the session has taken it: it
+// waits until the client has been sent all of it, or, with stream management,
+// until the session answers for it. After an error some of it may not have been
+// sent, and the session will not find another way for it.
+func (s *Session) Take(batch []*stanza.Encoded) error {
+	if batch = s.screen(batch); len(batch) == 0 {
 		return nil
-	case k == nil:
-		return errEnded
+	}
+	k, err := s.takeKept(batch)
+	if k == nil || err != nil {
+		return err
 	}
 	k.stream.Flush()
 	if k.ended() {
 		return errEnded
 	}
 	return k.stream.Err()
+}
+
+// takeKept hands a batch on. It returns the connection that has it, nil if the
+// session answers for it.
+func (s *Session) takeKept(batch []*stanza.Encoded) (*link, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unhold() // what came before
+	switch {
+	case s.over, s.sm == nil && s.link == nil:
+		return nil, errEnded
+	case s.sm != nil:
+		s.write(batch)
+		return nil, nil
+	}
+	err := s.link.stream.Deliver(batch, s.to)
+	if err != nil {
+		s.broken(err)
+	}
+	return s.link, err
 }
 
 // send queues a stanza for the client. For the reader.

@@ -46,6 +46,7 @@ const (
 	pageSize     = 100       // messages handed over at once
 	pageBytes    = 256 << 10 // and their bytes, unless one alone has more
 	lockCount    = 256
+	maxRefused   = 10_000 // conversations that are known to have no room
 )
 
 // Service stores messages and delivers them once. Where both locks are held,
@@ -67,7 +68,11 @@ type Service struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	delivering map[jid.JID]chan struct{} // closed when the delivery ends
+	refused    map[conversation]int      // the smallest message that found no room, since the last delivery
 }
+
+// conversation is who writes to whom, both bare.
+type conversation struct{ to, from jid.JID }
 
 // Reasons for messages that are neither stored nor delivered.
 const (
@@ -87,7 +92,7 @@ func New(o Options) *Service {
 	}, []string{"reason"})
 	s := &Service{
 		seed: maphash.MakeSeed(), store: o.Store, log: o.Logger,
-		delivering: make(map[jid.JID]chan struct{}),
+		delivering: make(map[jid.JID]chan struct{}), refused: make(map[conversation]int),
 		stored:     counter("muster_offline_stored_total", "Messages stored for somebody who was away."),
 		delivered:  counter("muster_offline_delivered_total", "Stored messages delivered."),
 		worthless:  dropped.WithLabelValues(dropWorthless),
@@ -146,11 +151,48 @@ func (s *Service) add(ctx context.Context, m store.OfflineMessage, deliver func(
 	if deliver() {
 		return nil
 	}
+	if s.isRefused(&m) {
+		return store.ErrFull
+	}
 	err := s.store.AddOffline(ctx, m, s.limits)
-	if err == nil {
+	switch {
+	case err == nil:
 		s.stored.Inc()
+	case errors.Is(err, store.ErrFull):
+		s.refuse(&m)
 	}
 	return err
+}
+
+// isRefused reports whether a message as large as this has found no room before:
+// who floods somebody is not to keep the store busy.
+func (s *Service) isRefused(m *store.OfflineMessage) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	least, known := s.refused[conversation{m.To, m.From}]
+	return known && len(m.Stanza) >= least
+}
+
+// refuse remembers that a message has found no room.
+func (s *Service) refuse(m *store.OfflineMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.refused) >= maxRefused {
+		clear(s.refused)
+	}
+	s.refused[conversation{m.To, m.From}] = len(m.Stanza) // or it would not have been asked for
+}
+
+// makeRoom forgets what has been refused to an account.
+func (s *Service) makeRoom(to jid.JID) {
+	defer s.lock(to)() // or a refusal of before would be noted afterwards
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.refused {
+		if c.to == to {
+			delete(s.refused, c)
+		}
+	}
 }
 
 // lock keeps messages from being stored for an account.
@@ -192,14 +234,16 @@ func verdict(st *stanza.Stanza) decision {
 	return drop
 }
 
-// Flusher is a target that can tell whether what it was given has been written.
-// Flush waits for that.
-type Flusher interface{ Flush() error }
+// Taker is a target that can tell whether it has taken what it was given. Take is
+// Deliver, and waits for that; after an error it will do nothing more about it.
+type Taker interface {
+	Take(batch []*stanza.Encoded) error
+}
 
 // Deliver hands everything that waits for an account to one of its sessions,
 // oldest first, each with the time of its arrival (XEP-0203). Of two sessions
 // that come at once, one gets each message. host is who kept them. A target
-// that is a Flusher is given no more than it takes, and what it has not taken
+// that is a Taker is given no more than it takes, and what it has not taken
 // stays for the next session.
 func (s *Service) Deliver(ctx context.Context, to jid.JID, host jid.JID, target stanza.Target) error {
 	done, err := s.begin(ctx, to)
@@ -207,6 +251,7 @@ func (s *Service) Deliver(ctx context.Context, to jid.JID, host jid.JID, target 
 		return err
 	}
 	defer done()
+	defer s.makeRoom(to)
 	for {
 		page, err := s.page(ctx, to)
 		if err != nil {
@@ -280,11 +325,10 @@ func (s *Service) handOver(ctx context.Context, page []store.OfflineMessage, hos
 		}
 		batch = append(batch, stanza.EncodeDelayed(st, host, m.Time))
 	}
-	target.Deliver(batch)
-	if f, ok := target.(Flusher); ok {
-		if err := f.Flush(); err != nil {
-			return fmt.Errorf("%w: %w", errGone, err)
-		}
+	if t, ok := target.(Taker); !ok {
+		target.Deliver(batch)
+	} else if err := t.Take(batch); err != nil {
+		return fmt.Errorf("%w: %w", errGone, err)
 	}
 	s.delivered.Add(float64(len(batch)))
 	if err := s.store.DeleteOffline(ctx, to, page[len(page)-1].ID); err != nil {

@@ -1,6 +1,7 @@
 package offline
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,7 +41,10 @@ func (r *target) Deliver(batch []*stanza.Encoded) {
 	r.sizes = append(r.sizes, size)
 }
 
-func (r *target) Flush() error { return r.fail }
+func (r *target) Take(batch []*stanza.Encoded) error {
+	r.Deliver(batch)
+	return r.fail
+}
 
 func (r *target) bodies() []string {
 	r.mu.Lock()
@@ -196,6 +200,58 @@ func TestLimit(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	try("romeo@example.org/orchard", "seven", nil)
+}
+
+// countingStore counts the messages that the store is asked to take.
+type countingStore struct {
+	Store
+	asked int
+}
+
+func (c *countingStore) AddOffline(ctx context.Context, m store.OfflineMessage, limits store.OfflineLimits) error {
+	c.asked++
+	return c.Store.AddOffline(ctx, m, limits)
+}
+
+// TestFlood: what is sent to somebody whose place is full does not keep the
+// store busy, until there may be room again.
+func TestFlood(t *testing.T) {
+	t.Parallel()
+	s := open(t, 2)
+	counting := &countingStore{Store: s.store}
+	s.store = counting
+	send := func(body string) {
+		t.Helper()
+		err := s.Store(t.Context(), message(t, "<body>"+body+"</body>"), time.Time{}, nobody)
+		if err != nil && !errors.Is(err, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "")) {
+			t.Error(err)
+		}
+	}
+	expect := func(asked int, when string) {
+		t.Helper()
+		if counting.asked != asked {
+			t.Errorf("%s: the store was asked %d times, want %d", when, counting.asked, asked)
+		}
+		counting.asked = 0
+	}
+	send("kept")
+	expect(1, "with room")
+	for range 100 {
+		send("refused")
+	}
+	expect(1, "without")
+	send("less") // may fit where the other did not
+	send("less")
+	send("refused")
+	expect(1, "for a smaller one")
+	if err := s.Deliver(t.Context(), juliet, host, &target{fail: errors.New("gone")}); err != nil {
+		t.Error(err)
+	}
+	send("refused")
+	expect(1, "after a delivery that failed")
+	s.deliver(t)
+	send("kept")
+	expect(1, "after a delivery")
 }
 
 // TestLimitBytes: as many bytes as wait are counted, too.

@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -41,18 +42,28 @@ func chatPair(devices int, carbons bool) (*Router, *nullSession, stanza.Stanza) 
 	return r, first, st.With(stanza.NewElement(stanza.NSClient, "body").AddText("hello"))
 }
 
+// leastAllocs returns the allocations of f; other goroutines and the race
+// detector add some now and then.
+func leastAllocs(f func()) float64 {
+	least := math.Inf(1)
+	for range 50 {
+		least = min(least, testing.AllocsPerRun(1, f))
+	}
+	return least
+}
+
 // TestMessageAllocations: who has no use for carbons pays nothing for them, and
 // a copy is encoded once, however many there are.
 func TestMessageAllocations(t *testing.T) {
 	r, _, st := chatPair(0, false)
 	first := r.Session(st.To)
-	plain := testing.AllocsPerRun(100, func() {
+	plain := leastAllocs(func() {
 		first.Deliver([]*stanza.Encoded{stanza.EncodeAddressed(st)})
 	})
 	measure := func(devices int, carbons bool) float64 {
 		r, _, st = chatPair(devices, carbons)
 		r.Route(t.Context(), st) // what is allocated once
-		return testing.AllocsPerRun(100, func() { r.Route(t.Context(), st) })
+		return leastAllocs(func() { r.Route(t.Context(), st) })
 	}
 	if got := measure(0, false); got != plain {
 		t.Errorf("%v allocations for a message between two, %v for its delivery alone", got, plain)

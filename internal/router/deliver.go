@@ -13,7 +13,7 @@ const few = 8
 // deliver hands a stanza to a session as it is addressed.
 func (r *Router) deliver(s Session, st stanza.Stanza) {
 	if st.Kind == stanza.Message {
-		r.deliverMessage(st, func(other Session) bool { return other == s })
+		r.deliverMessage(st, s)
 		return
 	}
 	s.Deliver([]*stanza.Encoded{stanza.EncodeAddressed(st)})
@@ -21,22 +21,23 @@ func (r *Router) deliver(s Session, st stanza.Stanza) {
 
 // deliverAvailable hands a message to all available sessions with a priority
 // that is not negative, and reports whether there are any.
-func (r *Router) deliverAvailable(st stanza.Stanza) bool {
-	return r.deliverMessage(st, func(s Session) bool {
-		_, priority, ok := s.State().Presence()
-		return ok && priority >= 0
-	})
+func (r *Router) deliverAvailable(st stanza.Stanza) bool { return r.deliverMessage(st, nil) }
+
+// takesMessages reports whether a session takes messages to its account.
+func takesMessages(s Session) bool {
+	_, priority, ok := s.State().Presence()
+	return ok && priority >= 0
 }
 
-// deliverMessage hands a message to those of its account's sessions that take
-// it, and copies to the others that want them (XEP-0280 §7). It reports whether
-// any takes it.
-func (r *Router) deliverMessage(st stanza.Stanza, takes func(Session) bool) bool {
+// deliverMessage hands a message to one of its account's sessions, or (nil) to
+// all that take such, and copies to the others that want them (XEP-0280 §7). It
+// reports whether any has got it.
+func (r *Router) deliverMessage(st stanza.Stanza, only Session) bool {
 	var takersBuf, othersBuf [few]Session
 	takers, others := takersBuf[:0], othersBuf[:0]
 	for _, s := range r.sessions.of(st.To.Bare()) {
 		switch {
-		case takes(s):
+		case s == only, only == nil && takesMessages(s):
 			takers = append(takers, s)
 		case s.State().Carbons() && s.JID() != st.From:
 			others = append(others, s)

@@ -31,8 +31,8 @@ func (db *DB) AddOffline(ctx context.Context, m store.OfflineMessage, limits sto
 			}
 		}
 		var all, one store.OfflineQuota
-		if _, err := q.one(ctx, `SELECT count(*), COALESCE(sum(length(stanza)), 0),
-			count(*) FILTER (WHERE sender = $2), COALESCE(sum(length(stanza)) FILTER (WHERE sender = $2), 0)
+		if _, err := q.one(ctx, `SELECT count(*), COALESCE(sum(size), 0),
+			count(*) FILTER (WHERE sender = $2), COALESCE(sum(size) FILTER (WHERE sender = $2), 0)
 			FROM offline_messages WHERE recipient = $1`, []any{to, from},
 			&all.Messages, &all.Bytes, &one.Messages, &one.Bytes); err != nil {
 			return err
@@ -40,8 +40,8 @@ func (db *DB) AddOffline(ctx context.Context, m store.OfflineMessage, limits sto
 		if exceeds(all, limits.All, m.Stanza) || exceeds(one, limits.Sender, m.Stanza) {
 			return store.ErrFull
 		}
-		_, err := q.exec(ctx, "INSERT INTO offline_messages (recipient, sender, time, stanza) VALUES ($1, $2, $3, $4)",
-			to, from, micros(m.Time), m.Stanza)
+		_, err := q.exec(ctx, "INSERT INTO offline_messages (recipient, sender, time, stanza, size) VALUES ($1, $2, $3, $4, $5)",
+			to, from, micros(m.Time), m.Stanza, len(m.Stanza))
 		return err
 	})
 	if err != nil {
