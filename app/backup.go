@@ -65,8 +65,15 @@ func (c *backupCommand) Run(ctx context.Context, e *env) error {
 			File: c.File, Created: m.Created, Program: m.Program, Hosts: m.Hosts, Bytes: info.Size(), Files: m.Files,
 		})
 	}
+	flag := ""
+	switch {
+	case c.DataDir != "":
+		flag = " --data-dir " + c.DataDir
+	case c.Config != "":
+		flag = " --config " + c.Config
+	}
 	e.printf("wrote %s (%s, %s), checked; %q brings it back\n",
-		c.File, inBytes(info.Size()), contentsOf(m), "muster restore "+c.File)
+		c.File, inBytes(info.Size()), contentsOf(m), "muster restore"+flag+" "+c.File)
 	return nil
 }
 

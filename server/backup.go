@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/muster-im/muster/config"
@@ -318,10 +319,35 @@ func install(dir, work string, present []string, m *backup.Manifest) (replaced s
 			return replaced, err
 		}
 	}
-	if err := syncDir(dir); err != nil {
+	if err := errors.Join(giveToOwner(dir, replaced, m), syncDir(dir)); err != nil {
 		return replaced, err
 	}
 	return replaced, errors.Join(os.Remove(mark), syncDir(dir))
+}
+
+// giveToOwner gives what root has made in dir to the user whose directory it is:
+// the one whom the server runs as.
+func giveToOwner(dir, replaced string, m *backup.Manifest) error {
+	info, err := os.Stat(dir)
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	paths := []string{filepath.Join(dir, lockName)}
+	if replaced != "" {
+		paths = append(paths, replaced)
+	}
+	for i := range m.Files {
+		paths = append(paths, filepath.Join(dir, m.Files[i].Name))
+	}
+	var errs []error
+	for _, path := range paths {
+		errs = append(errs, os.Chown(path, int(owner.Uid), int(owner.Gid)))
+	}
+	return errors.Join(errs...)
 }
 
 // syncDir brings the names in a directory to the disk.

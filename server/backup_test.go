@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/muster-im/muster/config"
@@ -87,6 +88,35 @@ func TestHalfRestoredDirectoryIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	shutdown(t, start(t, cfg, server.Options{NoListen: true}))
+}
+
+// Root restores for the user whom the server runs as.
+func TestRestoreGivesFilesToTheOwner(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	data := backupOf(t)
+	dir := t.TempDir()
+	if err := os.Chown(dir, 65532, 65532); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.Restore(t.Context(), dir, bytes.NewReader(data), server.RestoreOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) < 4 {
+		t.Fatalf("%v %v", entries, err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if owner := info.Sys().(*syscall.Stat_t).Uid; owner != 65532 {
+			t.Errorf("%s belongs to %d", e.Name(), owner)
+		}
+	}
 }
 
 func TestRestoreEndsWithItsContext(t *testing.T) {
