@@ -39,8 +39,23 @@ type ArchivedMessage struct {
 const idAlphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
 // stanzaIDs makes the StanzaIDs of one room: 13 characters that rise in byte
-// order, from the time in microseconds and a counter of 8 bits.
+// order, from the time in microseconds and a counter of 8 bits. The room's time
+// stands still while the clock of the machine has been put back: no message is
+// from before the last one, or from before the room.
 type stanzaIDs struct{ last uint64 }
+
+// time is the room's time.
+func (s *stanzaIDs) time(now time.Time) time.Time {
+	if last := time.UnixMicro(int64(s.last >> 8)).UTC(); now.Before(last) {
+		return last
+	}
+	return now
+}
+
+// begin makes the room's time begin no earlier than at t.
+func (s *stanzaIDs) begin(t time.Time) {
+	s.last = max(s.last, uint64(max(t.UnixMicro(), 0))<<8)
+}
 
 func (s *stanzaIDs) next(now time.Time) string {
 	v := uint64(max(now.UnixMicro(), 0)) << 8

@@ -249,4 +249,4 @@ func (r *Room) SetSubject(s Subject, id string) {
 	r.staged.subject, r.staged.subjectID = &s, id
 }
 
-func (s *Service) now() time.Time { return time.Now() }
+func (s *Service) now() time.Time { return s.clock() }

@@ -3,6 +3,7 @@ package muc
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/muster-im/muster/stanza"
@@ -48,7 +49,13 @@ func (r *Room) drain() {
 }
 
 func (r *Room) takeNote(n note) {
-	defer r.recoverApply()
+	if r.collapsed {
+		if c, ok := n.(*committed); ok && c.cmd != nil {
+			r.failed(c.cmd.base())
+		}
+		return
+	}
+	defer r.recoverApply(nil)
 	n.take(r)
 }
 
@@ -84,7 +91,7 @@ func (r *Room) resume() {
 // room does not exist, or it is stored and put to sleep. It reports whether the
 // drain ends with that.
 func (r *Room) retire() bool {
-	if r.exists && !r.asleep || r.waiting || len(r.outbox) > 0 || len(r.held) > 0 || len(r.backlog) > 0 || r.next < len(r.batch) {
+	if r.exists && !r.asleep || r.waiting || r.storing || len(r.outbox) > 0 || len(r.held) > 0 || len(r.backlog) > 0 || r.next < len(r.batch) {
 		return false
 	}
 	if !r.mailbox.closeIfIdle() {
@@ -98,12 +105,20 @@ func (r *Room) retire() bool {
 }
 
 // collapse ends the room object after a panic that may have left it half
-// changed. The occupants are told; the next join loads the room anew.
-func (r *Room) collapse() {
+// changed. What it has said is delivered, the occupants are told, and everything
+// that waits is answered; the next join loads the room anew. cause is what the
+// room was at, nil if that was no command.
+func (r *Room) collapse(cause command) {
+	if r.collapsed {
+		return
+	}
+	r.collapsed = true
 	r.flush()
 	r.salvage()
-	r.evictAll(332, "The room has failed and was closed. Please enter again.")
-	r.flushAll()
+	if cause != nil && !r.answered(cause.base()) {
+		r.failed(cause.base())
+	}
+	r.goodbye()
 	left := append(r.backlog, r.batch[r.next:]...)
 	for _, h := range r.held {
 		h.cancel()
@@ -111,7 +126,7 @@ func (r *Room) collapse() {
 	}
 	left = append(left, r.mailbox.shut()...)
 	for _, c := range left {
-		r.refuse(c.base(), stanza.NewError(stanza.Wait, stanza.InternalServerError, "The room has failed."))
+		r.failed(c.base())
 	}
 	r.flushAll()
 	r.held, r.backlog, r.batch, r.next = nil, nil, nil, 0
@@ -119,16 +134,45 @@ func (r *Room) collapse() {
 	r.svc.forget(r)
 }
 
+// failed answers a request that the room's failure has come before.
+func (r *Room) failed(q *request) {
+	r.refuse(q, stanza.NewError(stanza.Wait, stanza.InternalServerError, "The room has failed."))
+}
+
+// goodbye tells the occupants. If the panic has left them in a state in which
+// that cannot be done either, they find out by themselves.
+func (r *Room) goodbye() {
+	defer func() {
+		if v := recover(); v != nil {
+			r.logPanic(newPanic("", v))
+		}
+	}()
+	r.evictAll(332, "The room has failed and was closed. Please enter again.")
+	r.flushAll()
+}
+
+// answered reports whether an answer to a request waits in the outbox. Calls
+// from code are answered when all is done.
+func (r *Room) answered(q *request) bool {
+	is := func(st *stanza.Stanza) bool {
+		return st.Kind == stanza.IQ && !st.IsRequest() && st.ID == q.st.ID && st.To == q.st.From
+	}
+	return q.done == nil && q.st.Kind == stanza.IQ && slices.ContainsFunc(r.outbox, func(it outItem) bool {
+		return is(&it.direct) || it.only != nil && it.enc[0] != nil && is(&it.enc[0].Stanza)
+	})
+}
+
 // salvage keeps what waits in the outbox but for messages that the archive does
-// not have yet: they are not said any more, and their senders are told.
+// not have: they are not said any more, and their senders are told.
 func (r *Room) salvage() {
 	waiting := r.outbox
 	r.outbox = nil
 	for _, it := range waiting {
-		if it.ticket == nil || it.ticket.done {
+		switch {
+		case it.ticket == nil || it.ticket.done && it.ticket.err == nil:
 			r.outbox = append(r.outbox, it)
-		} else if it.ticket.req != nil {
-			r.refuse(it.ticket.req, stanza.NewError(stanza.Wait, stanza.InternalServerError, "The room has failed."))
+		case !it.ticket.done && it.ticket.req != nil:
+			r.failed(it.ticket.req)
 		}
 	}
 }
@@ -147,7 +191,7 @@ func (r *Room) commit(c command) {
 	r.stall()
 	rec := r.roomChange(&ch)
 	keep := stays && ch.destroy == nil
-	r.svc.io.run(func() {
+	write := func() {
 		ctx, cancel := context.WithTimeout(r.svc.ioCtx, commitTimeout)
 		defer cancel()
 		var err error
@@ -157,7 +201,12 @@ func (r *Room) commit(c command) {
 			err = r.svc.forgetStored(ctx, r.jid)
 		}
 		r.tell(&committed{change: ch, cmd: c, stored: keep, err: err})
-	})
+	}
+	if r.storing { // one write of a room after the other
+		r.postponed = write
+		return
+	}
+	r.svc.io.run(write)
 }
 
 // committed is the end of a commit.
@@ -169,6 +218,7 @@ type committed struct {
 }
 
 func (n *committed) take(r *Room) {
+	defer r.catchUp()
 	r.resume()
 	if n.err != nil {
 		r.svc.metrics.failedCommits.Inc()
@@ -184,7 +234,7 @@ func (n *committed) take(r *Room) {
 
 // adopt applies a change that needs no commit any more, and then c.
 func (r *Room) adopt(ch *change, c command) {
-	defer r.recoverApply()
+	defer r.recoverApply(c)
 	r.applyChange(ch)
 	if c != nil {
 		r.applyCommand(c)

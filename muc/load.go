@@ -114,17 +114,46 @@ func (r *Room) restore(rec *RoomRecord) {
 	r.svc.mayIdle(r)
 }
 
-// storeSubject writes an archived subject change into the room's record, which
-// may happen late: the archive has it.
-func (s *Service) storeSubject(r *Room, subject Subject, id string) {
-	s.io.run(func() {
-		ctx, cancel := context.WithTimeout(s.ioCtx, commitTimeout)
+// storeSubject writes the subject into the room's record, which may happen late:
+// the archive has it. There is one write of a room at a time, so that an old
+// subject never comes behind a newer one, or behind the end of the room.
+func (r *Room) storeSubject() {
+	if r.unstored = true; r.storing {
+		return
+	}
+	r.storing, r.unstored = true, false
+	subject, id := r.subject, r.subjectID
+	r.svc.io.run(func() {
+		ctx, cancel := context.WithTimeout(r.svc.ioCtx, commitTimeout)
 		defer cancel()
-		err := s.opts.Store.ApplyRoomChange(ctx, r.jid, s.opts.Epoch, RoomChange{Subject: &subject, SubjectID: id})
+		err := r.svc.opts.Store.ApplyRoomChange(ctx, r.jid, r.svc.opts.Epoch, RoomChange{Subject: &subject, SubjectID: id})
 		if err != nil {
 			r.log.LogAttrs(ctx, slog.LevelWarn, "store subject", slog.Any("err", err))
 		}
+		r.tell(subjectStored{})
 	})
+}
+
+// subjectStored is the end of such a write.
+type subjectStored struct{}
+
+func (subjectStored) take(r *Room) {
+	r.storing = false
+	switch {
+	case r.postponed != nil:
+		write := r.postponed
+		r.postponed = nil
+		r.svc.io.run(write)
+	default:
+		r.catchUp()
+	}
+}
+
+// catchUp stores a subject whose turn has not come yet.
+func (r *Room) catchUp() {
+	if r.unstored && r.exists && r.stored && r.subjectID != "" {
+		r.storeSubject()
+	}
 }
 
 // descriptor is what listings show of a room with these settings.

@@ -133,8 +133,9 @@ func (m *mailbox) takeNotes() []note {
 func (m *mailbox) takeBatch(batch *[]command) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
-		return false
+	if m.closed { // but what was under way may still report back
+		m.running = len(m.notes) > 0
+		return m.running
 	}
 	if m.stalled || len(m.queue) == 0 {
 		m.running = len(m.notes) > 0

@@ -84,7 +84,7 @@ func (r *Room) stageSubject(ev *MessageEvent, archived bool) {
 }
 
 func (r *Room) newSubject(ev *MessageEvent) Subject {
-	s := Subject{Text: ev.Stanza.ChildText(stanza.NSClient, "subject"), Author: r.jid, Time: r.svc.now()}
+	s := Subject{Text: ev.Stanza.ChildText(stanza.NSClient, "subject"), Author: r.jid, Time: r.now()}
 	if ev.Sender != nil {
 		s.Author = ev.Sender.jid
 	}
@@ -94,7 +94,7 @@ func (r *Room) newSubject(ev *MessageEvent) Subject {
 // publish gives a message its place in the room's order: it goes to everybody
 // and, if archived, waits for its commit in the outbox.
 func (r *Room) publish(q *request, ev *MessageEvent, historic, archive bool) {
-	now := r.svc.now()
+	now := r.now()
 	m := ArchivedMessage{Room: r.jid, ID: r.ids.next(now), Time: now, From: r.jid, Subject: ev.SubjectChange}
 	if ev.Sender != nil {
 		m.From, m.RealJID = ev.Sender.jid, ev.Sender.bare
@@ -162,8 +162,7 @@ func (r *Room) subjectArchived(t *ticket) {
 	if !r.exists || !r.stored || r.subjectID != t.message.ID {
 		return
 	}
-	subject := r.subject
-	r.svc.storeSubject(r, subject, t.message.ID)
+	r.storeSubject()
 }
 
 // Post says something as the room itself, through hooks and archive like

@@ -15,6 +15,7 @@ type metrics struct {
 	slowHooks        prometheus.Counter
 	failedCommits    prometheus.Counter
 	unarchived       prometheus.Counter
+	loadsRefused     prometheus.Counter
 	refusals         *prometheus.CounterVec
 }
 
@@ -35,12 +36,13 @@ func newMetrics(reg prometheus.Registerer, domain string) *metrics {
 		slowHooks:     counter("muster_muc_slow_hooks_total", "Hook functions that took too long."),
 		failedCommits: counter("muster_muc_failed_commits_total", "Changes of rooms that could not be stored."),
 		unarchived:    counter("muster_muc_unarchived_total", "Messages refused because the archive failed."),
+		loadsRefused:  counter("muster_muc_loads_refused_total", "Rooms not woken because too many waited for the store."),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "muster_muc_refusals_total", Help: "Stanzas answered with an error, by condition.", ConstLabels: labels,
 		}, []string{"condition"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.rooms, m.occupants, m.messages, m.delivered, m.panics, m.slowHooks, m.failedCommits, m.unarchived, m.refusals)
+		reg.MustRegister(m.rooms, m.occupants, m.messages, m.delivered, m.panics, m.slowHooks, m.failedCommits, m.unarchived, m.loadsRefused, m.refusals)
 	}
 	return m
 }

@@ -80,13 +80,7 @@ func (r *Room) flush() {
 		touched = r.distribute(&r.outbox[i], touched)
 	}
 	for _, s := range touched {
-		s.target.Deliver(s.pending)
-		r.svc.metrics.delivered.Add(float64(len(s.pending)))
-		clear(s.pending)
-		s.pending = s.pending[:0]
-		if cap(s.pending) > batchSize {
-			s.pending = nil // a burst's memory is given back
-		}
+		r.deliver(s)
 	}
 	clear(touched)
 	r.touched = touched[:0]
@@ -97,6 +91,33 @@ func (r *Room) flush() {
 	if len(r.outbox) == 0 && cap(r.outbox) > 2*batchSize {
 		r.outbox, r.touched = nil, nil
 	}
+}
+
+// deliver hands a session what is pending for it. A panic costs what was to be
+// delivered.
+func (r *Room) deliver(s *Session) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.logPanic(newPanic("", v))
+		}
+		clear(s.pending)
+		s.pending = s.pending[:0]
+		if cap(s.pending) > batchSize {
+			s.pending = nil // a burst's memory is given back
+		}
+	}()
+	s.target.Deliver(s.pending)
+	r.svc.metrics.delivered.Add(float64(len(s.pending)))
+}
+
+// send hands a stanza to the router; a panic costs that stanza.
+func (r *Room) send(st stanza.Stanza) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.logPanic(newPanic("", v))
+		}
+	}()
+	r.svc.opts.Router.Send(st)
 }
 
 // flushAll delivers everything, committed or not: only for a room that ends.
@@ -128,7 +149,7 @@ func (r *Room) distribute(it *outItem, touched []*Session) []*Session {
 			s.pending = append(s.pending, it.enc[index(s.show)])
 		}
 	case it.direct.Kind != 0:
-		r.svc.opts.Router.Send(it.direct)
+		r.send(it.direct)
 	}
 	return touched
 }

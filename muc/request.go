@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/muster-im/muster/hook"
@@ -79,9 +80,6 @@ func (r *Room) hold(c command) {
 	if r.held == nil {
 		r.held = make(map[jid.JID]*held)
 	}
-	if old := r.held[q.st.From]; old != nil { // the second check of one stanza
-		h.waiting = old.waiting
-	}
 	r.held[q.st.From] = h
 	check := q.check
 	q.check = nil
@@ -123,12 +121,9 @@ func (n *checked) take(r *Room) {
 		q.checks = make(map[string]error)
 	}
 	q.checks[q.name] = err
-	r.execute(n.held.cmd)
-	if r.held[q.st.From] != n.held { // deferred once more; the others went along
-		return
-	}
+	// Next in turn, which may be after a commit that is under way.
 	delete(r.held, q.st.From)
-	r.backlog = append(n.held.waiting, r.backlog...)
+	r.backlog = slices.Concat([]command{n.held.cmd}, n.held.waiting, r.backlog)
 }
 
 // detain reports whether c has to wait behind a held stanza of its sender. A
@@ -207,7 +202,7 @@ type stranger interface{ stranger() }
 // applyCommand lets a decided command take effect. A panic here leaves the
 // room half changed, so it closes the room.
 func (r *Room) applyCommand(c command) {
-	defer r.recoverApply()
+	defer r.recoverApply(c)
 	c.apply(r)
 	r.finished(c.base())
 	if done := c.base().done; done != nil {
@@ -218,10 +213,11 @@ func (r *Room) applyCommand(c command) {
 	}
 }
 
-func (r *Room) recoverApply() {
+// recoverApply closes the room if applying c, or a note if c is nil, panics.
+func (r *Room) recoverApply(c command) {
 	if v := recover(); v != nil {
 		r.logPanic(newPanic("", v))
-		r.collapse()
+		r.collapse(c)
 	}
 }
 

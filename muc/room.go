@@ -35,6 +35,12 @@ type Room struct {
 	emptyAt time.Time // since when nobody is in; zero: somebody is
 	asleep  bool      // to be put away once nothing waits
 
+	storing   bool   // an archived subject is being written into the record
+	unstored  bool   // and there is a newer one
+	postponed func() // the commit that waits for that
+
+	collapsed bool
+
 	exists       bool
 	stored       bool
 	locked       bool // until the creator has configured it (XEP-0045 §10.1)
@@ -138,9 +144,13 @@ func (r *Room) notify(err error) {
 	}
 }
 
+// now is the room's time, see stanzaIDs.
+func (r *Room) now() time.Time { return r.ids.time(r.svc.now()) }
+
 // begin makes the room exist.
 func (r *Room) begin(now time.Time) {
 	r.exists, r.created = true, now
+	r.ids.begin(now)
 	r.values, r.shared = r.svc.defaults, true
 	r.affiliations = make(map[jid.JID]AffiliationRecord)
 	r.occupants, r.sessions = make(map[string]*Occupant), make(map[jid.JID]*Session)

@@ -28,11 +28,21 @@ type world struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	got map[jid.JID][]string
+	got      map[jid.JID][]string
+	panicsAt string // who makes the room panic when he enters
+	rejects  string // whose deliveries panic
 }
 
-func (w *world) Target(full jid.JID) stanza.Target { return inbox{w, full} }
-func (w *world) Send(st stanza.Stanza)             { inbox{w, st.To}.Deliver([]*stanza.Encoded{stanza.Encode(st)}) }
+func (w *world) Target(full jid.JID) stanza.Target {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if full.String() == w.panicsAt {
+		panic("no target")
+	}
+	return inbox{w, full}
+}
+
+func (w *world) Send(st stanza.Stanza) { inbox{w, st.To}.Deliver([]*stanza.Encoded{stanza.Encode(st)}) }
 
 type inbox struct {
 	w    *world
@@ -42,6 +52,9 @@ type inbox struct {
 func (b inbox) Deliver(batch []*stanza.Encoded) {
 	b.w.mu.Lock()
 	defer b.w.mu.Unlock()
+	if b.addr.String() == b.w.rejects {
+		panic("no delivery")
+	}
 	for _, e := range batch {
 		b.w.got[b.addr] = append(b.w.got[b.addr], string(e.AppendTo(nil, b.addr.String())))
 	}

@@ -99,9 +99,10 @@ type Service struct {
 	cancel    context.CancelFunc
 	ioCtx     context.Context //nolint:containedctx // of loads and commits, which finish during a shutdown
 	ioCancel  context.CancelFunc
-	io        pool
-	deferred  pool
+	io        *pool
+	deferred  *pool
 	tasks     tasks
+	clock     func() time.Time // time.Now, but for tests in which it is put back
 
 	mu sync.RWMutex
 	// Guarded by mu.
@@ -126,7 +127,7 @@ func New(o Options) (*Service, error) {
 	}
 	o.setDefaults()
 	s := &Service{
-		opts: o, domain: domain, hooks: &Hooks{},
+		opts: o, domain: domain, hooks: &Hooks{}, clock: time.Now,
 		log:     o.Logger.With(slog.String("service", domain.String())),
 		metrics: newMetrics(o.Registerer, domain.String()),
 		rooms:   make(map[jid.JID]*Room), listed: make(map[jid.JID]RoomDescriptor), idle: make(map[*Room]struct{}),
@@ -241,7 +242,7 @@ func (s *Service) post(room jid.JID, c command, mayPark bool) (busy <-chan struc
 	for {
 		r := s.room(room)
 		if r == nil {
-			return nil, errMailboxFull // shutting down
+			return nil, errMailboxFull // shutting down, or too much to do
 		}
 		busy, err := r.post(c, mayPark)
 		if !errors.Is(err, errRoomClosed) {
@@ -251,8 +252,13 @@ func (s *Service) post(room jid.JID, c command, mayPark bool) (busy <-chan struc
 	}
 }
 
-// room returns the room object for an address; nil during a shutdown. A new
-// one looks first whether the room is stored.
+// maxLoads bounds the look-ups and commits of rooms that wait for their turn at
+// which no more rooms are woken.
+const maxLoads = 10_000
+
+// room returns the room object for an address; nil during a shutdown, and while
+// too many rooms wait for the store. A new one looks first whether the room is
+// stored.
 func (s *Service) room(j jid.JID) *Room {
 	s.mu.RLock()
 	r, closing := s.rooms[j], s.closing
@@ -270,6 +276,10 @@ func (s *Service) room(j jid.JID) *Room {
 	}
 	if r := s.rooms[j]; r != nil {
 		return r
+	}
+	if s.opts.Store != nil && s.io.length() >= maxLoads {
+		s.metrics.loadsRefused.Inc()
+		return nil
 	}
 	r = &Room{svc: s, jid: j, values: s.defaults, shared: true, log: s.log.With(slog.String("room", j.String()))}
 	r.watch.room = r
@@ -329,22 +339,6 @@ func (shutdownNote) take(r *Room) {
 	if r.exists {
 		r.evictAll(statusShutdown, "The chat service is shutting down.")
 	}
-}
-
-// pool runs functions that may block, so many at a time.
-type pool struct {
-	tasks *tasks
-	slots chan struct{}
-}
-
-func newPool(t *tasks, n int) pool { return pool{t, make(chan struct{}, n)} }
-
-func (p pool) run(fn func()) {
-	p.tasks.run(func() {
-		p.slots <- struct{}{}
-		defer func() { <-p.slots }()
-		fn()
-	})
 }
 
 // mayIdle remembers an empty stored room, which is put to sleep after a while.

@@ -63,7 +63,7 @@ func makeSelfSigned(hosts []string) (certPEM, keyPEM []byte, err error) {
 	template := &x509.Certificate{
 		SerialNumber:          serial,
 		Subject:               pkix.Name{CommonName: asciiHost(hosts[0]), Organization: []string{"Muster, self-signed"}},
-		NotBefore:             now.Add(-time.Hour),
+		NotBefore:             now.Add(-24 * time.Hour), // for clocks that are behind ours
 		NotAfter:              now.Add(selfSignedLife),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
