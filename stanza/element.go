@@ -32,6 +32,9 @@ type Element struct {
 // NewElement returns an element with attributes given as name, value pairs.
 func NewElement(space, local string, attrs ...string) *Element {
 	e := &Element{Name: Name{space, local}}
+	if len(attrs) > 0 {
+		e.Attrs = make([]Attr, 0, len(attrs)/2)
+	}
 	for i := 0; i+1 < len(attrs); i += 2 {
 		e.Attrs = append(e.Attrs, Attr{Name{"", attrs[i]}, attrs[i+1]})
 	}

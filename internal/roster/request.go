@@ -72,19 +72,23 @@ func answer(session router.Session, iq *stanza.Stanza, payload *stanza.Element) 
 
 // itemElement is an item on the wire (RFC 6121 §2.1.2).
 func itemElement(item *store.RosterItem) *stanza.Element {
-	e := stanza.NewElement(stanza.NSRoster, "item", "jid", item.Contact.String())
+	attrs := append(make([]string, 0, 10), "jid", item.Contact.String())
 	if !item.InRoster {
-		return e.SetAttr("subscription", "remove")
+		return stanza.NewElement(stanza.NSRoster, "item", append(attrs, "subscription", "remove")...)
 	}
 	if item.Name != "" {
-		e.SetAttr("name", item.Name)
+		attrs = append(attrs, "name", item.Name)
 	}
-	e.SetAttr("subscription", string(item.Subscription))
+	attrs = append(attrs, "subscription", string(item.Subscription))
 	if item.PendingOut {
-		e.SetAttr("ask", "subscribe")
+		attrs = append(attrs, "ask", "subscribe")
 	}
 	if item.Approved {
-		e.SetAttr("approved", "true")
+		attrs = append(attrs, "approved", "true")
+	}
+	e := stanza.NewElement(stanza.NSRoster, "item", attrs...)
+	if len(item.Groups) > 0 {
+		e.Children = make([]stanza.Node, 0, len(item.Groups))
 	}
 	for _, g := range item.Groups {
 		e.AddTextElement("group", g)
