@@ -62,7 +62,7 @@ func newLink(l *Listener, conn net.Conn) *link {
 		done: make(chan struct{}), gone: make(chan struct{}),
 	}
 	if l.opts.Policy != nil {
-		k.stream.SetPace(k.pace)
+		k.stream.SetPacer(k)
 		k.shape(jid.JID{})
 	}
 	return k

@@ -55,10 +55,10 @@ func (k *link) shape(who jid.JID) {
 // paceStep is the longest wait after which a changed rate is noticed.
 const paceStep = time.Second
 
-// pace is called by the reader after n bytes, before it reads more: it waits
+// Pace is called by the reader after n bytes, before it reads more: it waits
 // until the rate allows that, while the network holds the sender back. A stanza
 // of any size gets through in its time.
-func (k *link) pace(n int) {
+func (k *link) Pace(n int) {
 	b := k.bucket.Load()
 	if b == nil {
 		return

@@ -67,8 +67,8 @@ type Stream struct {
 	tls    bool
 	root   string // name of the peer's root element, as written
 	blank  int    // white space since the last frame
-	pace   func(n int)
-	unpaid int    // bytes read that pace has not heard of
+	pacer  Pacer  // nil: nobody holds the reader back
+	unpaid int    // bytes read that pacer has not heard of
 	count  uint64 // reads that brought something
 
 	mu sync.Mutex
@@ -140,9 +140,15 @@ func (s *Stream) SetLimits(maxStanza int) {
 	s.framer.SetLimits(xmlstream.Limits{MaxBytes: maxStanza})
 }
 
-// SetPace makes the reader call pace with the number of bytes it has read before
-// it reads more; pace may wait. The peer is then held back by the network.
-func (s *Stream) SetPace(pace func(n int)) { s.pace = pace }
+// Pacer holds a reader back, and thereby the peer: the network waits as well.
+type Pacer interface {
+	// Pace is called after n bytes have been read and before more are. It may
+	// wait.
+	Pace(n int)
+}
+
+// SetPacer gives the reader a pacer, before it reads anything.
+func (s *Stream) SetPacer(p Pacer) { s.pacer = p }
 
 // ReadHeader reads the peer's header. What the peer does wrong is a *Error;
 // the header then holds what could be read.
@@ -264,8 +270,8 @@ func (s *Stream) more() error {
 // buffer: most connections are idle most of the time.
 func (s *Stream) fill() error {
 	s.releaseInput()
-	if s.pace != nil && s.unpaid > 0 {
-		s.pace(s.unpaid)
+	if s.pacer != nil && s.unpaid > 0 {
+		s.pacer.Pace(s.unpaid)
 		s.unpaid = 0
 	}
 	var n int
@@ -282,7 +288,7 @@ func (s *Stream) fill() error {
 	}
 	s.count++
 	s.metrics.read.Add(float64(n))
-	if s.pace != nil {
+	if s.pacer != nil {
 		s.unpaid += n
 	}
 	s.in = (*s.inBuf)[:n]
