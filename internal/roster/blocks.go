@@ -32,16 +32,18 @@ func (s *Service) dropped(ctx context.Context, account jid.JID, err error) {
 // is sees who is there (§3.4) and is seen again. was is the list before, now the
 // list as it is. An account changes its list one step at a time.
 func (s *Service) BlocksChanged(ctx context.Context, account jid.JID, changed []jid.JID, was, now *router.BlockList) {
-	contacts := s.exposed(ctx, account, changed, was, now)
+	contacts, told := s.exposed(ctx, account, changed, was, now)
+	for _, session := range s.opts.Router.Sessions(account) {
+		s.takeBack(ctx, session, now, told)
+	}
 	s.seeAgain(ctx, account, contacts, was, now)
 }
 
 // exposed tells everybody who sees the account's presence, and ceases or begins
-// to be allowed that, and returns the contacts.
-func (s *Service) exposed(ctx context.Context, account jid.JID, changed []jid.JID, was, now *router.BlockList) []contact {
+// to be allowed that, and returns the contacts and who was told.
+func (s *Service) exposed(ctx context.Context, account jid.JID, changed []jid.JID, was, now *router.BlockList) (contacts []contact, told map[jid.JID]bool) {
 	defer s.lock(account)()
-	contacts := s.audience(ctx, account)
-	told := make(map[jid.JID]bool)
+	contacts, told = s.audience(ctx, account), make(map[jid.JID]bool)
 	for _, c := range contacts {
 		if c.state&from == 0 {
 			continue
@@ -53,10 +55,7 @@ func (s *Service) exposed(ctx context.Context, account jid.JID, changed []jid.JI
 			}
 		}
 	}
-	for _, session := range s.opts.Router.Sessions(account) {
-		s.takeBack(ctx, session, now, told)
-	}
-	return contacts
+	return contacts, told
 }
 
 // addresses returns where presence for a contact goes: to his sessions, or, if

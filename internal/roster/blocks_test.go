@@ -3,7 +3,11 @@ package roster
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"runtime"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/muster-im/muster/internal/router"
@@ -206,6 +210,98 @@ func TestBlockedWhileEnding(t *testing.T) {
 	r.expect("unavailable from juliet@example.org/balcony")
 	w.roster.Ended(t.Context(), phone)
 	r.expect("unavailable from juliet@example.org/phone")
+}
+
+// TestBlockedDuringBroadcast: romeo is blocked while presence is on its way to
+// him; he does not see it after he has seen her go.
+func TestBlockedDuringBroadcast(t *testing.T) {
+	t.Parallel()
+	w, blocks := blockingWorld(t)
+	w.friends(romeo, juliet)
+	r, j := w.online(romeo, "orchard"), w.online(juliet, "balcony")
+	r.take()
+	var wg sync.WaitGroup
+	r.hold = func(st stanza.Stanza) {
+		if st.Child(stanza.NSClient, "show") == nil {
+			return
+		}
+		wg.Go(func() { w.block(blocks, "romeo@example.org") })
+		for range 10_000 { // as far as it can go
+			runtime.Gosched()
+		}
+	}
+	j.send(`<presence><show>away</show></presence>`)
+	wg.Wait()
+	r.expect("available away from juliet@example.org/balcony", "unavailable from juliet@example.org/balcony")
+}
+
+// TestBlockedAtOnce: while juliet blocks and unblocks romeo, her sessions change
+// their presence, come and go, and he does, too. Whatever he saw last of her is
+// how things stand in the end.
+func TestBlockedAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, last := range []string{"blocked", "not blocked"} {
+		t.Run(last, func(t *testing.T) {
+			t.Parallel()
+			w, blocks := blockingWorld(t)
+			w.friends(romeo, juliet)
+			r, balcony := w.online(romeo, "orchard"), w.online(juliet, "balcony")
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				for range 50 {
+					w.block(blocks, "romeo@example.org")
+					w.block(blocks)
+				}
+				if last == "blocked" {
+					w.block(blocks, "example.org")
+				}
+			})
+			wg.Go(func() {
+				for i := range 100 {
+					balcony.send(fmt.Sprintf(`<presence><status>%d</status></presence>`, i))
+				}
+			})
+			wg.Go(func() {
+				for range 20 {
+					w.online(juliet, "phone").drop()
+				}
+			})
+			wg.Go(func() {
+				for range 30 {
+					r.send(`<presence type="unavailable"/>`)
+					r.send(`<presence/>`)
+				}
+			})
+			wg.Wait()
+			want := map[string]string{"juliet@example.org/balcony": "99"}
+			if last == "blocked" {
+				want = map[string]string{}
+			}
+			if got := r.sees(juliet); !maps.Equal(got, want) {
+				t.Errorf("romeo sees %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// sees returns the sessions of an account that a client takes to be available,
+// after all that it got since its own presence ended last, and their status.
+func (c *client) sees(account jid.JID) map[string]string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seen := make(map[string]string)
+	for _, st := range c.got {
+		switch {
+		case st.From == c.jid && st.Type == stanza.TypeUnavailable:
+			clear(seen)
+		case st.From.Bare() != account || st.Kind != stanza.Presence:
+		case st.Type == stanza.TypeUnavailable:
+			delete(seen, st.From.String())
+		case st.Type == "":
+			seen[st.From.String()] = st.ChildText(stanza.NSClient, "status")
+		}
+	}
+	return seen
 }
 
 // TestBlockedSubscriptions: what somebody blocked asks for is lost; what he
