@@ -200,6 +200,7 @@ func Restore(ctx context.Context, dir string, from io.Reader, o RestoreOptions) 
 	if o.Progress == nil {
 		o.Progress = func(string, int64, int64) {}
 	}
+	_, missing := os.Stat(dir)
 	if err := prepareDataDir(dir); err != nil {
 		return r, err
 	}
@@ -207,7 +208,12 @@ func Restore(ctx context.Context, dir string, from io.Reader, o RestoreOptions) 
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
+	defer func() {
+		if err = errors.Join(err, lock.Close()); err != nil && missing != nil { // as it was
+			_ = os.Remove(filepath.Join(dir, lockName))
+			_ = os.Remove(dir) // unless something is in it
+		}
+	}()
 	if err := removeLeftovers(dir); err != nil {
 		return r, err
 	}

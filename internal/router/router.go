@@ -201,7 +201,7 @@ func (r *Router) recoverFor(ctx context.Context, st *stanza.Stanza) {
 		return
 	}
 	r.metrics.panics.Inc()
-	r.log.LogAttrs(ctx, slog.LevelError, "panic", slog.Any("value", v), slog.String("stack", string(debug.Stack())))
+	r.log.LogAttrs(ctx, slog.LevelError, "panic", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 	r.refuse(ctx, st, stanza.NewError(stanza.Cancel, stanza.InternalServerError, ""))
 }
 
