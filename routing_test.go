@@ -319,3 +319,45 @@ func TestRoutingTableCanFail(t *testing.T) {
 		}
 	}
 }
+
+// TestNobodyLearnsWhoThereIs: RFC 6120 §13.10.2 (directory harvesting): whatever
+// a stranger asks, the answer is the same for an account that exists and one
+// that does not.
+func TestNobodyLearnsWhoThereIs(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, typ, payload, condition string }{ // "": a result
+		{"roster", "get", "<query xmlns='jabber:iq:roster'/>", "forbidden"},
+		{"roster change", "set", "<query xmlns='jabber:iq:roster'><item jid='a@localhost'/></query>", "forbidden"},
+		{"carbons", "set", "<enable xmlns='urn:xmpp:carbons:2'/>", "not-allowed"},
+		{"block list", "get", "<blocklist xmlns='urn:xmpp:blocking'/>", "service-unavailable"},
+		{"block", "set", "<block xmlns='urn:xmpp:blocking'><item jid='a@localhost'/></block>", "service-unavailable"},
+		{"private data", "get", "<query xmlns='jabber:iq:private'><x xmlns='urn:test'/></query>", "forbidden"},
+		{"vCard", "get", "<vCard xmlns='vcard-temp'/>", "service-unavailable"},
+		{"vCard change", "set", "<vCard xmlns='vcard-temp'><FN>x</FN></vCard>", "forbidden"},
+		{"last activity", "get", "<query xmlns='jabber:iq:last'/>", "forbidden"},
+		{"resource's last activity", "get", "<query xmlns='jabber:iq:last'/>", "forbidden"},
+		{"resource's ping", "get", "<ping xmlns='urn:xmpp:ping'/>", "service-unavailable"},
+		{"registration", "get", "<query xmlns='jabber:iq:register'/>", "service-unavailable"},
+		{"ping", "get", "<ping xmlns='urn:xmpp:ping'/>", "service-unavailable"},
+		{"discovery", "get", "<query xmlns='http://jabber.org/protocol/disco#info'/>", "service-unavailable"},
+		{"items", "get", "<query xmlns='http://jabber.org/protocol/disco#items'/>", ""},
+		{"what nobody knows", "get", "<query xmlns='urn:test'/>", "service-unavailable"},
+	}
+	for _, test := range tests {
+		var b strings.Builder
+		b.WriteString("connect romeo\nconnect juliet\ndisconnect juliet\n")
+		addresses := []string{"juliet@localhost", "ghost@localhost"}
+		if strings.HasPrefix(test.name, "resource") {
+			addresses = []string{"juliet@localhost/x", "ghost@localhost/x"}
+		}
+		for _, to := range addresses {
+			fmt.Fprintf(&b, "C romeo: <iq type='%s' id='i' to='%s'>%s</iq>\n", test.typ, to, test.payload)
+			if test.condition == "" {
+				fmt.Fprintf(&b, "S romeo: <iq type='result' id='i' from='%s'>…</iq>\n", to)
+			} else {
+				fmt.Fprintf(&b, "S romeo: <iq type='error' id='i' from='%s'>…<%s xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>…</iq>\n", to, test.condition)
+			}
+		}
+		xmpptest.RunText(t, test.name, b.String(), xmpptest.NewServer)
+	}
+}

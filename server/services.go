@@ -121,7 +121,7 @@ func (s *Server) buildClients(cfg *config.Config, hasher *sasl.Hasher) error {
 // describe connects what answers questions: rosters, and what the server says
 // of itself and of accounts.
 func (s *Server) describe(cfg *config.Config) *entity.Service {
-	// A roster is forbidden to others, whether there is one or not.
+	// What is the owner's alone is refused to others whether it is there or not.
 	s.router.HandleAccount(stanza.NSRoster, stanza.TypeGet, s.contacts.Get)
 	s.router.HandleAccount(stanza.NSRoster, stanza.TypeSet, s.contacts.Set)
 	s.router.HandleNobody(stanza.NSRoster, stanza.TypeGet, s.contacts.Get)
@@ -129,6 +129,7 @@ func (s *Server) describe(cfg *config.Config) *entity.Service {
 	s.router.HandleAccount(stanza.NSBlocking, stanza.TypeGet, s.blocks.Get)
 	s.router.HandleAccount(stanza.NSBlocking, stanza.TypeSet, s.blocks.Set)
 	s.router.HandleAccount(stanza.NSCarbons, stanza.TypeSet, s.router.SetCarbons)
+	s.router.HandleNobody(stanza.NSCarbons, stanza.TypeSet, s.router.SetCarbons)
 	features := append(router.CarbonFeatures(), stanza.NSRoster, stanza.NSBlocking, stanza.NSVCard, stanza.NSPrivate, offline.Feature)
 	if cfg.Modules.Register != nil {
 		features = append(features, stanza.NSRegister) // XEP-0077 §10

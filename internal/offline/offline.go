@@ -93,12 +93,12 @@ func New(o Options) *Service {
 	s := &Service{
 		seed: maphash.MakeSeed(), store: o.Store, log: o.Logger,
 		delivering: make(map[jid.JID]chan struct{}), refused: make(map[conversation]int),
-		stored:     counter("muster_offline_stored_total", "Messages stored for somebody who was away."),
-		delivered:  counter("muster_offline_delivered_total", "Stored messages delivered."),
-		worthless:  dropped.WithLabelValues(dropWorthless),
-		full:       dropped.WithLabelValues(dropFull),
-		unkept:     dropped.WithLabelValues(dropUnkept),
-		unread:     dropped.WithLabelValues(dropUnread),
+		stored:    counter("muster_offline_stored_total", "Messages stored for somebody who was away."),
+		delivered: counter("muster_offline_delivered_total", "Stored messages delivered."),
+		worthless: dropped.WithLabelValues(dropWorthless),
+		full:      dropped.WithLabelValues(dropFull),
+		unkept:    dropped.WithLabelValues(dropUnkept),
+		unread:    dropped.WithLabelValues(dropUnread),
 	}
 	if o.Registerer != nil {
 		o.Registerer.MustRegister(s.stored, s.delivered, dropped)

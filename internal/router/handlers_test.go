@@ -60,7 +60,8 @@ func TestGuardSessions(t *testing.T) {
 		{"refused without a session", "urn:guarded", "juliet@example.org/tomb", false, "iq error auth/forbidden", true},
 		{"allowed", "urn:guarded", "juliet@example.org/balcony", true, "", true},
 		{"allowed without a session", "urn:guarded", "juliet@example.org/tomb", true, "iq error cancel/service-unavailable", true},
-		{"nobody", "urn:guarded", "ghost@example.org/x", true, "iq error cancel/service-unavailable", false},
+		{"nobody", "urn:guarded", "ghost@example.org/x", true, "iq error cancel/service-unavailable", true},
+		{"nobody, refused like somebody", "urn:guarded", "ghost@example.org/x", false, "iq error auth/forbidden", true},
 		{"something else", "urn:other", "juliet@example.org/balcony", false, "", false},
 	} {
 		guarded, allowed = nil, test.allowed

@@ -74,10 +74,7 @@ func (r *Router) guard(ctx context.Context, st stanza.Stanza) error {
 	if g == nil {
 		return nil
 	}
-	if ok, err := r.Exists(ctx, st.To); err != nil || !ok {
-		return orUnavailable(err) // RFC 6121 §8.5.1
-	}
-	return g(ctx, &st)
+	return g(ctx, &st) // whether there is such an account or not: nobody learns that
 }
 
 // toAbsentResource handles messages to a resource that is not there (RFC 6121
