@@ -51,6 +51,12 @@ plugins_autoload =
 		}
 	}
 	s := newScreen(t, name, dir, command...)
+	t.Cleanup(func() { // what it could not make sense of
+		problems, err := os.ReadFile(filepath.Join(dir, "data/poezio/logs/errors.log"))
+		if err != nil || len(problems) > 0 {
+			t.Errorf("%s's poezio logs: %v\n%s", name, err, problems)
+		}
+	})
 	s.until("Authentication success")
 	s.until("Your JID is " + name + "@localhost/")
 	return s

@@ -60,6 +60,10 @@ func TestProfanity(t *testing.T) {
 	romeo.until("conference.localhost")
 	romeo.say("/ping")
 	romeo.until("Ping response from")
+	romeo.say("/blocked add tybalt@localhost")
+	romeo.until("User tybalt@localhost successfully blocked")
+	romeo.say("/bookmark add team@conference.localhost nick Romeo")
+	romeo.until("Bookmark added for team@conference.localhost")
 
 	romeo.say("/msg juliet@localhost But soft 🌒")
 	juliet.until("<< chat message: romeo@localhost/tour")
