@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -19,6 +20,8 @@ import (
 const (
 	httpHeaderTimeout = 10 * time.Second
 	httpIdleTimeout   = 2 * time.Minute
+	httpWriteTimeout  = time.Minute // of what everybody may read
+	httpScrapes       = 8           // at a time
 	httpMaxHeader     = 16 << 10
 	healthTimeout     = 2 * time.Second
 )
@@ -39,11 +42,24 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 func (s *Server) observation() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{
-		Registry: s.registry,
+		Registry: s.registry, MaxRequestsInFlight: httpScrapes,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}))
 	mux.HandleFunc("GET /healthz", s.health)
 	return mux
+}
+
+// withTimeout bounds how long a client may take over an answer.
+func withTimeout(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		if err := errors.Join(control.SetReadDeadline(time.Now().Add(httpWriteTimeout)),
+			control.SetWriteDeadline(time.Now().Add(httpWriteTimeout))); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // health answers 200 while the database answers, else 503; the body says why.

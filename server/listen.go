@@ -105,7 +105,7 @@ func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
 			s.serveHTTP(l, s.administration(cfg))
 			continue
 		default:
-			s.serveHTTP(l, s.observation())
+			s.serveHTTP(l, withTimeout(s.observation()))
 		}
 		infos = append(infos, l.info)
 		s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("kind", l.info.Kind),

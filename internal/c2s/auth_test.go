@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/xdg-go/scram"
@@ -174,6 +175,34 @@ func TestFailuresOfAnAddress(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStrangers: an address has so many connections that are nobody's yet, and
+// as many as it likes that are somebody's.
+func TestStrangers(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(c *config) { c.options.MaxStrangers = 2 }, func(w *world) {
+		from := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}
+		login := func(p *peer) {
+			p.ask(header, "<stream:features>")
+			p.ask(auth("PLAIN", plain("romeo", password)), "<success ")
+			p.ask(header, "<bind ")
+			p.ask("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>", "<jid>")
+		}
+		first, second := w.dialFrom(from), w.dialFrom(from)
+		first.ask(header, "<stream:features>")
+		second.ask(header, "<stream:features>")
+		w.dialFrom(from).wantClosed()
+		if n := w.metric("refused_total", refusedStranger); n != 1 {
+			t.Errorf("counted %v refusals", n)
+		}
+		w.dialFrom(&net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 1}).ask(header, "<stream:features>")
+		_ = first.conn.Close()
+		synctest.Wait()
+		for range 5 {
+			login(w.dialFrom(from))
+		}
+	})
 }
 
 func TestLoopbackIsNotLimited(t *testing.T) {

@@ -57,6 +57,7 @@ const (
 	refusedRegister = "registration"
 	refusedUnacked  = "unacked"
 	refusedBlocked  = "blocked_by_sender"
+	refusedStranger = "connections" // of one address, without a resource
 )
 
 type metrics struct {

@@ -86,6 +86,7 @@ type Options struct {
 	AuthTimeout     time.Duration // until a resource is bound; default 30 s
 	MaxUnauthStanza int           // bytes of an element before authentication; default and least 10,000 (RFC 6120 §13.12)
 	MaxAuthFailures int           // per stream; default 3
+	MaxStrangers    int           // connections of an address without a resource bound; default 500
 	FailureBurst    int           // failed attempts that an address may make at once; default 20
 	FailureEvery    time.Duration // and one more in each of these; default 3 s
 	LimitLoopback   bool          // whether loopback is limited, too
@@ -108,6 +109,7 @@ func (o *Options) setDefaults() {
 	def(&o.MaxUnauthStanza, 10_000)
 	o.MaxUnauthStanza = max(o.MaxUnauthStanza, 10_000)
 	def(&o.MaxAuthFailures, 3)
+	def(&o.MaxStrangers, 500)
 	def(&o.FailureBurst, 20)
 	def(&o.FailureEvery, 3*time.Second)
 	def(&o.MaxResources, 1000)
@@ -167,11 +169,12 @@ type Listener struct {
 // Server serves client streams. It is safe for concurrent use.
 type Server struct {
 	// Set at construction.
-	opts     Options
-	log      *slog.Logger
-	metrics  *metrics
-	failures *shaper.Addresses
-	host     jid.JID // the first of opts.Hosts: who speaks before a client has named one
+	opts      Options
+	log       *slog.Logger
+	metrics   *metrics
+	failures  *shaper.Addresses
+	strangers *shaper.Crowd
+	host      jid.JID // the first of opts.Hosts: who speaks before a client has named one
 
 	wg sync.WaitGroup // one per connection, and one per session
 	mu sync.Mutex
@@ -197,8 +200,9 @@ func New(o Options) (*Server, error) {
 	o.setDefaults()
 	return &Server{
 		opts: o, log: o.Logger, metrics: newMetrics(o.Registerer), host: host,
-		failures: shaper.NewAddresses(o.FailureBurst, o.FailureEvery, o.LimitLoopback),
-		links:    make(map[*link]struct{}), accounts: make(map[jid.JID]*account),
+		failures:  shaper.NewAddresses(o.FailureBurst, o.FailureEvery, o.LimitLoopback),
+		strangers: shaper.NewCrowd(o.MaxStrangers, o.LimitLoopback),
+		links:     make(map[*link]struct{}), accounts: make(map[jid.JID]*account),
 		resumables: make(map[string]*Session), stale: make(map[string]stale),
 	}, nil
 }
@@ -216,13 +220,22 @@ func (s *Server) Listener(o ListenerOptions) (*Listener, error) {
 // ServeConn serves one connection and returns when it is over. ctx is for the
 // services it calls; Shutdown is what ends it.
 func (l *Listener) ServeConn(ctx context.Context, conn net.Conn) {
+	leave, ok := l.srv.strangers.Enter(conn.RemoteAddr())
+	if !ok {
+		l.srv.metrics.refuse(refusedStranger)
+		_ = conn.Close() // to say why would cost what is to be saved
+		return
+	}
 	k := l.srv.open(l, conn)
 	if k == nil {
+		leave()
 		_ = conn.Close() // the server is going down
 		return
 	}
 	defer k.release()
-	if s := k.negotiate(ctx); s != nil {
+	s := k.negotiate(ctx)
+	leave()
+	if s != nil {
 		s.run(ctx, k)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -69,6 +70,7 @@ func TestSwarm(t *testing.T) {
 	before := s.level(t)
 
 	began := time.Now()
+	loris := s.slowLoris(t)
 	var wg sync.WaitGroup
 	for i := range swarmConnections {
 		wg.Go(func() { s.attack(i) })
@@ -90,6 +92,7 @@ func TestSwarm(t *testing.T) {
 		w.check(t)
 	}
 	s.witness.check(t)
+	loris()
 	s.checkLevel(t, before)
 	for _, series := range []string{"muster_c2s_panics_total", "muster_router_panics_total", `muster_muc_panics_total{service="conference.localhost"}`} {
 		if got := s.count(t, series); got != 0 {
@@ -255,6 +258,69 @@ func login(conn net.Conn, name, resource string) error {
 		}
 	}
 	return nil
+}
+
+// slowLoris opens connections that get nowhere, as slowly as they can. What it
+// returns waits until all of them have been ended for that.
+func (s *swarm) slowLoris(t *testing.T) (check func()) {
+	t.Helper()
+	const each = 10
+	clientHello := "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" // of 512 bytes more
+	kinds := []struct{ name, addr, first, drip string }{
+		{"nothing", s.plain, "", ""},
+		{"a byte at a time", s.plain, "", hello},
+		{"half a header", s.plain, hello[:60], ""},
+		{"white space", s.plain, hello, " "},
+		{"half a stanza", s.plain, hello + "<auth ", ""},
+		{"a stanza a byte at a time", s.plain, hello, "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>"},
+		{"half a challenge", s.plain, hello + auth("SCRAM-SHA-1", b64("n,,n=mallory,r=x")), ""},
+		{"half a handshake", s.addr, hello + startTLS, clientHello},
+		{"authenticated", s.plain, hello + auth("PLAIN", b64("\x00mallory0\x00secret-mallory0")), ""},
+	}
+	var wg sync.WaitGroup
+	for _, kind := range kinds {
+		for range each {
+			wg.Go(func() {
+				began := time.Now()
+				if err := drip(kind.addr, kind.first, kind.drip); err != nil || time.Since(began) > 45*time.Second {
+					t.Errorf("%s: ended with %v after %v", kind.name, err, time.Since(began))
+				}
+			})
+		}
+	}
+	return wg.Wait
+}
+
+// drip sends first and then a byte of text now and then, until the server ends
+// the connection.
+func drip(addr, first, text string) error {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	over := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, conn)
+		over <- err
+	}()
+	_, _ = io.WriteString(conn, first)
+	tick := time.NewTicker(400 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		select {
+		case err := <-over:
+			if errors.Is(err, syscall.ECONNRESET) {
+				err = nil
+			}
+			return err
+		case <-tick.C:
+		}
+		if text != "" && i < 8*len(text) {
+			_, _ = io.WriteString(conn, text[i%len(text):][:1])
+		}
+	}
 }
 
 // warmUp lets the server meet each attacker once, so that what it keeps for

@@ -50,7 +50,7 @@ func (l *Addresses) SetEvery(every time.Duration) {
 
 // Allowed reports whether an address may have a go.
 func (l *Addresses) Allowed(addr net.Addr) bool {
-	p, ok := l.prefix(addr)
+	p, ok := prefixOf(addr, l.loopback)
 	if !ok {
 		return true
 	}
@@ -62,7 +62,7 @@ func (l *Addresses) Allowed(addr net.Addr) bool {
 
 // Try is Allowed, and Take if so.
 func (l *Addresses) Try(addr net.Addr) bool {
-	p, ok := l.prefix(addr)
+	p, ok := prefixOf(addr, l.loopback)
 	if !ok {
 		return true
 	}
@@ -82,7 +82,7 @@ func (l *Addresses) Take(addr net.Addr) { l.add(addr, -1) }
 func (l *Addresses) Return(addr net.Addr) { l.add(addr, 1) }
 
 func (l *Addresses) add(addr net.Addr, n float64) {
-	p, ok := l.prefix(addr)
+	p, ok := prefixOf(addr, l.loopback)
 	if !ok {
 		return
 	}
@@ -125,16 +125,16 @@ func (l *Addresses) sweepLocked(now time.Time) {
 	}
 }
 
-// prefix is what is limited together: an IPv4 address, or the /64 that one
+// prefixOf is what is limited together: an IPv4 address, or the /64 that one
 // IPv6 customer has. Other networks are not limited, nor is loopback unless
 // it is asked for.
-func (l *Addresses) prefix(addr net.Addr) (netip.Prefix, bool) {
+func prefixOf(addr net.Addr, loopback bool) (netip.Prefix, bool) {
 	ap, err := netip.ParseAddrPort(addr.String())
 	if err != nil {
 		return netip.Prefix{}, false
 	}
 	a := ap.Addr().Unmap().WithZone("")
-	if a.IsLoopback() && !l.loopback {
+	if a.IsLoopback() && !loopback {
 		return netip.Prefix{}, false
 	}
 	bits := 32
