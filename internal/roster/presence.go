@@ -251,7 +251,7 @@ func (s *Service) lookAt(account jid.JID, viewer router.Session) (shown bool) {
 
 // probeID is the id of the server's probes: who answers one with an error
 // repeats it.
-const probeID = "probe"
+const probeID = "server-probe"
 
 // probe asks a contact elsewhere for its presence (RFC 6121 §4.3.1).
 func probe(account, contact jid.JID) stanza.Stanza {
