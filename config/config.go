@@ -132,6 +132,8 @@ type DefaultRoom struct {
 	Description            string        `toml:"description" doc:"Description."`
 	AllowChangeSubj        bool          `toml:"allow_change_subj" doc:"Participants may change the subject, not only moderators."`
 	AllowPrivateMessages   bool          `toml:"allow_private_messages" doc:"Occupants may write to each other privately."`
+	AllowQueryUsers        bool          `toml:"allow_query_users" doc:"Occupants may send requests to each other's clients."`
+	PublicList             bool          `toml:"public_list" doc:"Everybody may see who is in a public room."`
 	AllowVisitorStatus     bool          `toml:"allow_visitor_status" doc:"Visitors may show a status text."`
 	AllowVisitorNickchange bool          `toml:"allow_visitor_nickchange" doc:"Visitors may change their nickname."`
 	Public                 bool          `toml:"public" doc:"The room is listed."`
@@ -182,7 +184,7 @@ func (m *MUC) defaults() {
 		Host: "conference.@HOST@", Backend: "rdbms", OnlineBackend: "mnesia", HistorySize: 20,
 		MaxUsers: 200, MaxUsersAdminThreshold: 5,
 		DefaultRoom: DefaultRoom{
-			AllowChangeSubj: true, AllowPrivateMessages: true, AllowVisitorStatus: true, AllowVisitorNickchange: true,
+			AllowChangeSubj: true, AllowPrivateMessages: true, AllowQueryUsers: true, PublicList: true, AllowVisitorStatus: true, AllowVisitorNickchange: true,
 			Public: true, Moderated: true, MembersByDefault: true, Anonymous: true, MaxUsers: 200,
 		},
 	}

@@ -52,7 +52,7 @@ func (r *Room) SetAffiliation(actor Actor, j jid.JID, a Affiliation, o Affiliati
 func (r *Room) mayChange(actor Actor, j jid.JID, from, to Affiliation) error {
 	rank := r.Affiliation(actor.jid)
 	switch {
-	case r.svc.opts.IsAdmin != nil && r.svc.opts.IsAdmin(j):
+	case r.svc.isAdmin(j):
 		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Administrators of the service are owners of every room.")
 	case rank == Owner:
 		return nil

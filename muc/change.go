@@ -108,8 +108,8 @@ func (r *Room) applyChange(ch *change) {
 	}
 }
 
-// applyValues makes new settings valid. The first configuration of a room is
-// announced to nobody but by what follows from it: only the owner is inside.
+// applyValues makes new settings valid. Of the first configuration of a room
+// only what concerns privacy is announced, to the owner who is inside.
 func (r *Room) applyValues(values map[int]any, first bool) {
 	if r.shared {
 		r.values, r.shared = slices.Clone(r.values), false
@@ -125,9 +125,7 @@ func (r *Room) applyValues(values map[int]any, first bool) {
 			r.resendOccupants(o)
 		}
 	}
-	if !first {
-		r.announceConfig(values)
-	}
+	r.announceConfig(values, first)
 	r.svc.relist(r)
 	r.notify(r.svc.hooks.Configured.Run(&r.watch, &ConfiguredEvent{Room: r, Changed: func(key string) bool {
 		for i := range values {
@@ -141,14 +139,18 @@ func (r *Room) applyValues(values map[int]any, first bool) {
 
 // announceConfig sends the status codes of changed settings, each once
 // (XEP-0045 §10.2.1).
-func (r *Room) announceConfig(values map[int]any) {
+func (r *Room) announceConfig(values map[int]any, first bool) {
 	codes := make(map[int]bool)
 	for i := range values {
 		code := StatusConfigChanged
 		if announce := r.svc.hooks.fields[i].spec.Announce; announce != nil {
 			code = announce(r)
 		}
-		codes[code] = true
+		codes[code] = code != StatusConfigChanged || !first
+	}
+	maps.DeleteFunc(codes, func(_ int, told bool) bool { return !told })
+	if len(codes) == 0 {
+		return
 	}
 	x := stanza.NewElement(stanza.NSMUCUser, "x")
 	for _, code := range slices.Sorted(maps.Keys(codes)) {

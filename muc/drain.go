@@ -184,7 +184,8 @@ func (r *Room) commit(c command) {
 	ch := r.staged
 	r.staged = change{}
 	stays := r.persistentAfter(&ch)
-	if !r.stored && !stays || r.svc.opts.Store == nil {
+	buried := r.svc.tombstone(ch.destroy)
+	if !r.stored && !stays && buried == nil || r.svc.opts.Store == nil {
 		r.adopt(&ch, c)
 		return
 	}
@@ -198,7 +199,7 @@ func (r *Room) commit(c command) {
 		if keep {
 			err = r.svc.opts.Store.ApplyRoomChange(ctx, r.jid, r.svc.opts.Epoch, rec)
 		} else {
-			err = r.svc.forgetStored(ctx, r.jid)
+			err = r.svc.forgetStored(ctx, r.jid, buried)
 		}
 		r.tell(&committed{change: ch, cmd: c, stored: keep, err: err})
 	}

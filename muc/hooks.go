@@ -76,6 +76,9 @@ type Hooks struct {
 	MessageWithdrawn hook.Notify[PostedEvent]
 	// BeforePrivateMessage may change or refuse a private message.
 	BeforePrivateMessage hook.Filter[PrivateMessageEvent]
+	// BeforePrivateIQ may refuse that an occupant's request is passed to another
+	// one. Refusing is not seen by the other.
+	BeforePrivateIQ hook.Filter[PrivateIQEvent]
 
 	// DefaultRole decides the role of a newcomer. If nobody answers, owners and
 	// admins are moderators, everybody else is a participant.
@@ -83,6 +86,10 @@ type Hooks struct {
 	// MayList decides whether somebody may read an affiliation or role list to
 	// which his own rank does not entitle him.
 	MayList hook.Decide[ListQuestion, bool]
+	// MaySeeOccupants decides whether somebody who is not inside may see who is.
+	// If nobody answers, everybody may in a public room, and members in others.
+	// Outcasts never may.
+	MaySeeOccupants hook.Decide[OccupantsQuestion, bool]
 	// BeforeSetAffiliation may refuse a change of affiliation that the rules
 	// allow.
 	BeforeSetAffiliation hook.Filter[AffiliationEvent]
@@ -117,7 +124,7 @@ func (h *Hooks) seal() {
 		&h.BeforeCreate, &h.RoomCreated, &h.RoomLoaded, &h.BeforeJoin, &h.Joined, &h.SessionJoined,
 		&h.BeforeNickChange, &h.BeforePresence, &h.BuildPresence, &h.Left,
 		&h.BeforeMessage, &h.Historic, &h.Archived, &h.MessagePosted, &h.MessageWithdrawn, &h.BeforePrivateMessage,
-		&h.DefaultRole, &h.MayList, &h.BeforeSetAffiliation, &h.AffiliationSet, &h.BeforeSetRole, &h.RoleSet,
+		&h.BeforePrivateIQ, &h.DefaultRole, &h.MayList, &h.MaySeeOccupants, &h.BeforeSetAffiliation, &h.AffiliationSet, &h.BeforeSetRole, &h.RoleSet,
 		&h.BeforeConfigure, &h.Configured, &h.BeforeDestroy, &h.Destroyed, &h.Disco,
 	} {
 		s.Seal()
@@ -213,6 +220,20 @@ type PrivateMessageEvent struct {
 	Event
 	Stanza            *stanza.Stanza // may be replaced
 	Sender, Recipient *Occupant
+}
+
+// PrivateIQEvent is a request of one occupant's client to another's.
+type PrivateIQEvent struct {
+	Event
+	Stanza            *stanza.Stanza
+	Sender, Recipient *Occupant
+}
+
+// OccupantsQuestion asks whether somebody outside may see who is inside.
+type OccupantsQuestion struct {
+	Room        *Room
+	RealJID     jid.JID
+	Affiliation Affiliation
 }
 
 // RoleQuestion asks for the role of a newcomer.

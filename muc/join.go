@@ -87,6 +87,9 @@ func (c *presenceCommand) decideEntering(r *Room) error {
 		Event: Event{Room: r, req: &c.request}, Stanza: &c.st, RealJID: c.st.From, Nick: nick, New: !r.exists,
 	}
 	if ev.New {
+		if gone := r.destroyed(); gone != nil && !r.svc.isAdmin(ev.RealJID) { // only they may use the name again
+			return gone
+		}
 		err = r.decideCreation(ev)
 	} else {
 		err = r.decideJoin(ev, key)
@@ -148,7 +151,7 @@ func registerEntryChecks(h *Hooks) {
 // some room beyond it (XEP-0045 §7.2.9).
 func (r *Room) checkCapacity(ev *JoinEvent) error {
 	limit := r.svc.core.maxUsers.Get(r)
-	if r.svc.opts.IsAdmin != nil && r.svc.opts.IsAdmin(ev.RealJID) || limit == 0 {
+	if r.svc.isAdmin(ev.RealJID) || limit == 0 {
 		return nil
 	}
 	if ev.Affiliation >= Admin {

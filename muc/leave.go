@@ -35,6 +35,7 @@ func (r *Room) takeOut(s *Session, sh *showing, code int) {
 	view := r.presenceOf(o, sh, s.show, true)
 	wasPrimary := o.sessions[0] == s
 	r.remove(s)
+	r.dropRelayed(s)
 	r.sayTo(s, view)
 	if wasPrimary {
 		r.announce(o, &showing{})

@@ -21,7 +21,7 @@ func (s *Service) load(r *Room) {
 	if errors.Is(n.err, ErrNoRoom) {
 		n.err = nil
 	}
-	if n.err == nil && n.record != nil && s.opts.Archive != nil {
+	if n.err == nil && n.record != nil && n.record.Tombstone == nil && s.opts.Archive != nil {
 		n.recent, n.err = s.opts.Archive.Latest(ctx, r.jid, s.opts.Recent)
 		n.recent = slices.DeleteFunc(n.recent, func(m ArchivedMessage) bool { // of a room of that name from before
 			return m.Time.Before(n.record.Created)
@@ -65,6 +65,8 @@ func (n *loaded) take(r *Room) {
 	case n.err != nil:
 		r.log.LogAttrs(context.Background(), slog.LevelError, "load room", slog.Any("err", n.err))
 		r.unloadable()
+	case n.record != nil && n.record.Tombstone != nil:
+		r.tombstone = n.record.Tombstone
 	case n.record != nil:
 		r.restore(n.record)
 		if len(n.recent) > 0 {

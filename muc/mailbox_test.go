@@ -2,7 +2,6 @@ package muc
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -187,38 +186,5 @@ func TestStanzaIDs(t *testing.T) {
 		if got := fresh.next(now); got != new(stanzaIDs).next(now) {
 			t.Errorf("an id of other making, %q, led to %q", odd, got)
 		}
-	}
-}
-
-func TestCut(t *testing.T) {
-	rooms := make([]RoomDescriptor, 10)
-	for i := range rooms {
-		rooms[i].JID = jid.MustParse(fmt.Sprintf("r%d@conf.test", i))
-	}
-	tests := []struct {
-		name         string
-		page         stanza.Page
-		first, n, at int
-	}{
-		{"first page", stanza.Page{Max: 3}, 0, 3, 0},
-		{"all", stanza.Page{Max: -1}, 0, 10, 0},
-		{"behind one", stanza.Page{Max: 3, After: "r4@conf.test"}, 5, 3, 5},
-		{"behind one that is gone", stanza.Page{Max: 3, After: "r4x@conf.test"}, 5, 3, 5},
-		{"behind the last", stanza.Page{Max: 3, After: "r9@conf.test"}, 10, 0, -1},
-		{"before one", stanza.Page{Max: 3, Before: "r5@conf.test"}, 2, 3, 2},
-		{"before the first", stanza.Page{Max: 3, Before: "r0@conf.test"}, 0, 0, -1},
-		{"last page", stanza.Page{Max: 4, Last: true}, 6, 4, 6},
-		{"count only", stanza.Page{Max: 0}, 0, 0, -1},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			part, result := cut(rooms, &test.page)
-			if len(part) != test.n || result.Index != test.at || result.Count != 10 {
-				t.Fatalf("got %d rooms at %d of %d, want %d at %d of 10", len(part), result.Index, result.Count, test.n, test.at)
-			}
-			if test.n > 0 && (part[0].JID != rooms[test.first].JID || result.First != part[0].JID.String() || result.Last != part[test.n-1].JID.String()) {
-				t.Errorf("from %s, result %+v, want from %s", part[0].JID, result, rooms[test.first].JID)
-			}
-		})
 	}
 }

@@ -14,15 +14,15 @@ type messageCommand struct {
 }
 
 func (c *messageCommand) decide(r *Room) error {
-	s := r.sessions[c.st.From]
-	if s == nil {
+	c.ev = MessageEvent{Event: Event{Room: r, req: &c.request}, Stanza: &c.st, SubjectChange: isSubjectChange(&c.st)}
+	switch s := r.sessions[c.st.From]; {
+	case s != nil:
+		c.ev.Sender = s.occupant
+	case !r.svc.isAdmin(c.st.From): // who speaks as the room itself
 		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You are not in the room.")
 	}
 	if r.locked {
 		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Configure the room first.")
-	}
-	c.ev = MessageEvent{
-		Event: Event{Room: r, req: &c.request}, Stanza: &c.st, Sender: s.occupant, SubjectChange: isSubjectChange(&c.st),
 	}
 	if err := r.svc.hooks.BeforeMessage.Run(&r.watch, &c.ev); err != nil {
 		return err

@@ -149,5 +149,8 @@ func (r *Room) removeAll(o *Occupant) []*Session {
 	r.audience = slices.DeleteFunc(slices.Clone(r.audience), func(x *Session) bool { return x.occupant == o })
 	o.sessions, o.gone = nil, true
 	delete(r.occupants, o.key)
+	for _, s := range sessions {
+		r.dropRelayed(s)
+	}
 	return sessions
 }

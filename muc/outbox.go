@@ -77,13 +77,14 @@ func (r *Room) flush() {
 	}
 	touched := r.touched[:0]
 	for i := range r.outbox[:n] {
-		touched = r.distribute(&r.outbox[i], touched)
+		if it := &r.outbox[i]; it.direct.Kind != 0 { // maybe to somebody who has just left: behind what he is told of that
+			touched = r.deliverAll(touched)
+			r.send(it.direct)
+		} else {
+			touched = r.distribute(it, touched)
+		}
 	}
-	for _, s := range touched {
-		r.deliver(s)
-	}
-	clear(touched)
-	r.touched = touched[:0]
+	r.touched = r.deliverAll(touched)
 	for i := range r.outbox[:n] {
 		r.outbox[i].receipt.Release()
 	}
@@ -91,6 +92,16 @@ func (r *Room) flush() {
 	if len(r.outbox) == 0 && cap(r.outbox) > 2*batchSize {
 		r.outbox, r.touched = nil, nil
 	}
+}
+
+// deliverAll hands sessions what is pending for them, and returns the emptied
+// list.
+func (r *Room) deliverAll(touched []*Session) []*Session {
+	for _, s := range touched {
+		r.deliver(s)
+	}
+	clear(touched)
+	return touched[:0]
 }
 
 // deliver hands a session what is pending for it. A panic costs what was to be
@@ -148,8 +159,6 @@ func (r *Room) distribute(it *outItem, touched []*Session) []*Session {
 			touched = touch(s, touched)
 			s.pending = append(s.pending, it.enc[index(s.show)])
 		}
-	case it.direct.Kind != 0:
-		r.send(it.direct)
 	}
 	return touched
 }

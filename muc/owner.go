@@ -187,11 +187,35 @@ func (r *Room) applyDestroy(ev *DestroyEvent) {
 	ev.Room = r
 	r.notify(r.svc.hooks.Destroyed.Run(&r.watch, ev))
 	r.end()
+	if r.svc.opts.Store != nil { // who comes later learns it from there
+		r.tombstone = r.svc.tombstone(ev)
+	}
+}
+
+// tombstone is what is to be left of a room that is destroyed so.
+func (s *Service) tombstone(ev *DestroyEvent) *Tombstone {
+	if ev == nil || s.opts.TombstoneExpiry <= 0 {
+		return nil
+	}
+	return &Tombstone{Reason: ev.Reason, Alternative: ev.Alternative, Until: s.now().Add(s.opts.TombstoneExpiry)}
+}
+
+// err is what everybody is told who asks for a room that was destroyed
+// (RFC 6120 §8.3.3.5).
+func (t *Tombstone) err() *stanza.Error {
+	e := stanza.NewError(stanza.Cancel, stanza.Gone, t.Reason)
+	if e.Text == "" {
+		e.Text = "The room was destroyed."
+	}
+	if !t.Alternative.IsZero() {
+		e.Address = "xmpp:" + t.Alternative.String() + "?join"
+	}
+	return e
 }
 
 // forgetStored removes a room and its archive for good.
-func (s *Service) forgetStored(ctx context.Context, room jid.JID) error {
-	if err := s.opts.Store.DeleteRoom(ctx, room, s.opts.Epoch); err != nil {
+func (s *Service) forgetStored(ctx context.Context, room jid.JID, t *Tombstone) error {
+	if err := s.opts.Store.DeleteRoom(ctx, room, s.opts.Epoch, t); err != nil {
 		return err
 	}
 	if s.opts.Archive == nil {

@@ -191,6 +191,9 @@ func (r *Room) decide(c command) (err error) {
 		}
 	}()
 	if _, ok := c.(stranger); !ok && !r.exists {
+		if gone := r.destroyed(); gone != nil && c.base().done == nil {
+			return gone
+		}
 		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such room.")
 	}
 	return c.decide(r)

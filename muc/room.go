@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
 )
 
 // Room is the view of a room from inside: hooks get it as ev.Room. It is valid
@@ -55,6 +56,8 @@ type Room struct {
 	sessions     map[jid.JID]*Session // by full real JID
 	audience     []*Session           // all sessions; appended to or replaced, never changed
 	slots        []any                // features' state
+	relayed      map[string]*relayed  // requests between occupants, by the room's id
+	tombstone    *Tombstone           // what is left of the room, while it does not exist
 }
 
 // JID returns the room's address.
@@ -65,6 +68,15 @@ func (r *Room) Locked() bool { return r.locked }
 
 // Created returns when the room was created.
 func (r *Room) Created() time.Time { return r.created }
+
+// destroyed is the answer to whoever asks for a room that was destroyed; nil if
+// it was not, or that is forgotten.
+func (r *Room) destroyed() *stanza.Error {
+	if r.exists || r.tombstone == nil || !r.svc.now().Before(r.tombstone.Until) {
+		return nil
+	}
+	return r.tombstone.err()
+}
 
 // Subject returns the subject line; zero if none was ever set.
 func (r *Room) Subject() Subject {
@@ -90,7 +102,7 @@ func (r *Room) NonAnonymous() bool { return r.svc.core.whois.Get(r) == "anyone" 
 // entry, else that of his domain, else None. Administrators of the service are
 // owners everywhere.
 func (r *Room) Affiliation(j jid.JID) Affiliation {
-	if r.svc.opts.IsAdmin != nil && r.svc.opts.IsAdmin(j) {
+	if r.svc.isAdmin(j) {
 		return Owner
 	}
 	return r.storedAffiliation(j.Bare())
@@ -149,7 +161,7 @@ func (r *Room) now() time.Time { return r.ids.time(r.svc.now()) }
 
 // begin makes the room exist.
 func (r *Room) begin(now time.Time) {
-	r.exists, r.created = true, now
+	r.exists, r.created, r.tombstone = true, now, nil
 	r.ids.begin(now)
 	r.values, r.shared = r.svc.defaults, true
 	r.affiliations = make(map[jid.JID]AffiliationRecord)
@@ -165,7 +177,7 @@ func (r *Room) end() {
 	r.svc.roomEnded(r)
 	r.exists, r.stored, r.locked, r.asleep = false, false, false, false
 	r.values, r.shared, r.unknown, r.affiliations = r.svc.defaults, true, nil, nil
-	r.occupants, r.sessions, r.audience, r.slots = nil, nil, nil, nil
+	r.occupants, r.sessions, r.audience, r.slots, r.relayed = nil, nil, nil, nil, nil
 	r.subject, r.subjectID, r.emptyAt = Subject{}, "", time.Time{}
 }
 

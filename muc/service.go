@@ -49,7 +49,10 @@ type Options struct {
 	IdleAfter    time.Duration // empty stored rooms leave memory after it; 0 is 90 s
 	DeferTimeout time.Duration // for deferred checks; 0 is 10 s
 	SlowHook     time.Duration // hook functions over it are warned of; 0 is 20 ms
-	Epoch        int64         // of room writes; see Store
+	// TombstoneExpiry is how long the address of a destroyed room answers that
+	// it is gone; 0 is 31 days, negative not at all.
+	TombstoneExpiry time.Duration
+	Epoch           int64 // of room writes; see Store
 }
 
 func (o *Options) setDefaults() {
@@ -65,6 +68,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.IdleAfter, 90*time.Second)
 	setDefault(&o.DeferTimeout, 10*time.Second)
 	setDefault(&o.SlowHook, 20*time.Millisecond)
+	setDefault(&o.TombstoneExpiry, 31*24*time.Hour)
 }
 
 func setDefault[T comparable](p *T, v T) {
@@ -73,6 +77,10 @@ func setDefault[T comparable](p *T, v T) {
 		*p = v
 	}
 }
+
+// isAdmin reports whether somebody administers the service, and so owns every
+// room.
+func (s *Service) isAdmin(j jid.JID) bool { return s.opts.IsAdmin != nil && s.opts.IsAdmin(j) }
 
 // subjectAuthor is who a new room's subject is from.
 func (o *Options) subjectAuthor(room jid.JID) jid.JID {
@@ -201,6 +209,8 @@ func commandFor(st stanza.Stanza) (command, *stanza.Error) {
 		return &presenceCommand{request: q}, nil
 	case st.Kind == stanza.IQ && st.IsRequest():
 		return iqCommand(q)
+	case st.Kind == stanza.IQ && !toRoom:
+		return &relayedAnswer{request: q}, nil
 	case st.Kind == stanza.IQ: // results and errors of IQs that rooms never send
 		return nil, nil //nolint:nilnil // nothing to do is an answer
 	case st.Type == stanza.TypeError && toRoom:
@@ -223,7 +233,7 @@ func iqCommand(q request) (command, *stanza.Error) {
 	}
 	get := q.st.Type == stanza.TypeGet
 	if !q.st.To.IsBare() {
-		return &occupantIQCommand{request: q, ping: get && payload.Is(stanza.NSPing, "ping")}, nil
+		return &occupantIQCommand{request: q}, nil
 	}
 	switch {
 	case payload.Is(stanza.NSMUCAdmin, "query"):

@@ -22,22 +22,45 @@ var (
 // ends. Each write carries the epoch of its writer and is refused with
 // ErrStaleEpoch if the stored one is higher.
 type Store interface {
-	// Room returns a stored room, ErrNoRoom if there is none.
+	// Room returns a stored room, or what is left of a destroyed one;
+	// ErrNoRoom if there is neither.
 	Room(ctx context.Context, room jid.JID) (*RoomRecord, error)
-	// Rooms returns at most limit descriptors of the rooms of a service (a
-	// domain), ordered by local part in byte order, behind the local part
-	// after ("" for the first page).
-	Rooms(ctx context.Context, service, after string, limit int) ([]RoomDescriptor, error)
+	// Rooms returns the part of a service's rooms that q asks for, ordered by
+	// local part in byte order.
+	Rooms(ctx context.Context, q RoomsQuery) ([]RoomDescriptor, error)
+	// CountRooms returns how many rooms q describes, its limit aside.
+	CountRooms(ctx context.Context, q RoomsQuery) (int, error)
 	// ApplyRoomChange creates the room if it is not stored, and applies all of
 	// change or nothing. Without change.Created it creates nothing: ErrNoRoom.
+	// A room takes the place of its tombstone.
 	ApplyRoomChange(ctx context.Context, room jid.JID, epoch int64, change RoomChange) error
-	// DeleteRoom removes the room with its affiliations; a room that is not
-	// stored is no error.
-	DeleteRoom(ctx context.Context, room jid.JID, epoch int64) error
+	// DeleteRoom removes the room with its affiliations and leaves a tombstone
+	// in its place, if there is to be one; a room that is not stored is no
+	// error.
+	DeleteRoom(ctx context.Context, room jid.JID, epoch int64, t *Tombstone) error
+}
+
+// RoomsQuery asks for rooms of a service.
+type RoomsQuery struct {
+	Service       string // its domain
+	Public        bool   // only rooms that are listed
+	After, Before string // local parts between which the rooms are; "" is no bound
+	Last          bool   // the last Limit rooms between them, instead of the first
+	Limit         int
+}
+
+// Tombstone is what is left of a room that was destroyed (XEP-0045 §10.9).
+type Tombstone struct {
+	Reason      string
+	Alternative jid.JID   // where to go instead; zero: nowhere
+	Until       time.Time // when it is forgotten
 }
 
 // RoomRecord is a room as it is stored.
 type RoomRecord struct {
+	// Tombstone, if not nil, is all that there is: the room was destroyed.
+	Tombstone *Tombstone
+
 	JID      jid.JID
 	Created  time.Time
 	Settings map[string][]string // setting key → values

@@ -24,7 +24,7 @@ type troubled struct {
 
 func (s *troubled) Room(context.Context, jid.JID) (*muc.RoomRecord, error) { return nil, muc.ErrNoRoom }
 
-func (s *troubled) Rooms(context.Context, string, string, int) ([]muc.RoomDescriptor, error) {
+func (s *troubled) Rooms(context.Context, muc.RoomsQuery) ([]muc.RoomDescriptor, error) {
 	return nil, nil
 }
 
@@ -37,7 +37,9 @@ func (s *troubled) ApplyRoomChange(_ context.Context, _ jid.JID, _ int64, c muc.
 	return s.err
 }
 
-func (s *troubled) DeleteRoom(context.Context, jid.JID, int64) error { return s.err }
+func (s *troubled) CountRooms(context.Context, muc.RoomsQuery) (int, error) { return 0, nil }
+
+func (s *troubled) DeleteRoom(context.Context, jid.JID, int64, *muc.Tombstone) error { return s.err }
 
 func (s *troubled) Append(_ muc.ArchivedMessage, done func(error)) error {
 	s.mu.Lock()

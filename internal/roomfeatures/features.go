@@ -15,6 +15,15 @@ type Options struct {
 // All returns every built-in feature.
 func All(o Options) []muc.Extension {
 	return []muc.Extension{
-		membersOnly{}, password{}, voice{}, subject{}, privateMessages{}, history{size: o.HistorySize}, archive{}, memberList{},
+		membersOnly{},
+		password{},
+		voice{},
+		subject{},
+		privateMessages{},
+		history{size: o.HistorySize},
+		archive{},
+		memberList{},
+		queries{},
+		publicList{},
 	}
 }

@@ -5,18 +5,24 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 )
 
-// Room returns a stored room, muc.ErrNoRoom if there is none.
+// Room returns a stored room, or the tombstone of a destroyed one;
+// muc.ErrNoRoom if there is neither.
 func (db *DB) Room(ctx context.Context, room jid.JID) (*muc.RoomRecord, error) {
 	rec := &muc.RoomRecord{JID: room.Bare()}
 	err := db.meta.view(ctx, func(ctx context.Context, q querier) error {
 		id, err := readRoom(ctx, q, rec)
+		if errors.Is(err, muc.ErrNoRoom) {
+			return readTombstone(ctx, q, rec)
+		}
 		if err != nil {
 			return err
 		}
@@ -49,26 +55,73 @@ func readRoom(ctx context.Context, q querier, rec *muc.RoomRecord) (id int64, er
 	return id, nil
 }
 
-// Rooms returns at most limit descriptors of the rooms of a service, ordered by
-// local part in byte order, behind the local part after.
-func (db *DB) Rooms(ctx context.Context, service, after string, limit int) ([]muc.RoomDescriptor, error) {
-	var page []muc.RoomDescriptor
-	err := db.meta.each(ctx, `SELECT local, name, public FROM rooms WHERE service = $1 AND local > $2
-		ORDER BY local LIMIT $3`, []any{service, after, limit}, func(rows *sql.Rows) error {
-		var d muc.RoomDescriptor
-		var local string
-		err := rows.Scan(&local, &d.Name, &d.Public)
-		if err != nil {
-			return err
-		}
-		if d.JID, err = jid.New(local, service, ""); err != nil {
-			return err
-		}
-		page = append(page, d)
-		return nil
+// readTombstone fills rec with what is left of a destroyed room.
+func readTombstone(ctx context.Context, q querier, rec *muc.RoomRecord) error {
+	t := &muc.Tombstone{}
+	var until int64
+	found, err := q.one(ctx, `SELECT reason, alternative, until FROM room_tombstones WHERE service = $1 AND local = $2`,
+		[]any{rec.JID.Domain(), rec.JID.Local()}, &t.Reason, address{&t.Alternative}, &until)
+	if err == nil && !found {
+		err = muc.ErrNoRoom
+	}
+	t.Until, rec.Tombstone = stamp(until), t
+	return err
+}
+
+// roomsWhere is the condition of a query for rooms, with its arguments.
+func roomsWhere(q *muc.RoomsQuery) (where string, args []any) {
+	where, args = "service = $1 AND local > $2", []any{q.Service, q.After}
+	if q.Before != "" {
+		where, args = where+" AND local < $3", append(args, q.Before)
+	}
+	if q.Public {
+		where += " AND public"
+	}
+	return where, args
+}
+
+// CountRooms returns how many rooms q describes, its limit aside.
+func (db *DB) CountRooms(ctx context.Context, q muc.RoomsQuery) (n int, err error) {
+	where, args := roomsWhere(&q)
+	err = db.meta.view(ctx, func(ctx context.Context, r querier) error {
+		_, err := r.one(ctx, "SELECT COUNT(*) FROM rooms WHERE "+where, args, &n)
+		return err
 	})
 	if err != nil {
+		return 0, fmt.Errorf("count rooms of %s: %w", q.Service, clean(err))
+	}
+	return n, nil
+}
+
+// Rooms returns the part of a service's rooms that q asks for, ordered by local
+// part in byte order.
+func (db *DB) Rooms(ctx context.Context, q muc.RoomsQuery) ([]muc.RoomDescriptor, error) {
+	service := q.Service
+	where, args := roomsWhere(&q)
+	order := " ORDER BY local"
+	if q.Last {
+		order = " ORDER BY local DESC"
+	}
+	var page []muc.RoomDescriptor
+	err := db.meta.each(ctx, fmt.Sprintf("SELECT local, name, public FROM rooms WHERE %s%s LIMIT $%d", where, order, len(args)+1),
+		append(args, q.Limit), func(rows *sql.Rows) error {
+			var d muc.RoomDescriptor
+			var local string
+			err := rows.Scan(&local, &d.Name, &d.Public)
+			if err != nil {
+				return err
+			}
+			if d.JID, err = jid.New(local, service, ""); err != nil {
+				return err
+			}
+			page = append(page, d)
+			return nil
+		})
+	if err != nil {
 		return nil, fmt.Errorf("list rooms of %s: %w", service, clean(err))
+	}
+	if q.Last {
+		slices.Reverse(page)
 	}
 	return page, nil
 }
@@ -119,7 +172,10 @@ func claimRoom(ctx context.Context, q querier, room jid.JID, epoch int64, create
 
 // changeRoom applies what change says about the room's own row.
 func changeRoom(ctx context.Context, q querier, id int64, change *muc.RoomChange) error {
-	if d := change.Descriptor; d != nil {
+	if d := change.Descriptor; d != nil { // so it is with every room that is created
+		if err := dropTombstone(ctx, q, id); err != nil {
+			return err
+		}
 		if _, err := q.exec(ctx, "UPDATE rooms SET name = $2, public = $3 WHERE id = $1", id, d.Name, d.Public); err != nil {
 			return err
 		}
@@ -141,23 +197,46 @@ func changeRoom(ctx context.Context, q querier, id int64, change *muc.RoomChange
 	return nil
 }
 
-// DeleteRoom removes the room with its affiliations; a room that is not stored
-// is no error. Its archive stays, see DeleteArchive.
-func (db *DB) DeleteRoom(ctx context.Context, room jid.JID, epoch int64) error {
+// dropTombstone forgets that a room of that name was destroyed.
+func dropTombstone(ctx context.Context, q querier, id int64) error {
+	_, err := q.exec(ctx, `DELETE FROM room_tombstones WHERE (service, local) IN (SELECT service, local FROM rooms WHERE id = $1)`, id)
+	return err
+}
+
+// DeleteRoom removes the room with its affiliations and leaves a tombstone in
+// its place, if there is to be one; a room that is not stored is no error. Its
+// archive stays, see DeleteArchive.
+func (db *DB) DeleteRoom(ctx context.Context, room jid.JID, epoch int64, t *muc.Tombstone) error {
 	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
 		name := []any{room.Domain(), room.Local()}
 		n, err := q.exec(ctx, "DELETE FROM rooms WHERE service = $1 AND local = $2 AND epoch <= $3", append(name, epoch)...)
-		if err != nil || n > 0 {
+		if err != nil {
 			return err
 		}
-		stale, err := q.one(ctx, "SELECT epoch FROM rooms WHERE service = $1 AND local = $2", name, new(int64))
-		if err == nil && stale {
-			err = muc.ErrStaleEpoch
+		if n == 0 {
+			stale, err := q.one(ctx, "SELECT epoch FROM rooms WHERE service = $1 AND local = $2", name, new(int64))
+			if err != nil || stale {
+				return cmp.Or(err, muc.ErrStaleEpoch)
+			}
 		}
-		return err
+		if t == nil {
+			return nil
+		}
+		return bury(ctx, q, room, t)
 	})
 	if err != nil {
 		return fmt.Errorf("delete room %s: %w", room, clean(err))
 	}
 	return nil
+}
+
+// bury writes a tombstone, and forgets those whose time is over.
+func bury(ctx context.Context, q querier, room jid.JID, t *muc.Tombstone) error {
+	if _, err := q.exec(ctx, "DELETE FROM room_tombstones WHERE until < $1", micros(time.Now())); err != nil {
+		return err
+	}
+	_, err := q.exec(ctx, `INSERT INTO room_tombstones (service, local, reason, alternative, until) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (service, local) DO UPDATE SET reason = excluded.reason, alternative = excluded.alternative, until = excluded.until`,
+		room.Domain(), room.Local(), t.Reason, text(t.Alternative), micros(t.Until))
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
@@ -51,8 +52,8 @@ func TestRoom(t *testing.T) {
 		if got, err = db.Room(ctx, coven); err != nil || !reflect.DeepEqual(*got, want) {
 			t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 		}
-		must(t, db.DeleteRoom(ctx, coven, 3))
-		must(t, db.DeleteRoom(ctx, coven, 3))
+		must(t, db.DeleteRoom(ctx, coven, 3, nil))
+		must(t, db.DeleteRoom(ctx, coven, 3, nil))
 		if _, err := db.Room(ctx, coven); !errors.Is(err, muc.ErrNoRoom) {
 			t.Errorf("deleted room: %v", err)
 		}
@@ -99,14 +100,14 @@ func TestStaleEpoch(t *testing.T) {
 		if err := db.ApplyRoomChange(ctx, coven, 6, name("stale")); !errors.Is(err, muc.ErrStaleEpoch) {
 			t.Errorf("change of a former owner: %v", err)
 		}
-		if err := db.DeleteRoom(ctx, coven, 6); !errors.Is(err, muc.ErrStaleEpoch) {
+		if err := db.DeleteRoom(ctx, coven, 6, nil); !errors.Is(err, muc.ErrStaleEpoch) {
 			t.Errorf("deletion by a former owner: %v", err)
 		}
 		room, err := db.Room(ctx, coven)
 		if err != nil || room.Settings["name"][0] != "second" {
 			t.Errorf("got %+v, %v", room, err)
 		}
-		must(t, db.DeleteRoom(ctx, coven, 7))
+		must(t, db.DeleteRoom(ctx, coven, 7, nil))
 	})
 }
 
@@ -123,7 +124,7 @@ func TestRoomPages(t *testing.T) {
 		must(t, db.ApplyRoomChange(ctx, jid.MustParse("b@other.example"), 0, muc.RoomChange{Created: noon}))
 		var got []muc.RoomDescriptor
 		for after := ""; ; after = got[len(got)-1].JID.Local() {
-			page, err := db.Rooms(ctx, "chat.example.org", after, 4)
+			page, err := db.Rooms(ctx, muc.RoomsQuery{Service: "chat.example.org", After: after, Limit: 4})
 			must(t, err)
 			if len(page) == 0 {
 				break
@@ -132,6 +133,56 @@ func TestRoomPages(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v\nwant %+v", got, want)
+		}
+		for _, test := range []struct {
+			q     muc.RoomsQuery
+			page  []muc.RoomDescriptor
+			count int
+		}{
+			{muc.RoomsQuery{Last: true, Limit: 2}, want[4:], 6},
+			{muc.RoomsQuery{Before: "zz", Last: true, Limit: 2}, want[1:3], 3},
+			{muc.RoomsQuery{After: "a", Before: "zz", Limit: 5}, want[1:3], 2},
+			{muc.RoomsQuery{Public: true, Limit: 2}, []muc.RoomDescriptor{want[0], want[2]}, 3},
+			{muc.RoomsQuery{Public: true, After: "aa", Limit: 2}, want[4:5], 1},
+		} {
+			test.q.Service = "chat.example.org"
+			page, err := db.Rooms(ctx, test.q)
+			n, cerr := db.CountRooms(ctx, test.q)
+			if err != nil || cerr != nil || !reflect.DeepEqual(page, test.page) || n != test.count {
+				t.Errorf("%+v: got %+v of %d, %v, %v, want %+v of %d", test.q, page, n, err, cerr, test.page, test.count)
+			}
+		}
+	})
+}
+
+// TestTombstones: what is left of a destroyed room stays until the name is used
+// again.
+func TestTombstones(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		db, ctx := open(), t.Context()
+		stone := &muc.Tombstone{Reason: "moved 🏠", Alternative: jid.MustParse("new@chat.example.org"), Until: time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)}
+		old := &muc.Tombstone{Until: time.Now().Add(-time.Hour)}
+		d := &muc.RoomDescriptor{JID: coven, Name: "coven"}
+		must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Created: noon, Descriptor: d}))
+		must(t, db.DeleteRoom(ctx, jid.MustParse("old@chat.example.org"), 0, old)) // a room that was never stored
+		must(t, db.DeleteRoom(ctx, coven, 0, stone))
+		must(t, db.Close())
+		db = open()
+		rec, err := db.Room(ctx, coven)
+		if err != nil || rec.Tombstone == nil || !reflect.DeepEqual(rec.Tombstone, stone) {
+			t.Fatalf("got %+v, %v, want %+v", rec, err, stone)
+		}
+		if _, err := db.Room(ctx, jid.MustParse("old@chat.example.org")); !errors.Is(err, muc.ErrNoRoom) {
+			t.Errorf("what has expired is still there: %v", err)
+		}
+		must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Created: noon, Descriptor: d}))
+		if rec, err = db.Room(ctx, coven); err != nil || rec.Tombstone != nil {
+			t.Errorf("a new room: got %+v, %v", rec, err)
+		}
+		must(t, db.DeleteRoom(ctx, coven, 0, nil))
+		if _, err := db.Room(ctx, coven); !errors.Is(err, muc.ErrNoRoom) {
+			t.Errorf("after the second end: %v", err)
 		}
 	})
 }
@@ -227,7 +278,7 @@ func TestChangeBringsNothingBack(t *testing.T) {
 	onEngines(t, func(t *testing.T, open func() *DB) {
 		db, ctx := open(), t.Context()
 		must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Created: noon}))
-		must(t, db.DeleteRoom(ctx, coven, 0))
+		must(t, db.DeleteRoom(ctx, coven, 0, nil))
 		late := muc.RoomChange{Subject: &muc.Subject{Text: "late"}}
 		if err := db.ApplyRoomChange(ctx, coven, 0, late); !errors.Is(err, muc.ErrNoRoom) {
 			t.Errorf("change of a deleted room: got %v, want ErrNoRoom", err)

@@ -31,7 +31,7 @@ func TestFill(t *testing.T) {
 	if a, err := db.Account(t.Context(), jid.MustParse("bench3@localhost")); err != nil || len(a.Keys) == 0 || len(a.Keys[0].StoredKey) == 0 {
 		t.Errorf("the last account is %+v, %v", a, err)
 	}
-	rooms, err := db.Rooms(t.Context(), "conference.localhost", "", 10)
+	rooms, err := db.Rooms(t.Context(), muc.RoomsQuery{Service: "conference.localhost", Limit: 10})
 	if err != nil || len(rooms) != 2 || !rooms[0].Public || rooms[0].Name != "Room 1" {
 		t.Errorf("rooms %+v, %v", rooms, err)
 	}

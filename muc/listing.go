@@ -1,0 +1,233 @@
+package muc
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+const (
+	// maxItems bounds a page of the list of rooms.
+	maxItems = 500
+	// nsUnique is the request for a name that no room has (XEP-0045 §10.1.4).
+	nsUnique = "http://jabber.org/protocol/muc#unique"
+)
+
+// handleService handles stanzas to the service itself.
+func (s *Service) handleService(st stanza.Stanza) {
+	if !st.To.IsBare() {
+		s.answer(st, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The service has no resources."))
+		return
+	}
+	switch {
+	case st.Kind == stanza.Presence:
+	case st.Kind == stanza.Message && st.Type != stanza.TypeError:
+		s.announcement(st)
+	case st.IsRequest():
+		st.Receipt.Hold()
+		s.io.run(func() {
+			defer st.Receipt.Release()
+			s.handleServiceIQ(st)
+		})
+	}
+}
+
+// announcement tells everybody in every room what an administrator of the
+// service has to say, with the rooms as senders. Sleeping rooms have nobody who
+// would hear it.
+func (s *Service) announcement(st stanza.Stanza) {
+	body := st.Body()
+	switch {
+	case !s.isAdmin(st.From):
+		s.answer(st, stanza.NewError(stanza.Auth, stanza.Forbidden, "Only administrators of the service may speak to all rooms."))
+		return
+	case body == "":
+		s.answer(st, stanza.NewError(stanza.Modify, stanza.BadRequest, "An announcement needs a body."))
+		return
+	}
+	text := stanza.Stanza{Kind: stanza.Message, Type: stanza.TypeGroupchat}.With(stanza.NewElement(stanza.NSClient, "body").AddText(body))
+	s.mu.RLock()
+	rooms := slices.Collect(maps.Values(s.rooms))
+	s.mu.RUnlock()
+	for _, r := range rooms {
+		c := &callCommand{fn: func(r *Room) error {
+			if r.NumOccupants() == 0 {
+				return nil
+			}
+			return r.Post(text)
+		}}
+		c.done = func(err error) {
+			if err != nil {
+				r.log.LogAttrs(context.Background(), slog.LevelDebug, "announcement not made", slog.Any("err", err))
+			}
+		}
+		if _, err := r.post(c, false); err != nil {
+			c.done(err)
+		}
+	}
+}
+
+func (s *Service) handleServiceIQ(st stanza.Stanza) {
+	query := st.Payload()
+	if st.Type == stanza.TypeGet {
+		switch {
+		case query.Is(stanza.NSDiscoInfo, "query"):
+			s.serviceInfo(st, query)
+			return
+		case query.Is(stanza.NSDiscoItems, "query"):
+			s.serviceItems(st, query)
+			return
+		case query.Is(stanza.NSPing, "ping"):
+			s.opts.Router.Send(st.Result(nil))
+			return
+		case query.Is(nsUnique, "unique"):
+			s.opts.Router.Send(st.Result(stanza.NewElement(nsUnique, "unique").AddText(uniqueName())))
+			return
+		}
+	}
+	s.answer(st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The service does not know this request."))
+}
+
+// serviceInfo says what the service is (XEP-0045 §6.1, §6.2).
+func (s *Service) serviceInfo(st stanza.Stanza, query *stanza.Element) {
+	if query.Attr("node") != "" {
+		s.answer(st, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The service has no such node."))
+		return
+	}
+	answer := stanza.NewElement(stanza.NSDiscoInfo, "query").
+		Add(stanza.NewElement(stanza.NSDiscoInfo, "identity", "category", "conference", "type", "text", "name", s.opts.Name))
+	for _, f := range []string{stanza.NSMUC, nsUnique, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing, stanza.NSRSM} {
+		answer.Add(stanza.NewElement(stanza.NSDiscoInfo, "feature", "var", f))
+	}
+	s.opts.Router.Send(st.Result(answer))
+}
+
+// serviceItems lists the public rooms (XEP-0045 §6.3) by pages (XEP-0059). Who
+// asks for no page gets the first, and how many there are if that is not all.
+// Sleeping rooms are listed from the store and stay asleep.
+func (s *Service) serviceItems(st stanza.Stanza, query *stanza.Element) {
+	page, err := stanza.ParsePage(query)
+	if err != nil {
+		s.answer(st, stanza.NewError(stanza.Modify, stanza.BadRequest, err.Error()))
+		return
+	}
+	if query.Attr("node") != "" {
+		s.answer(st, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The service has no such node."))
+		return
+	}
+	asked := page != nil
+	if !asked {
+		page = &stanza.Page{Max: -1, Index: -1}
+	}
+	ctx, cancel := context.WithTimeout(s.ioCtx, commitTimeout)
+	defer cancel()
+	rooms, result, err := s.publicRooms(ctx, page)
+	if err != nil {
+		if stanza.AsError(err) == nil {
+			s.log.LogAttrs(ctx, slog.LevelError, "list rooms", slog.Any("err", err))
+			err = stanza.NewError(stanza.Wait, stanza.InternalServerError, "")
+		}
+		s.answer(st, stanza.AsError(err))
+		return
+	}
+	answer := stanza.NewElement(stanza.NSDiscoItems, "query")
+	for _, d := range rooms {
+		answer.Add(stanza.NewElement(stanza.NSDiscoItems, "item", "jid", d.JID.String(), "name", cmp.Or(d.Name, d.JID.Local())))
+	}
+	if asked || len(rooms) < result.Count {
+		answer.Add(result.Element())
+	}
+	s.opts.Router.Send(st.Result(answer))
+}
+
+// publicRooms returns the page of public rooms that was asked for, stored ones
+// and those that are not, by local part.
+func (s *Service) publicRooms(ctx context.Context, p *stanza.Page) ([]RoomDescriptor, stanza.PageResult, error) {
+	q := RoomsQuery{Service: s.domain.String(), Public: true, Limit: maxItems, Last: p.Last || p.Before != ""}
+	if p.Max >= 0 {
+		q.Limit = min(p.Max, maxItems)
+	}
+	result := stanza.PageResult{Index: -1}
+	if p.Index >= 0 { // XEP-0059 §2.6
+		return nil, result, stanza.NewError(stanza.Cancel, stanza.FeatureNotImplemented, "Ask for pages by address, not by index.")
+	}
+	for _, bound := range []struct {
+		address string
+		local   *string
+	}{{p.After, &q.After}, {p.Before, &q.Before}} {
+		if bound.address == "" {
+			continue
+		}
+		j, err := jid.Parse(bound.address)
+		if err != nil || j.Local() == "" || j.DomainOnly() != s.domain {
+			return nil, result, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such page.") // XEP-0059 §2.2
+		}
+		*bound.local = j.Local()
+	}
+	rooms, err := s.roomsBetween(ctx, q)
+	if err != nil {
+		return nil, result, err
+	}
+	all := RoomsQuery{Service: q.Service, Public: true}
+	if result.Count, err = s.countRooms(ctx, all); err != nil || len(rooms) == 0 {
+		return nil, result, err
+	}
+	all.Before = rooms[0].JID.Local()
+	if result.Index, err = s.countRooms(ctx, all); err != nil {
+		return nil, result, err
+	}
+	result.First, result.Last = rooms[0].JID.String(), rooms[len(rooms)-1].JID.String()
+	return rooms, result, nil
+}
+
+// roomsBetween merges stored rooms with live ones that are not stored.
+func (s *Service) roomsBetween(ctx context.Context, q RoomsQuery) ([]RoomDescriptor, error) {
+	rooms := s.listedBetween(&q)
+	if s.opts.Store != nil && q.Limit > 0 {
+		stored, err := s.opts.Store.Rooms(ctx, q)
+		if err != nil {
+			return nil, fmt.Errorf("rooms of %s: %w", s.domain, err)
+		}
+		rooms = append(rooms, stored...)
+	}
+	slices.SortFunc(rooms, func(a, b RoomDescriptor) int { return cmp.Compare(a.JID.Local(), b.JID.Local()) })
+	rooms = slices.CompactFunc(rooms, func(a, b RoomDescriptor) bool { return a.JID == b.JID })
+	if over := len(rooms) - q.Limit; over > 0 {
+		if q.Last {
+			return rooms[over:], nil
+		}
+		return rooms[:q.Limit], nil
+	}
+	return rooms, nil
+}
+
+func (s *Service) countRooms(ctx context.Context, q RoomsQuery) (int, error) {
+	n := len(s.listedBetween(&q))
+	if s.opts.Store == nil {
+		return n, nil
+	}
+	stored, err := s.opts.Store.CountRooms(ctx, q)
+	if err != nil {
+		return 0, fmt.Errorf("rooms of %s: %w", s.domain, err)
+	}
+	return n + stored, nil
+}
+
+// listedBetween returns the live public rooms that are not stored.
+func (s *Service) listedBetween(q *RoomsQuery) []RoomDescriptor {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var rooms []RoomDescriptor
+	for _, d := range s.listed {
+		if local := d.JID.Local(); local > q.After && (q.Before == "" || local < q.Before) {
+			rooms = append(rooms, d)
+		}
+	}
+	return rooms
+}
