@@ -11,12 +11,13 @@ RUN CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o /image/muster ./cmd/mus
 # Directories with the rights they need: a scratch image has no command to make them.
 RUN mkdir -p /image/etc/muster /image/etc/ssl/certs \
 	&& cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \
-	&& install -d -m 0700 -o 65532 -g 65532 /image/data \
-	&& install -d -m 1777 /image/tmp
+	&& install -d -m 1777 /image/tmp \
+	&& install -d -m 0700 /data
 
 FROM scratch
 # Authorities for TLS to PostgreSQL, /tmp for what SQLite sorts, and the program.
 COPY --from=build /image /
+COPY --from=build --chown=65532:65532 /data /data
 USER 65532:65532
 # Commands find /etc/muster/muster.toml without being told. It says data_dir = "/data".
 WORKDIR /etc/muster

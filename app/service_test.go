@@ -1,13 +1,21 @@
 package app
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Under systemd the server says when it is ready, reloads, ends, and that it is
@@ -110,6 +118,87 @@ func TestHangupNamesWhatNeedsARestart(t *testing.T) {
 	}
 	p.signal(t, syscall.SIGHUP)
 	p.await(t, `level=INFO msg="configuration reloaded"`) // so the level has not changed
+	p.signal(t, syscall.SIGTERM)
+	if err := p.wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// certificate writes a certificate with a serial number, and its key.
+func certificate(t *testing.T, dir, name string, serial int64) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, block := range map[string]*pem.Block{name + ".crt": {Type: "CERTIFICATE", Bytes: der}, name + ".key": {Type: "PRIVATE KEY", Bytes: keyDER}} {
+		if err := os.WriteFile(filepath.Join(dir, file), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A running process takes another certificate and another level into use, and
+// keeps both if the next file is broken.
+func TestHangupTakesCertificatesAndLevel(t *testing.T) {
+	t.Parallel()
+	file, dataDir := configFile(t, "[[listen.c2s]]\nport = 0\ntls.mode = \"tls\"\ntls.certfile = \"one.crt\"\ntls.keyfile = \"one.key\"\n")
+	dir := filepath.Dir(file)
+	certificate(t, dir, "one", 1)
+	certificate(t, dir, "two", 2)
+	p := start(t, "serve", "--config", file)
+	p.await(t, `msg="server started"`)
+	got := execute(t, "", "status", "--data-dir", dataDir, "--json")
+	var s statusResult
+	if err := json.Unmarshal([]byte(got.stdout), &s); err != nil {
+		t.Fatalf("%v, %+v", err, got)
+	}
+	expect := func(serial int64) {
+		t.Helper()
+		d := tls.Dialer{Config: &tls.Config{ServerName: "localhost", InsecureSkipVerify: true}} //nolint:gosec // what is shown counts
+		conn, err := d.DialContext(t.Context(), "tcp", s.Listeners[1].Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if got := conn.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.Int64(); got != serial {
+			t.Errorf("certificate %d is shown, want %d", got, serial)
+		}
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hangup := func(old, replacement, want string) {
+		t.Helper()
+		text = []byte(strings.ReplaceAll(string(text), old, replacement))
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p.signal(t, syscall.SIGHUP)
+		p.await(t, want)
+	}
+	expect(1)
+	hangup("one.", "two.", `msg="configuration reloaded"`)
+	expect(2)
+	hangup("two.", "three.", `problem="`+file+`:`)
+	expect(2)
+	hangup("[general]", "[general]\nloglevel = \"debug\"", `problem="`+file+`:`)
+	hangup("three.", "one.", `msg="configuration reloaded"`)
+	expect(1)
+	p.await(t, `level=DEBUG`) // of the connection that has just ended
 	p.signal(t, syscall.SIGTERM)
 	if err := p.wait(); err != nil {
 		t.Error(err)

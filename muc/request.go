@@ -279,7 +279,7 @@ func (r *Room) logPanics(err error) {
 func (r *Room) logPanic(p *hook.Panic) {
 	r.svc.metrics.panics.Inc()
 	r.log.LogAttrs(context.Background(), slog.LevelError, "panic", slog.String("hook", p.Name),
-		slog.Any("value", p.Value), slog.String("stack", string(p.Stack)))
+		slog.Any("panic", p.Value), slog.String("stack", string(p.Stack)))
 }
 
 // hookWatch names and times the function that runs; it is the room's
