@@ -211,7 +211,11 @@ func TestStreamErrorConditions(t *testing.T) {
 		stream.UndefinedCondition: { // §4.9.3.21, with one of XEP-0198 §6
 			"too much acknowledged": bound("<enable xmlns='urn:xmpp:sm:3'/><a xmlns='urn:xmpp:sm:3' h='9'/>"),
 		},
-		stream.UnsupportedEncoding:   {"declaration": opening("<?xml version='1.0' encoding='ISO-8859-1'?>")},         // §4.9.3.22
+		stream.UnsupportedEncoding: { // §4.9.3.22
+			"declaration":  opening("<?xml version='1.0' encoding='ISO-8859-1'?>"),
+			"UTF-16":       opening("\xff\xfe<\x00?\x00"),
+			"broken UTF-8": bound("<message><body>\xe4</body></message>"),
+		},
 		stream.UnsupportedStanzaType: {"element": bound("<pubsub xmlns='jabber:client'/>")},                           // §4.9.3.24
 		stream.UnsupportedVersion:    {"header": replacing("to='a.test' version='1.0'", "to='a.test' version='0.9'")}, // §4.9.3.25
 	}

@@ -64,7 +64,7 @@ func testStreamErrors(t *testing.T, s *siege) {
 	for i := range noise {
 		noise[i] = byte(random.Uint32())
 	}
-	noise[0] = 0xfe // no XML begins so
+	noise[0] = 0xfe // no UTF-8 begins so
 	const message = "<message to='witness@localhost'><body>"
 	doctype := func(declarations string) string { return "<?xml version='1.0'?><!DOCTYPE a [" + declarations + "]>" }
 	for _, test := range []struct {
@@ -73,14 +73,14 @@ func testStreamErrors(t *testing.T, s *siege) {
 		send string
 		want string
 	}{
-		{"noise", fresh, string(noise), "not-well-formed"},
+		{"noise", fresh, string(noise), "unsupported-encoding"},
 		{"control characters", fresh, "\x00\xff\xfe\x01garbage", "not-well-formed"},
 		{"HTTP", fresh, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "not-well-formed"},
 		{"TLS without asking", fresh, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "not-well-formed"},
 		{"noise behind the header", opened, string(noise), "bad-format"},
 		{"noise after login", bound, string(noise), "bad-format"},
 		{"text between stanzas", bound, "hello", "bad-format"},
-		{"no UTF-8", bound, message + "\xc0\xaf\xed\xa0\x80</body></message>", "not-well-formed"},
+		{"no UTF-8", bound, message + "\xc0\xaf\xed\xa0\x80</body></message>", "unsupported-encoding"},
 		{"crossed tags", bound, message + "</message></body>", "not-well-formed"},
 		{"another encoding", fresh, "<?xml version='1.0' encoding='UTF-16'?>", "unsupported-encoding"},
 

@@ -79,7 +79,7 @@ func (d *Decoder) Next() (Token, error) {
 		return Token{Kind: End}, nil
 	}
 	if d.pos == 0 && !utf8.ValidString(d.s) {
-		return Token{}, errorf(NotWellFormed, "no valid UTF-8")
+		return Token{}, errorf(UnsupportedEncoding, "no valid UTF-8") // RFC 6120 §4.9.3.22
 	}
 	for d.pos < len(d.s) {
 		rest := d.s[d.pos:]

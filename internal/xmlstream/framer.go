@@ -133,10 +133,7 @@ func (f *Framer) step(data []byte, i int) (next int, done FrameKind, err error) 
 	switch f.state {
 	case atTop:
 		if data[i] != '<' {
-			if f.header {
-				return i, 0, errorf(Misplaced, "text between elements")
-			}
-			return i, 0, errorf(NotWellFormed, "text before the root element")
+			return i, 0, f.textAtTop(data[i])
 		}
 		f.state = afterLT
 		return i + 1, 0, nil
@@ -184,6 +181,18 @@ func (f *Framer) step(data []byte, i int) (next int, done FrameKind, err error) 
 	case closed:
 	}
 	return len(data), 0, nil
+}
+
+// textAtTop is what is wrong with text that begins with c where an element
+// should.
+func (f *Framer) textAtTop(c byte) error {
+	switch {
+	case f.header:
+		return errorf(Misplaced, "text between elements")
+	case c >= 0xF5: // no UTF-8 begins so, but the byte order marks of UTF-16
+		return errorf(UnsupportedEncoding, "no valid UTF-8")
+	}
+	return errorf(NotWellFormed, "text before the root element")
 }
 
 func (f *Framer) afterLT(data []byte, i int) (int, FrameKind, error) {

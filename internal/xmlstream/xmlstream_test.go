@@ -147,8 +147,8 @@ func TestVerdicts(t *testing.T) {
 		{"U+FFFE in CDATA", "<a><![CDATA[\uFFFE]]></a>", xmlstream.NotWellFormed},
 		{"end of CDATA in text", "<a>]]></a>", xmlstream.NotWellFormed},
 		{"end of CDATA in text with a reference", "<a>&lt;]]></a>", xmlstream.NotWellFormed},
-		{"broken UTF-8", "<a>\xC3</a>", xmlstream.NotWellFormed},
-		{"surrogate in UTF-8", "<a>\xED\xA0\x80</a>", xmlstream.NotWellFormed},
+		{"broken UTF-8", "<a>\xC3</a>", xmlstream.UnsupportedEncoding},
+		{"surrogate in UTF-8", "<a>\xED\xA0\x80</a>", xmlstream.UnsupportedEncoding},
 		{"text between elements", "x<a/>", xmlstream.Misplaced},
 		{"slash in a tag", "<a / b='1'>", xmlstream.NotWellFormed},
 		{"too many attributes", "<a" + manyAttrs(65) + "/>", xmlstream.TooLarge},
@@ -192,7 +192,10 @@ func TestDeclarations(t *testing.T) {
 		{"<?xml-stylesheet?>", xmlstream.Restricted},
 		{"<?php echo?>", xmlstream.Restricted},
 		{"<?xml version='1.0'" + strings.Repeat(" ", 300), xmlstream.TooLarge},
-		{"\xEF\xBB\xBF", xmlstream.NotWellFormed},
+		{"\xEF\xBB\xBF", xmlstream.NotWellFormed}, // RFC 6120 §11.6: no byte order mark, but a character
+		{"\xFF\xFE<\x00", xmlstream.UnsupportedEncoding},
+		{"\xFE\xFF\x00<", xmlstream.UnsupportedEncoding},
+		{"\xE4", xmlstream.NotWellFormed},
 	}
 	for _, test := range tests {
 		_, err := readAll(test.in+"<s xmlns='u'>", 3, xmlstream.Limits{})
