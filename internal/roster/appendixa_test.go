@@ -2,6 +2,7 @@ package roster_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -103,8 +104,9 @@ func (p *person) full() string { return p.jid + "/" + p.name }
 // script writes a transcript and keeps account of what the RFC makes of it.
 type script struct {
 	strings.Builder
-	cells map[cellKey]cell
-	n     int
+	cells   map[cellKey]cell
+	clients []string
+	n       int
 }
 
 func (s *script) line(format string, args ...any) {
@@ -115,6 +117,7 @@ func (s *script) line(format string, args ...any) {
 func (s *script) online(p *person) {
 	s.line("connect %s", p.name)
 	s.line("connect %s-desk %s desk", p.name, p.name)
+	s.clients = append(s.clients, p.name, p.name+"-desk")
 	for _, client := range []string{p.name, p.name + "-desk"} {
 		s.line("C %s: <iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>", client)
 		s.line("S %s: <iq type='result' id='r' …><query xmlns='jabber:iq:roster'/></iq>", client)
@@ -475,5 +478,43 @@ func TestRemoval(t *testing.T) {
 		s.prove(romeo, juliet)
 		s.prove(juliet, romeo)
 		xmpptest.RunText(t, "here in "+state, s.String(), xmpptest.NewServer)
+	}
+}
+
+// TestLongConversations: what two accounts here, and one here and one elsewhere,
+// may send each other in any order, for as long as one cares to watch.
+func TestLongConversations(t *testing.T) {
+	t.Parallel()
+	cells := appendixA(t)
+	for seed := range uint64(12) {
+		random := rand.New(rand.NewPCG(seed, 6121))
+		s, romeo, juliet := farScript(cells)
+		if seed%2 == 0 {
+			s = &script{cells: cells}
+			romeo, juliet = localPerson("romeo"), localPerson("juliet")
+			s.online(romeo)
+			s.online(juliet)
+		}
+		for range 60 {
+			p, other := romeo, juliet
+			if random.IntN(2) == 0 {
+				p, other = juliet, romeo
+			}
+			typ := subscriptionTypes()[random.IntN(4)]
+			s.line("# %s sends %s in %s.", p.name, typ, p.state)
+			if random.IntN(10) == 0 && p.listed {
+				s.remove(p, other)
+			} else {
+				s.send(p, other, typ)
+			}
+			for _, client := range s.clients {
+				s.line("S %s: nothing", client) // which also waits
+			}
+		}
+		s.prove(romeo, juliet)
+		if !juliet.far {
+			s.prove(juliet, romeo)
+		}
+		xmpptest.RunText(t, fmt.Sprint("seed ", seed), s.String(), xmpptest.NewServer)
 	}
 }

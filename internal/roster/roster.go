@@ -266,6 +266,8 @@ func (s *Service) AccountDeleted(ctx context.Context, account jid.JID) error {
 			s.part(ctx, account, contact, stateOf(&items[i]))
 		}
 	}
+	defer s.lock(account)()
+	s.forget(account) // the name's next owner is somebody else
 	return errors.Join(errs...)
 }
 
