@@ -5,8 +5,9 @@
 // what was reflected is kept. There is no timer that collects messages: what
 // arrives while one commit runs is the next batch, shared by all rooms.
 //
-// An Archive has one goroutine while something waits to be stored and none
-// while nothing does. Append never waits; Page, Delete and Close do.
+// An Archive has one goroutine while something waits to be stored, and one that
+// removes what rooms do not keep any longer. Append never waits; what reads,
+// replaces and deletes does, and so does Close.
 package archive
 
 import (
@@ -42,10 +43,18 @@ type Store interface {
 	AppendArchive(ctx context.Context, rows []store.ArchiveRow) error
 	// ArchivePage returns the rows that q selects.
 	ArchivePage(ctx context.Context, q store.ArchiveQuery) ([]store.ArchiveRow, error)
+	// ArchivedRows returns those of a room's rows that have one of ids.
+	ArchivedRows(ctx context.Context, room jid.JID, ids []string) ([]store.ArchiveRow, error)
+	// CountArchive returns how many rows q selects, or most if there are more.
+	CountArchive(ctx context.Context, q store.ArchiveQuery, most int) (int, error)
+	// ReplaceArchived replaces the stanza of a row; store.ErrNotFound if there
+	// is no such row.
+	ReplaceArchived(ctx context.Context, room jid.JID, id string, stanza []byte) error
 	// DeleteArchiveRows removes those of rows that are stored as they are here.
 	DeleteArchiveRows(ctx context.Context, rows []store.ArchiveRow) error
 	// DeleteArchive removes all rows of a room.
 	DeleteArchive(ctx context.Context, room jid.JID) error
+	retained
 }
 
 // Defaults of Options.
@@ -62,9 +71,12 @@ const rowBytes = 256
 
 // Options configure an Archive.
 type Options struct {
-	Store      Store
-	MaxBytes   int           // of rows that wait or are being stored; 16 MiB if 0
-	Timeout    time.Duration // of a commit; 5 s if 0
+	Store    Store
+	MaxBytes int           // of rows that wait or are being stored; 16 MiB if 0
+	Timeout  time.Duration // of a commit; 5 s if 0
+	// Limits are what rooms keep that have no limits of their own, and the most
+	// that others may; nil: everything.
+	Limits     func(room jid.JID) store.ArchiveLimits
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -77,6 +89,8 @@ type Archive struct {
 	maxBytes int
 	timeout  time.Duration
 	metrics  *metrics
+	limits   func(room jid.JID) store.ArchiveLimits
+	limited  chan struct{} // a room's own limits have changed
 	closing  chan struct{} // closed by Close
 	wg       sync.WaitGroup
 
@@ -100,7 +114,10 @@ type queue struct {
 
 // New returns an archive on o.Store.
 func New(o Options) *Archive {
-	a := &Archive{store: o.Store, log: o.Logger, maxBytes: o.MaxBytes, timeout: o.Timeout, closing: make(chan struct{})}
+	a := &Archive{
+		store: o.Store, log: o.Logger, maxBytes: o.MaxBytes, timeout: o.Timeout, limits: o.Limits,
+		limited: make(chan struct{}, 1), closing: make(chan struct{}),
+	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -110,7 +127,11 @@ func New(o Options) *Archive {
 	if a.timeout == 0 {
 		a.timeout = defaultTimeout
 	}
+	if a.limits == nil {
+		a.limits = func(jid.JID) store.ArchiveLimits { return store.ArchiveLimits{} }
+	}
 	a.metrics = newMetrics(o.Registerer, a.queuedBytes)
+	a.wg.Go(a.retain)
 	return a
 }
 
@@ -145,6 +166,28 @@ func (a *Archive) Append(row store.ArchiveRow, done func(error)) error {
 // not among them.
 func (a *Archive) Page(ctx context.Context, q store.ArchiveQuery) ([]store.ArchiveRow, error) {
 	return a.store.ArchivePage(ctx, q)
+}
+
+// Rows returns those of a room's committed rows that have one of ids, in order.
+func (a *Archive) Rows(ctx context.Context, room jid.JID, ids []string) ([]store.ArchiveRow, error) {
+	return a.store.ArchivedRows(ctx, room, ids)
+}
+
+// Count returns how many committed rows q selects, or most if there are more.
+func (a *Archive) Count(ctx context.Context, q store.ArchiveQuery, most int) (int, error) {
+	return a.store.CountArchive(ctx, q, most)
+}
+
+// ReplaceArchived puts another stanza in the place of one whose Append came
+// before. It keeps its ID, time and sender. store.ErrNotFound says that the
+// room has no such row.
+func (a *Archive) ReplaceArchived(ctx context.Context, room jid.JID, id string, stanza []byte) error {
+	select {
+	case <-a.settled():
+	case <-ctx.Done():
+		return fmt.Errorf("replace message %s of %s: %w", id, room, ctx.Err())
+	}
+	return a.store.ReplaceArchived(ctx, room, id, stanza)
 }
 
 // Delete removes all rows of a room, those included whose Append came before.

@@ -96,6 +96,33 @@ func (d *disk) DeleteArchive(context.Context, jid.JID) error {
 	return nil
 }
 
+func (d *disk) ArchivedRows(context.Context, jid.JID, []string) ([]store.ArchiveRow, error) {
+	return nil, nil
+}
+
+func (d *disk) CountArchive(context.Context, store.ArchiveQuery, int) (int, error) { return 0, nil }
+
+func (d *disk) ReplaceArchived(_ context.Context, _ jid.JID, id string, _ []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	i := slices.Index(d.stored, id)
+	if i < 0 {
+		return store.ErrNotFound
+	}
+	d.stored[i] += " replaced"
+	return nil
+}
+
+func (d *disk) ArchiveRooms(context.Context, string, int) ([]store.ArchiveRoom, error) {
+	return nil, nil
+}
+
+func (d *disk) LimitArchive(context.Context, jid.JID, *store.ArchiveLimits) error { return nil }
+
+func (d *disk) TrimArchive(context.Context, jid.JID, time.Time, int) (int, bool, error) {
+	return 0, false, nil
+}
+
 // answers notes what became of rows, in order.
 type answers struct {
 	mu  sync.Mutex

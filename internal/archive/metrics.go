@@ -19,6 +19,8 @@ type metrics struct {
 
 	// Rows that were not stored, by reason.
 	busy, closed, failed, timeout, inDoubt prometheus.Counter
+
+	expired, sweepErrors prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, queuedBytes func() float64) *metrics {
@@ -37,6 +39,14 @@ func newMetrics(reg prometheus.Registerer, queuedBytes func() float64) *metrics 
 			Help:    "Time of a commit.",
 			Buckets: prometheus.ExponentialBuckets(0.00003, 3, 12),
 		}),
+		expired: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "muster_archive_expired_total",
+			Help: "Room messages that were removed because they were too old or too many.",
+		}),
+		sweepErrors: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "muster_archive_expiry_errors_total",
+			Help: "Attempts to remove old room messages that failed.",
+		}),
 		busy:    failures.WithLabelValues(reasonBusy),
 		closed:  failures.WithLabelValues(reasonClosed),
 		failed:  failures.WithLabelValues(reasonError),
@@ -44,7 +54,7 @@ func newMetrics(reg prometheus.Registerer, queuedBytes func() float64) *metrics 
 		inDoubt: failures.WithLabelValues(reasonInDoubt),
 	}
 	if reg != nil {
-		reg.MustRegister(failures, m.rows, m.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		reg.MustRegister(failures, m.rows, m.seconds, m.expired, m.sweepErrors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "muster_archive_queued_bytes",
 			Help: "Size of the room messages that wait to be archived.",
 		}, queuedBytes))

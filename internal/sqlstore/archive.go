@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 
 	"github.com/muster-im/muster/internal/store"
@@ -41,15 +40,17 @@ func appendPostgres(ctx context.Context, q querier, rows []store.ArchiveRow) err
 	}
 	n := len(rows)
 	rooms, names, times := make([]int64, n), make([]string, n), make([]int64, n)
-	nicks, real, subjects, stanzas := make([]string, n), make([]string, n), make([]bool, n), make([][]byte, n)
+	nicks, real, resources := make([]string, n), make([]string, n), make([]string, n)
+	subjects, stanzas := make([]bool, n), make([][]byte, n)
 	for i := range rows {
 		r := &rows[i]
 		rooms[i], names[i], times[i] = ids[r.Room], r.ID, micros(r.Time)
-		nicks[i], real[i], subjects[i], stanzas[i] = r.From.Resource(), text(r.RealJID), r.Subject, r.Stanza
+		nicks[i], real[i], resources[i] = r.From.Resource(), text(r.RealJID), r.Resource
+		subjects[i], stanzas[i] = r.Subject, r.Stanza
 	}
-	stored, err := q.exec(ctx, `INSERT INTO archive (room, id, time, nick, real_jid, subject, stanza)
-		SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::boolean[], $7::bytea[])
-		ON CONFLICT (room, id) DO NOTHING`, rooms, names, times, nicks, real, subjects, stanzas)
+	stored, err := q.exec(ctx, `INSERT INTO archive (room, id, time, nick, real_jid, resource, subject, stanza)
+		SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::bytea[])
+		ON CONFLICT (room, id) DO NOTHING`, rooms, names, times, nicks, real, resources, subjects, stanzas)
 	if err != nil || stored == int64(n) {
 		return err
 	}
@@ -98,94 +99,6 @@ func claimRoomIDs(ctx context.Context, q querier, rows []store.ArchiveRow) (map[
 	}
 }
 
-// Pages of the archive, by direction and by whether only subject changes are
-// wanted, which have an index of their own.
-const (
-	pageQuery = `SELECT id, time, nick, real_jid, subject, stanza FROM archive
-		WHERE room = (SELECT id FROM archive_rooms WHERE room = $1) AND id > $2 AND id < $3
-			AND time >= $4 AND time <= $5
-			AND ($6 = 0 OR ($6 = 1 AND nick = $7) OR ($6 = 2 AND real_jid = $7))`
-	pageSubjects = " AND subject"
-	pageOldest   = " ORDER BY id LIMIT $8"
-	pageNewest   = " ORDER BY id DESC LIMIT $8"
-)
-
-// Whom pageQuery's $6 compares with $7.
-const (
-	withAnybody = iota
-	withNick
-	withRealJID
-)
-
-// lastID sorts behind every ID.
-const lastID = "\U0010FFFF"
-
-// ArchivePage returns the rows that q selects, in rising order of ID.
-func (db *DB) ArchivePage(ctx context.Context, q store.ArchiveQuery) ([]store.ArchiveRow, error) {
-	if q.Limit <= 0 {
-		return nil, fmt.Errorf("query archive of %s: limit is %d", q.Room, q.Limit)
-	}
-	room := q.Room.Bare()
-	query, args := pageStatement(room, &q)
-	var page []store.ArchiveRow
-	err := db.archive.each(ctx, query, args, func(rows *sql.Rows) error {
-		r := store.ArchiveRow{Room: room, From: room}
-		var at int64
-		var nick string
-		err := rows.Scan(&r.ID, &at, &nick, address{&r.RealJID}, &r.Subject, &r.Stanza)
-		if err != nil {
-			return err
-		}
-		r.Time = stamp(at)
-		if nick != "" {
-			if r.From, err = jid.New(room.Local(), room.Domain(), nick); err != nil {
-				return err
-			}
-		}
-		page = append(page, r)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("query archive of %s: %w", q.Room, clean(err))
-	}
-	if q.Newest {
-		slices.Reverse(page)
-	}
-	return page, nil
-}
-
-// pageStatement is the statement for q with its arguments.
-func pageStatement(room jid.JID, q *store.ArchiveQuery) (query string, args []any) {
-	before, start, end := q.BeforeID, int64(math.MinInt64), int64(math.MaxInt64)
-	if before == "" {
-		before = lastID
-	}
-	if !q.Start.IsZero() {
-		start = micros(q.Start)
-	}
-	if !q.End.IsZero() {
-		end = micros(q.End)
-	}
-	kind, with := withAnybody, ""
-	switch {
-	case q.With.IsZero():
-	case q.With.Bare() == room:
-		kind, with = withNick, q.With.Resource()
-	default:
-		kind, with = withRealJID, text(q.With)
-	}
-	query = pageQuery
-	if q.Subjects {
-		query += pageSubjects
-	}
-	if q.Newest {
-		query += pageNewest
-	} else {
-		query += pageOldest
-	}
-	return query, []any{text(room), q.AfterID, before, start, end, kind, with, q.Limit}
-}
-
 // DeleteArchiveRows removes those of rows that are stored with the content they
 // have here.
 func (db *DB) DeleteArchiveRows(ctx context.Context, rows []store.ArchiveRow) error {
@@ -201,6 +114,25 @@ func (db *DB) DeleteArchiveRows(ctx context.Context, rows []store.ArchiveRow) er
 	})
 	if err != nil {
 		return fmt.Errorf("delete %d messages from archive: %w", len(rows), clean(err))
+	}
+	return nil
+}
+
+// ReplaceArchived puts another stanza in the place of an archived one, which
+// keeps its ID, time and sender; store.ErrNotFound if the room has no such
+// message.
+func (db *DB) ReplaceArchived(ctx context.Context, room jid.JID, id string, stanza []byte) error {
+	room = room.Bare()
+	err := db.archive.update(ctx, func(ctx context.Context, q querier) error {
+		n, err := q.exec(ctx, `UPDATE archive SET stanza = $3
+			WHERE room = (SELECT id FROM archive_rooms WHERE room = $1) AND id = $2`, text(room), id, stanza)
+		if err == nil && n == 0 {
+			return store.ErrNotFound
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("replace message %s of %s: %w", id, room, clean(err))
 	}
 	return nil
 }

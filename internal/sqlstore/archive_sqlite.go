@@ -143,7 +143,7 @@ func (r *roomIDs) forget(room jid.JID) {
 type appender struct {
 	conn                            any // whose statements these are
 	begin, insert, commit, rollback driver.Stmt
-	args                            [7]driver.NamedValue
+	args                            [8]driver.NamedValue
 }
 
 // append stores rows in one transaction. The connection is broken if it is not
@@ -193,8 +193,9 @@ func (a *appender) insertRows(ctx context.Context, rows []store.ArchiveRow, ids 
 		args[2].Value = micros(r.Time)
 		args[3].Value = r.From.Resource()
 		args[4].Value = text(r.RealJID)
-		args[5].Value = r.Subject
-		args[6].Value = r.Stanza
+		args[5].Value = r.Resource
+		args[6].Value = r.Subject
+		args[7].Value = r.Stanza
 		if err := run(ctx, a.insert, args); err != nil {
 			return err
 		}
@@ -221,7 +222,7 @@ func (a *appender) prepare(conn any) error {
 		text string
 	}{
 		{&a.begin, "BEGIN IMMEDIATE"},
-		{&a.insert, "INSERT INTO archive (room, id, time, nick, real_jid, subject, stanza) VALUES (?, ?, ?, ?, ?, ?, ?)"},
+		{&a.insert, "INSERT INTO archive (room, id, time, nick, real_jid, resource, subject, stanza) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"},
 		{&a.commit, "COMMIT"},
 		{&a.rollback, "ROLLBACK"},
 	} {

@@ -91,13 +91,14 @@ type OfflineQuota struct {
 // ArchiveRow is one archived room message. Rows of a room are ordered by ID in
 // byte order; whoever makes the IDs lets them rise within a room.
 type ArchiveRow struct {
-	ID      string  // the StanzaID, unique in its room
-	Room    jid.JID // bare
-	Time    time.Time
-	From    jid.JID // occupant JID, or the room itself
-	RealJID jid.JID // bare
-	Subject bool    // a subject change
-	Stanza  []byte  // XML of the message as broadcast, without to
+	ID       string  // the StanzaID, unique in its room
+	Room     jid.JID // bare
+	Time     time.Time
+	From     jid.JID // occupant JID, or the room itself
+	RealJID  jid.JID // bare
+	Resource string  // of RealJID's client; "" if it is not known
+	Subject  bool    // a subject change
+	Stanza   []byte  // XML of the message as broadcast, without to
 }
 
 // ArchiveQuery selects rows of one room; a query without bounds is the oldest
@@ -106,12 +107,26 @@ type ArchiveRow struct {
 type ArchiveQuery struct {
 	Room       jid.JID
 	Start, End time.Time // inclusive; zero: open
-	With       jid.JID   // only rows from this real bare JID or occupant JID; zero: all
+	With       jid.JID   // only rows of this occupant JID, or of this real address or, if it is bare, of all its clients; zero: all
 	AfterID    string    // rows behind this one, exclusive; "" from the oldest
 	BeforeID   string    // rows before this one, exclusive; "" up to the newest
 	Newest     bool      // the last Limit rows of the selection, not the first
 	Subjects   bool      // only subject changes
+	Skip       int       // so many rows at that end are passed over
 	Limit      int       // at most so many rows; 0 is an error
+}
+
+// ArchiveLimits are what a room's archive keeps: rows that are older or more
+// are removed, the oldest first. 0 is without end.
+type ArchiveLimits struct {
+	Age  time.Duration
+	Rows int
+}
+
+// ArchiveRoom is a room that has an archive.
+type ArchiveRoom struct {
+	Room jid.JID
+	Own  *ArchiveLimits // nil: the room has none of its own
 }
 
 // PrivateData is what somebody has stored for himself under one name

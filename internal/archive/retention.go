@@ -1,0 +1,141 @@
+package archive
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/muster-im/muster/internal/store"
+	"github.com/muster-im/muster/jid"
+)
+
+// How what is not to be kept any longer is removed: beside everything else, in
+// steps that hardly hold up a commit of new messages, and with pauses.
+const (
+	retainFirst = time.Minute // after the start
+	retainEvery = time.Hour
+	retainSoon  = time.Second // after a room's own limits have changed
+	retainRooms = 100         // that are looked up at once
+	retainPause = 4           // times as long as the step before took
+)
+
+// retained is the part of a Store that removes what is not kept any longer.
+type retained interface {
+	// ArchiveRooms returns at most limit rooms that have an archive, in order,
+	// behind an address ("" for the first page).
+	ArchiveRooms(ctx context.Context, after string, limit int) ([]store.ArchiveRoom, error)
+	// LimitArchive gives a room limits of its own; nil takes them away.
+	LimitArchive(ctx context.Context, room jid.JID, own *store.ArchiveLimits) error
+	// TrimArchive removes some of the oldest rows of a room that are from before
+	// a time or more than keep, and reports whether there may be more.
+	TrimArchive(ctx context.Context, room jid.JID, before time.Time, keep int) (removed int, more bool, err error)
+}
+
+// Limit gives a room limits of its own; nil takes them away. What they exclude
+// goes soon.
+func (a *Archive) Limit(ctx context.Context, room jid.JID, own *store.ArchiveLimits) error {
+	if err := a.store.LimitArchive(ctx, room, own); err != nil {
+		return err
+	}
+	select {
+	case a.limited <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// retain removes what rooms do not keep any longer, until the archive closes.
+func (a *Archive) retain() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() { // a step that is under way ends with the archive
+		select {
+		case <-a.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for pause := retainFirst; ; pause = retainEvery {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.limited:
+			if !wait(ctx, retainSoon) {
+				return
+			}
+		case <-time.After(pause):
+		}
+		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
+			a.metrics.sweepErrors.Inc()
+			a.log.LogAttrs(ctx, slog.LevelError, "remove old messages", slog.Any("err", err))
+		}
+	}
+}
+
+// sweep goes through all rooms once.
+func (a *Archive) sweep(ctx context.Context) error {
+	for after := ""; ; {
+		rooms, err := a.store.ArchiveRooms(ctx, after, retainRooms)
+		if err != nil {
+			return err
+		}
+		for _, r := range rooms {
+			if err := a.trim(ctx, r); err != nil {
+				return err
+			}
+		}
+		if len(rooms) < retainRooms {
+			return nil
+		}
+		after = rooms[len(rooms)-1].Room.String()
+	}
+}
+
+// trim removes what one room does not keep any longer.
+func (a *Archive) trim(ctx context.Context, r store.ArchiveRoom) error {
+	limits := a.limits(r.Room)
+	if r.Own != nil {
+		limits.Age, limits.Rows = stricter(limits.Age, r.Own.Age), stricter(limits.Rows, r.Own.Rows)
+	}
+	if limits == (store.ArchiveLimits{}) {
+		return nil
+	}
+	before := time.Time{}
+	if limits.Age > 0 {
+		before = time.Now().Add(-limits.Age)
+	}
+	for {
+		start := time.Now()
+		removed, more, err := a.store.TrimArchive(ctx, r.Room, before, limits.Rows)
+		if err != nil {
+			return err
+		}
+		a.metrics.expired.Add(float64(removed))
+		if !more {
+			return nil
+		}
+		if !wait(ctx, retainPause*time.Since(start)) {
+			return ctx.Err()
+		}
+	}
+}
+
+// stricter is the smaller of two limits, of which 0 is none.
+func stricter[T int | time.Duration](a, b T) T {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+// wait waits and reports whether ctx has not ended.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
