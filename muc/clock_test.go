@@ -51,21 +51,15 @@ func (s *shelf) Append(m muc.ArchivedMessage, done func(error)) error {
 	return nil
 }
 
-func (s *shelf) Latest(_ context.Context, _ jid.JID, n int) ([]muc.ArchivedMessage, error) {
+func (s *shelf) Page(_ context.Context, q muc.ArchiveQuery) (page []muc.ArchivedMessage, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]muc.ArchivedMessage(nil), s.archive[max(0, len(s.archive)-n):]...), nil
-}
-
-func (s *shelf) LastSubject(_ context.Context, _ jid.JID, after string) (last *muc.ArchivedMessage, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range s.archive {
-		if m := s.archive[i]; m.Subject && m.ID > after {
-			last = &m
+	for _, m := range s.archive {
+		if m.ID > q.AfterID && (m.Subject || !q.Subjects) {
+			page = append(page, m)
 		}
 	}
-	return last, nil
+	return page[max(0, len(page)-q.Limit):], nil
 }
 
 // TestClockJumps: the machine's clock is put back an hour, and forward two, with

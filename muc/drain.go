@@ -91,7 +91,7 @@ func (r *Room) resume() {
 // room does not exist, or it is stored and put to sleep. It reports whether the
 // drain ends with that.
 func (r *Room) retire() bool {
-	if r.exists && !r.asleep || r.waiting || r.storing || len(r.outbox) > 0 || len(r.held) > 0 || len(r.backlog) > 0 || r.next < len(r.batch) {
+	if r.exists && !r.asleep || r.waiting || r.storing || len(r.outbox) > 0 || len(r.held) > 0 || len(r.asking) > 0 || len(r.backlog) > 0 || r.next < len(r.batch) {
 		return false
 	}
 	if !r.mailbox.closeIfIdle() {
@@ -128,6 +128,7 @@ func (r *Room) collapse(cause command) {
 	for _, c := range left {
 		r.failed(c.base())
 	}
+	r.abandonQueries()
 	r.flushAll()
 	r.held, r.backlog, r.batch, r.next = nil, nil, nil, 0
 	r.exists, r.waiting = false, true

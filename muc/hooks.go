@@ -90,6 +90,9 @@ type Hooks struct {
 	// If nobody answers, everybody may in a public room, and members in others.
 	// Outcasts never may.
 	MaySeeOccupants hook.Decide[OccupantsQuestion, bool]
+	// MayRead decides whether somebody who is not inside may read what was said
+	// in the room. If nobody answers, those may who would get a role on entering.
+	MayRead hook.Decide[ReadQuestion, bool]
 	// BeforeSetAffiliation may refuse a change of affiliation that the rules
 	// allow.
 	BeforeSetAffiliation hook.Filter[AffiliationEvent]
@@ -116,6 +119,8 @@ type Hooks struct {
 
 	fields []*fieldCore
 	slots  int
+
+	requests map[requestKind]*hook.Filter[RequestEvent] // see OnRequest
 }
 
 // seal refuses further functions.
@@ -124,10 +129,13 @@ func (h *Hooks) seal() {
 		&h.BeforeCreate, &h.RoomCreated, &h.RoomLoaded, &h.BeforeJoin, &h.Joined, &h.SessionJoined,
 		&h.BeforeNickChange, &h.BeforePresence, &h.BuildPresence, &h.Left,
 		&h.BeforeMessage, &h.Historic, &h.Archived, &h.MessagePosted, &h.MessageWithdrawn, &h.BeforePrivateMessage,
-		&h.BeforePrivateIQ, &h.DefaultRole, &h.MayList, &h.MaySeeOccupants, &h.BeforeSetAffiliation, &h.AffiliationSet, &h.BeforeSetRole, &h.RoleSet,
+		&h.BeforePrivateIQ, &h.DefaultRole, &h.MayList, &h.MaySeeOccupants, &h.MayRead, &h.BeforeSetAffiliation, &h.AffiliationSet, &h.BeforeSetRole, &h.RoleSet,
 		&h.BeforeConfigure, &h.Configured, &h.BeforeDestroy, &h.Destroyed, &h.Disco,
 	} {
 		s.Seal()
+	}
+	for _, f := range h.requests {
+		f.Seal()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
@@ -22,9 +23,9 @@ func (s *Service) load(r *Room) {
 		n.err = nil
 	}
 	if n.err == nil && n.record != nil && n.record.Tombstone == nil && s.opts.Archive != nil {
-		n.recent, n.err = s.opts.Archive.Latest(ctx, r.jid, s.opts.Recent)
+		n.recent, n.err = s.opts.Archive.Page(ctx, ArchiveQuery{Room: r.jid, Newest: true, Limit: s.opts.Recent})
 		n.recent = slices.DeleteFunc(n.recent, func(m ArchivedMessage) bool { // of a room of that name from before
-			return m.Time.Before(n.record.Created)
+			return m.Time.Before(n.record.Created.Truncate(time.Millisecond))
 		})
 		if n.err == nil {
 			n.err = s.catchUp(ctx, n.record)
@@ -36,10 +37,11 @@ func (s *Service) load(r *Room) {
 // catchUp brings a record's subject up to the archive: a subject change is
 // archived first and written into the record afterwards.
 func (s *Service) catchUp(ctx context.Context, rec *RoomRecord) error {
-	last, err := s.opts.Archive.LastSubject(ctx, rec.JID, rec.SubjectID)
-	if err != nil || last == nil || last.Time.Before(rec.Created) {
+	page, err := s.opts.Archive.Page(ctx, ArchiveQuery{Room: rec.JID, AfterID: rec.SubjectID, Subjects: true, Newest: true, Limit: 1})
+	if err != nil || len(page) == 0 || page[0].Time.Before(rec.Created.Truncate(time.Millisecond)) {
 		return err
 	}
+	last := &page[0]
 	if !last.Time.After(rec.Subject.Time) && rec.SubjectID == "" {
 		return nil // the record's subject was set later, without the archive
 	}

@@ -170,21 +170,57 @@ func TestStanzaIDs(t *testing.T) {
 			now = now.Add(2 * time.Hour)
 		}
 		id := ids.next(now)
-		if len(id) != 13 || id <= last {
+		if len(id) != idDigits+idRandom || id <= last {
 			t.Fatalf("%q follows %q", id, last)
 		}
 		last = id
+	}
+	a := new(stanzaIDs).next(now)
+	if b := new(stanzaIDs).next(now); a == b || a[:idDigits] != b[:idDigits] {
+		t.Errorf("two rooms made %q and %q at one time: want ids that nobody can guess", a, b)
 	}
 	var again stanzaIDs
 	again.resume(last)
 	if id := again.next(time.Unix(0, 0)); id <= last {
 		t.Errorf("after a restart %q follows %q", id, last)
 	}
-	for _, odd := range []string{"", "x", "ABCDEFGHIJKLM", last + "0", "zzzzzzzzzzzz!"} {
+	for _, odd := range []string{"", "x", "ABCDEFGHIJKLM", "zzzzzzzzzzzz!"} {
 		var fresh stanzaIDs
 		fresh.resume(odd)
-		if got := fresh.next(now); got != new(stanzaIDs).next(now) {
+		if got := fresh.next(now); got[:idDigits] != encodeID(idValue(now)) {
 			t.Errorf("an id of other making, %q, led to %q", odd, got)
+		}
+	}
+}
+
+// TestQueryByID: what a client sees as a message's time, which is in
+// milliseconds, selects it by its ID.
+func TestQueryByID(t *testing.T) {
+	var ids stanzaIDs
+	now := time.Date(2026, 1, 2, 3, 4, 5, 678_912_345, time.UTC)
+	const ms = time.Millisecond
+	id, at := ids.next(now), now.Truncate(ms)
+	for _, test := range []struct {
+		name       string
+		start, end time.Time
+		want       bool
+	}{
+		{"from its time on", at, time.Time{}, true},
+		{"up to its time", time.Time{}, at, true},
+		{"its time alone", at, at, true},
+		{"from a moment later", at.Add(1), time.Time{}, false},
+		{"from the next millisecond", at.Add(ms), time.Time{}, false},
+		{"from the one before", at.Add(-ms), time.Time{}, true},
+		{"up to the one before", time.Time{}, at.Add(-ms), false},
+		{"up to a moment before", time.Time{}, at.Add(-1), false},
+		{"the first and the last time there is", time.Time{}.AddDate(0, 0, 1), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), true},
+	} {
+		q := ArchiveQuery{Start: test.start, End: test.end}.ByID()
+		if got := id > q.AfterID && (q.BeforeID == "" || id < q.BeforeID); got != test.want {
+			t.Errorf("%s: %v, want %v: %q, %q", test.name, got, test.want, q.AfterID, q.BeforeID)
+		}
+		if in := !at.Before(q.Start) && (q.End.IsZero() || !at.After(q.End)); in != test.want {
+			t.Errorf("%s, by time: %v, want %v", test.name, in, test.want)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package muc
 
 import (
+	"time"
+
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -95,9 +97,11 @@ func (r *Room) newSubject(ev *MessageEvent) Subject {
 // and, if archived, waits for its commit in the outbox.
 func (r *Room) publish(q *request, ev *MessageEvent, historic, archive bool) {
 	now := r.now()
-	m := ArchivedMessage{Room: r.jid, ID: r.ids.next(now), Time: now, From: r.jid, Subject: ev.SubjectChange}
+	m := ArchivedMessage{
+		Room: r.jid, ID: r.ids.next(now), Time: now.Truncate(time.Millisecond), From: r.jid, Subject: ev.SubjectChange,
+	}
 	if ev.Sender != nil {
-		m.From, m.RealJID = ev.Sender.jid, ev.Sender.bare
+		m.From, m.RealJID, m.Resource = ev.Sender.jid, ev.Sender.bare, ev.Stanza.From.Resource()
 	}
 	out := r.sanitized(ev.Stanza)
 	out.From, out.Type = m.From, stanza.TypeGroupchat

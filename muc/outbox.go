@@ -16,6 +16,7 @@ type outItem struct {
 	skip   *Occupant          // whose sessions are left out
 	only   *Session           // instead of to
 	many   []*stanza.Encoded  // for only, instead of enc
+	target stanza.Target      // of many, for somebody who is not inside
 	direct stanza.Stanza      // instead of all this: for the router
 	ticket *ticket            // nil: nothing to wait for
 	// receipt, instead of all this, is of a stanza that is handled once
@@ -145,6 +146,8 @@ func (r *Room) distribute(it *outItem, touched []*Session) []*Session {
 	switch {
 	case it.ticket != nil && it.ticket.err != nil:
 		return touched
+	case it.target != nil:
+		it.target.Deliver(it.many)
 	case it.many != nil:
 		touched = touch(it.only, touched)
 		it.only.pending = append(it.only.pending, it.many...)

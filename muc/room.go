@@ -27,7 +27,8 @@ type Room struct {
 	next    int
 	backlog []command // released from held senders, before batch
 	held    map[jid.JID]*held
-	waiting bool // for a load or a commit
+	asking  map[jid.JID][]*query // by session; the first is being answered
+	waiting bool                 // for a load or a commit
 	outbox  []outItem
 	touched []*Session // scratch of flush
 	watch   hookWatch

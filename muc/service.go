@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -109,6 +110,8 @@ type Service struct {
 	ioCancel  context.CancelFunc
 	io        *pool
 	deferred  *pool
+	lookups   *pool
+	asking    atomic.Int64 // requests that wait for an answer from elsewhere
 	tasks     tasks
 	clock     func() time.Time // time.Now, but for tests in which it is put back
 
@@ -142,7 +145,7 @@ func New(o Options) (*Service, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.ioCtx, s.ioCancel = context.WithCancel(context.Background())
-	s.io, s.deferred = newPool(&s.tasks, 16), newPool(&s.tasks, 64)
+	s.io, s.deferred, s.lookups = newPool(&s.tasks, 16), newPool(&s.tasks, 64), newPool(&s.tasks, queryWorkers)
 	s.core = addCoreFields(s.hooks, &s.opts)
 	registerEntryChecks(s.hooks)
 	for _, e := range o.Extensions {
@@ -173,7 +176,7 @@ func (s *Service) handle(st stanza.Stanza, mayPark bool) (busy <-chan struct{}) 
 		s.handleService(st)
 		return nil
 	}
-	c, err := commandFor(st)
+	c, err := s.commandFor(st)
 	if err != nil {
 		s.answer(st, err)
 		return nil
@@ -200,7 +203,7 @@ func (s *Service) answer(st stanza.Stanza, err *stanza.Error) {
 
 // commandFor returns what a stanza to a room or an occupant asks for; nil if
 // there is nothing to do.
-func commandFor(st stanza.Stanza) (command, *stanza.Error) {
+func (s *Service) commandFor(st stanza.Stanza) (command, *stanza.Error) {
 	q := request{st: st, receipt: st.Receipt}
 	q.st.Receipt = nil
 	toRoom := st.To.IsBare()
@@ -208,7 +211,7 @@ func commandFor(st stanza.Stanza) (command, *stanza.Error) {
 	case st.Kind == stanza.Presence:
 		return &presenceCommand{request: q}, nil
 	case st.Kind == stanza.IQ && st.IsRequest():
-		return iqCommand(q)
+		return s.iqCommand(q)
 	case st.Kind == stanza.IQ && !toRoom:
 		return &relayedAnswer{request: q}, nil
 	case st.Kind == stanza.IQ: // results and errors of IQs that rooms never send
@@ -226,7 +229,7 @@ func commandFor(st stanza.Stanza) (command, *stanza.Error) {
 }
 
 // iqCommand returns what an IQ request to a room or an occupant asks for.
-func iqCommand(q request) (command, *stanza.Error) {
+func (s *Service) iqCommand(q request) (command, *stanza.Error) {
 	payload := q.st.Payload()
 	if payload == nil {
 		return nil, stanza.NewError(stanza.Modify, stanza.BadRequest, "The IQ has no payload.")
@@ -243,6 +246,9 @@ func iqCommand(q request) (command, *stanza.Error) {
 	case get && payload.Is(stanza.NSDiscoInfo, "query"), get && payload.Is(stanza.NSDiscoItems, "query"),
 		get && payload.Is(stanza.NSPing, "ping"):
 		return &infoCommand{request: q}, nil
+	}
+	if f := s.hooks.requests[requestKind{q.st.Type, payload.Name}]; f != nil {
+		return &requestCommand{request: q, answerer: f}, nil
 	}
 	return nil, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The room does not know this request.")
 }

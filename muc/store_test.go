@@ -48,13 +48,19 @@ func (s *troubled) Append(_ muc.ArchivedMessage, done func(error)) error {
 	return nil
 }
 
-func (s *troubled) Latest(context.Context, jid.JID, int) ([]muc.ArchivedMessage, error) {
+func (s *troubled) Page(context.Context, muc.ArchiveQuery) ([]muc.ArchivedMessage, error) {
 	return nil, nil
 }
 
-func (s *troubled) LastSubject(context.Context, jid.JID, string) (*muc.ArchivedMessage, error) {
-	return nil, nil //nolint:nilnil // none
+func (s *troubled) Messages(context.Context, jid.JID, []string) ([]muc.ArchivedMessage, error) {
+	return nil, nil
 }
+
+func (s *troubled) Count(context.Context, muc.ArchiveQuery, int) (int, error) { return 0, nil }
+
+func (s *troubled) ReplaceArchived(context.Context, jid.JID, string, []byte) error { return nil }
+
+func (s *troubled) Limit(context.Context, jid.JID, *muc.ArchiveLimits) error { return nil }
 
 func (s *troubled) Delete(context.Context, jid.JID) error { return nil }
 

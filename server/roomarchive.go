@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 
 	"github.com/muster-im/muster/internal/archive"
 	"github.com/muster-im/muster/internal/store"
@@ -10,36 +11,53 @@ import (
 )
 
 // roomArchive is the archive as rooms know it.
-type roomArchive struct{ *archive.Archive }
+type roomArchive struct{ archive *archive.Archive }
 
 // Append queues a message.
 func (a roomArchive) Append(m muc.ArchivedMessage, done func(error)) error {
-	return a.Archive.Append(store.ArchiveRow(m), done)
+	return a.archive.Append(store.ArchiveRow(m), done)
 }
 
-// Latest returns the newest messages of a room, oldest first.
-func (a roomArchive) Latest(ctx context.Context, room jid.JID, limit int) ([]muc.ArchivedMessage, error) {
-	if limit <= 0 {
-		return nil, nil
+// Page returns the messages that q selects.
+func (a roomArchive) Page(ctx context.Context, q muc.ArchiveQuery) ([]muc.ArchivedMessage, error) {
+	rows, err := a.archive.Page(ctx, store.ArchiveQuery(q))
+	return archivedMessages(rows), err
+}
+
+// Messages returns those of a room's messages that have one of ids.
+func (a roomArchive) Messages(ctx context.Context, room jid.JID, ids []string) ([]muc.ArchivedMessage, error) {
+	rows, err := a.archive.Rows(ctx, room, ids)
+	return archivedMessages(rows), err
+}
+
+// Count returns how many messages q selects, at most most.
+func (a roomArchive) Count(ctx context.Context, q muc.ArchiveQuery, most int) (int, error) {
+	return a.archive.Count(ctx, store.ArchiveQuery(q), most)
+}
+
+// ReplaceArchived replaces the stanza of a message.
+func (a roomArchive) ReplaceArchived(ctx context.Context, room jid.JID, id string, stanza []byte) error {
+	err := a.archive.ReplaceArchived(ctx, room, id, stanza)
+	if errors.Is(err, store.ErrNotFound) {
+		return muc.ErrNoMessage
 	}
-	rows, err := a.Page(ctx, store.ArchiveQuery{Room: room, Newest: true, Limit: limit})
-	return appendMessages(nil, rows), err
+	return err
 }
 
-// LastSubject returns the newest subject change behind the message with that
-// id.
-func (a roomArchive) LastSubject(ctx context.Context, room jid.JID, id string) (*muc.ArchivedMessage, error) {
-	rows, err := a.Page(ctx, store.ArchiveQuery{Room: room, AfterID: id, Subjects: true, Newest: true, Limit: 1})
-	if err != nil || len(rows) == 0 {
-		return nil, err
-	}
-	m := muc.ArchivedMessage(rows[0])
-	return &m, nil
+// Limit gives a room limits of its own.
+func (a roomArchive) Limit(ctx context.Context, room jid.JID, own *muc.ArchiveLimits) error {
+	return a.archive.Limit(ctx, room, (*store.ArchiveLimits)(own))
 }
 
-func appendMessages(list []muc.ArchivedMessage, rows []store.ArchiveRow) []muc.ArchivedMessage {
-	for _, r := range rows {
-		list = append(list, muc.ArchivedMessage(r))
+// Delete removes all messages of a room.
+func (a roomArchive) Delete(ctx context.Context, room jid.JID) error {
+	return a.archive.Delete(ctx, room)
+}
+
+func archivedMessages(rows []store.ArchiveRow) []muc.ArchivedMessage {
+	list := make([]muc.ArchivedMessage, len(rows))
+	for i := range rows {
+		list[i] = muc.ArchivedMessage(rows[i])
 	}
 	return list
 }

@@ -1,0 +1,230 @@
+package muc
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+
+	"github.com/muster-im/muster/hook"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+const (
+	// maxQueries bounds the requests of one session to one room that wait for
+	// answers from elsewhere, maxAllQueries those of everybody to a service.
+	maxQueries    = 10
+	maxAllQueries = 1000
+	// queryWorkers is how many answers are looked for at once: fewer than the
+	// store has readers, which rooms need to wake.
+	queryWorkers = 3
+)
+
+// RequestEvent is an IQ request to the room that a feature answers.
+type RequestEvent struct {
+	Event
+	Stanza      *stanza.Stanza
+	Affiliation Affiliation
+	Session     *Session // who asks; nil: he is not inside
+	answer      Answer
+	find        func(context.Context) (Answer, error)
+}
+
+// Answer is what somebody gets who asks a room.
+type Answer struct {
+	Messages []stanza.Stanza // that come before the result, for the client that asks alone
+	Payload  *stanza.Element // of the result; nil: it is empty
+}
+
+// Answer sets the payload of the result, which is sent once what the function
+// has staged is committed.
+func (ev *RequestEvent) Answer(payload *stanza.Element) { ev.answer = Answer{Payload: payload} }
+
+// AnswerLater lets find, which may block, find the answer away from the room,
+// which goes on meanwhile. One session's requests are answered in their order.
+// ctx ends after a while, or when the service does.
+func (ev *RequestEvent) AnswerLater(find func(ctx context.Context) (Answer, error)) { ev.find = find }
+
+// requestKind is what tells the requests apart that features answer.
+type requestKind struct {
+	kind stanza.Type
+	name stanza.Name
+}
+
+// OnRequest lets answer take the IQ requests of a type to rooms that have such a
+// payload. It runs while the request is decided: a *stanza.Error refuses it, and
+// Event.Defer is not for it. Nobody else may answer the same. Who must not know
+// of a room does not get so far.
+func (h *Hooks) OnRequest(name string, kind stanza.Type, payload stanza.Name, answer func(*RequestEvent) error) {
+	key := requestKind{kind, payload}
+	if h.requests == nil {
+		h.requests = make(map[requestKind]*hook.Filter[RequestEvent])
+	}
+	if h.requests[key] != nil {
+		panic("muc: two features answer <" + payload.Local + " xmlns='" + payload.Space + "'/>")
+	}
+	f := &hook.Filter[RequestEvent]{}
+	f.Add(name, 0, answer)
+	h.requests[key] = f
+}
+
+// requestCommand is a request that a feature answers.
+type requestCommand struct {
+	request
+	answerer *hook.Filter[RequestEvent]
+	ev       RequestEvent
+}
+
+func (c *requestCommand) decide(r *Room) error {
+	who := c.st.From
+	affiliation := r.Affiliation(who)
+	if r.locked && affiliation < Owner || !r.Public() && affiliation == Outcast {
+		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such room.")
+	}
+	c.detached = true
+	c.ev = RequestEvent{Event: Event{Room: r, req: &c.request}, Stanza: &c.st, Affiliation: affiliation, Session: r.sessions[who]}
+	if err := c.answerer.Run(&r.watch, &c.ev); err != nil {
+		return err
+	}
+	if c.ev.find != nil && (len(r.asking[who]) >= maxQueries || r.svc.asking.Load() >= maxAllQueries) {
+		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Wait for the answers to what you have asked before.")
+	}
+	return nil
+}
+
+func (c *requestCommand) apply(r *Room) {
+	if c.ev.find == nil {
+		r.reply(c.st.Result(c.ev.answer.Payload))
+		return
+	}
+	q := &query{st: c.st, find: c.ev.find, receipt: c.receipt}
+	c.receipt = nil // it is not handled yet
+	r.svc.asking.Add(1)
+	if r.asking == nil {
+		r.asking = make(map[jid.JID][]*query)
+	}
+	r.asking[c.st.From] = append(r.asking[c.st.From], q)
+	if len(r.asking[c.st.From]) == 1 {
+		r.look(q)
+	}
+}
+
+// query is a request whose answer is found away from the room.
+type query struct {
+	st      stanza.Stanza
+	find    func(context.Context) (Answer, error)
+	receipt *stanza.Receipt
+}
+
+// look finds the answer to the first query of a session.
+func (r *Room) look(q *query) {
+	r.svc.lookups.run(func() {
+		ctx, cancel := context.WithTimeout(r.svc.ioCtx, commitTimeout)
+		defer cancel()
+		n := &answered{query: q}
+		defer func() {
+			if v := recover(); v != nil {
+				n.err = newPanic("", v)
+			}
+			r.tell(n)
+		}()
+		var a Answer
+		if a, n.err = q.find(ctx); n.err != nil {
+			return
+		}
+		for _, m := range a.Messages {
+			m.From = r.jid
+			n.list = append(n.list, stanza.Encode(m))
+		}
+		n.list = append(n.list, stanza.Encode(q.st.Result(a.Payload)))
+	})
+}
+
+// answered is the end of a query.
+type answered struct {
+	query *query
+	list  []*stanza.Encoded // messages and the result
+	err   error
+}
+
+func (n *answered) take(r *Room) {
+	who := n.query.st.From
+	line := r.asking[who]
+	if len(line) == 0 || line[0] != n.query {
+		return // the room has failed meanwhile, and said so
+	}
+	r.svc.asking.Add(-1)
+	if line = slices.Delete(line, 0, 1); len(line) == 0 {
+		delete(r.asking, who)
+	} else {
+		r.asking[who] = line
+		defer r.look(line[0])
+	}
+	req := &request{st: n.query.st, receipt: n.query.receipt}
+	switch {
+	case n.err == nil && !r.exists: // destroyed meanwhile, and the archive with it
+		n.err = stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such room.")
+	case n.err != nil && stanza.AsError(n.err) == nil:
+		r.log.LogAttrs(context.Background(), slog.LevelError, "answer a request", slog.String("id", n.query.st.ID), slog.Any("err", n.err))
+		n.err = stanza.NewError(stanza.Wait, stanza.InternalServerError, "The answer could not be found.")
+	}
+	if n.err != nil {
+		r.refuse(req, n.err)
+		return
+	}
+	it := outItem{only: r.sessions[who], many: n.list}
+	if it.only == nil {
+		it.target = r.svc.opts.Router.Target(who)
+	}
+	r.outbox = append(r.outbox, it)
+	r.finished(req)
+}
+
+// abandonQueries refuses what waits for an answer: the room has failed.
+func (r *Room) abandonQueries() {
+	for _, line := range r.asking {
+		for _, q := range line {
+			r.svc.asking.Add(-1)
+			r.refuse(&request{st: q.st, receipt: q.receipt}, stanza.NewError(stanza.Wait, stanza.InternalServerError, "The room has failed."))
+		}
+	}
+	r.asking = nil
+}
+
+// Archive returns where the messages of rooms are kept, nil if they are not. Its
+// methods may block, so they are for what runs away from the room.
+func (r *Room) Archive() Archive { return r.svc.opts.Archive }
+
+// Archives reports whether the room keeps its historic messages.
+func (r *Room) Archives() bool { return r.archives() }
+
+// ReadQuestion asks whether somebody may read what was said in a room.
+type ReadQuestion struct {
+	Room        *Room
+	RealJID     jid.JID
+	Affiliation Affiliation
+}
+
+// MayRead reports whether somebody may read what was said in the room: who is
+// inside, and who would get in.
+func (r *Room) MayRead(full jid.JID) bool {
+	if r.sessions[full] != nil {
+		return true
+	}
+	a := r.Affiliation(full)
+	may, err := r.svc.hooks.MayRead.Run(&r.watch, &ReadQuestion{r, full, a}, r.DefaultRole(full, a) != RoleNone)
+	r.notify(err)
+	return may
+}
+
+// MaySeeRealJIDs reports whether the room shows somebody, who need not be
+// inside, who its occupants are.
+func (r *Room) MaySeeRealJIDs(full jid.JID) bool {
+	if r.NonAnonymous() {
+		return true
+	}
+	if s := r.sessions[full]; s != nil {
+		return s.occupant.role == Moderator
+	}
+	return r.DefaultRole(full, r.Affiliation(full)) == Moderator
+}
