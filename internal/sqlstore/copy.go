@@ -98,7 +98,7 @@ func hasRoom(dir string, needed int64) error {
 		return fmt.Errorf("look for room in %s: %w", dir, err)
 	}
 	if free := int64(st.Bavail) * st.Bsize; free < needed { //nolint:gosec // no disk is so large
-		return fmt.Errorf("%s has %d MiB free and needs %d MiB for the copy: make room", dir, free>>20, needed>>20)
+		return fmt.Errorf("the disk of %s has %d MiB free, and a copy needs %d MiB: make room", filepath.Dir(dir), free>>20, needed>>20)
 	}
 	return nil
 }

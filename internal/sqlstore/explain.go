@@ -42,9 +42,9 @@ func explainSQLite(path string, err error) error {
 // what helps. The password is not in it.
 func explainPostgres(cfg *pgx.ConnConfig, err error) error {
 	why, remedy := postgresProblem(cfg, err)
-	host := cfg.Host
-	if !strings.HasPrefix(host, "/") {
-		host = net.JoinHostPort(host, fmt.Sprint(cfg.Port))
+	host := fmt.Sprintf("%s (port %d)", cfg.Host, cfg.Port) // a directory of sockets
+	if !strings.HasPrefix(cfg.Host, "/") {
+		host = net.JoinHostPort(cfg.Host, fmt.Sprint(cfg.Port))
 	}
 	text := fmt.Sprintf("PostgreSQL at %s, database %q, user %q: %s", host, cfg.Database, cfg.User, why)
 	if remedy != "" {

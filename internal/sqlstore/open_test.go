@@ -76,7 +76,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a file", Options{Driver: SQLite, Dir: notADir}, "not a directory"},
 		{"no database", Options{Driver: SQLite, Dir: garbage}, "database " + filepath.Join(garbage, metaFile) + " is damaged (file is not a database (26)): bring a backup back with"},
 		{"bad url", Options{Driver: Postgres, URL: "postgres://%%"}, "storage.url is not understood"},
-		{"no server", Options{Driver: Postgres, URL: "host=/nonexistent user=x dbname=y"}, "PostgreSQL at /nonexistent, database \"y\", user \"x\": nobody answers there: start PostgreSQL, or correct storage.url"},
+		{"no server", Options{Driver: Postgres, URL: "host=/nonexistent user=x dbname=y"}, "PostgreSQL at /nonexistent (port 5432), database \"y\", user \"x\": nobody answers there: start PostgreSQL, or correct storage.url"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

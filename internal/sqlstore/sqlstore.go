@@ -164,7 +164,7 @@ func (db *DB) closeAppender() error {
 func (db *DB) Ping(ctx context.Context) error {
 	for _, d := range []*database{db.meta, db.archive} {
 		if _, err := d.one(ctx, "SELECT 1", nil, new(int64)); err != nil {
-			if d.dialect == postgres {
+			if d.dialect == postgres && known(err) == nil {
 				err = d.explain(err) // one line, with a remedy
 			}
 			return fmt.Errorf("ping store: %w", clean(err))
