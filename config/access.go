@@ -150,9 +150,15 @@ func (d *decoder) access(c *Config) *names {
 	return &names{d: d, c: c, rules: rules, used: make(map[string]bool)}
 }
 
-// rule checks a setting that names an access rule.
+// rule checks a setting that names a rule which permits something or does not.
 func (n *names) rule(path, name string) {
 	n.used["access."+name] = true
+	for i, v := range n.rules.Values(name) {
+		if v != access.Allow && v != access.Deny {
+			n.d.wrong(fmt.Sprintf("access.%s[%d].value", name, i), v.String(),
+				fmt.Sprintf(`%s asks this rule for a permission: want "allow" or "deny"`, path))
+		}
+	}
 	if n.rules.Has(name) {
 		return
 	}

@@ -88,6 +88,10 @@ func TestAccessProblems(t *testing.T) {
 		{"regexp", "[acl]\nx = [{}, {user_regexp = \"(\"}]\n", `m.toml:4:25: acl.x[1].user_regexp: want a regular expression`},
 		{"class of another kind", "[acl]\nx = \"a\"\n", `m.toml:4:5: acl.x: want an array of tables, got "a"`},
 		{"rule of a listener", "[[listen.c2s]]\naccess = \"c2\"\n[access]\nc2s = []\n", `m.toml:4:10: listen.c2s[0].access: want "all", "none" or a rule that [access] defines (did you mean "c2s"?), got "c2"`},
+		{
+			"rule for a listener", "[[listen.c2s]]\naccess = \"x\"\n[access]\nx = [{acl = \"all\", value = \"alow\"}]\n",
+			`m.toml:6:28: access.x[0].value: listen.c2s[0].access asks this rule for a permission: want "allow" or "deny", got "alow"`,
+		},
 		{"shaper of a listener", "[[listen.c2s]]\nshaper = \"fast\"\n", `m.toml:4:10: listen.c2s[0].shaper: want "none", a shaper that [shaper.NAME] defines, or a rule of [access] that says which, got "fast"`},
 		{
 			"rule for shapers", "[[listen.c2s]]\nshaper = \"x\"\n[access]\nx = [{acl = \"all\", value = \"fast\"}]\n",

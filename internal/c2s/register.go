@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 
+	"github.com/muster-im/muster/internal/stream"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -17,7 +18,8 @@ type Registration interface {
 	Register(ctx context.Context, host string, addr net.Addr, secure bool, iq *stanza.Stanza) (answer stanza.Stanza, made bool)
 }
 
-// maxRegistrations bounds the tries of one stream to make an account.
+// maxRegistrations bounds the tries of one stream to make an account. More are
+// refused, and twice as many end it.
 const maxRegistrations = 10
 
 // offersRegistration reports whether the stream as it stands may be used to make
@@ -34,6 +36,9 @@ func isRegistration(e *stanza.Element) bool {
 
 // register answers a request about accounts before authentication.
 func (n *negotiation) register(ctx context.Context, e *stanza.Element) error {
+	if n.registrations++; n.registrations > 2*maxRegistrations {
+		return &stream.Error{Condition: stream.PolicyViolation, Text: "Too many attempts to register."}
+	}
 	st, _, malformed := stanza.FromElement(e)
 	st.From = jid.JID{} // there is nobody yet
 	if malformed == nil {
@@ -69,8 +74,7 @@ func (n *negotiation) mayTryRegistration(st *stanza.Stanza) *stanza.Error {
 		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "This stream has made an account already: log in.")
 	case !n.srv.failures.Allowed(n.conn.RemoteAddr()):
 		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too many failed attempts. Try again later.")
-	}
-	if n.registrations++; n.registrations > maxRegistrations { // XEP-0077 §3.1.1
+	case n.registrations > maxRegistrations: // XEP-0077 §3.1.1
 		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "Too many attempts.")
 	}
 	return nil
