@@ -153,3 +153,18 @@ func TestCheckBesideCommit(t *testing.T) {
 		}
 	})
 }
+
+// TestListSetsThePace: who asks for the list of rooms is read no further until
+// he has it.
+func TestListSetsThePace(t *testing.T) {
+	run(t, persistent(&troubled{}), func(w *world) {
+		for range 10 {
+			busy := w.send("<iq type='get' id='1' from='anna@test/r' to='conf.test'><query xmlns='http://jabber.org/protocol/disco#items'/></iq>")
+			if busy == nil {
+				t.Fatal("he may ask on and on")
+			}
+			<-busy
+			w.expect("anna@test/r", "type='result'")
+		}
+	})
+}

@@ -19,23 +19,21 @@ const (
 	nsUnique = "http://jabber.org/protocol/muc#unique"
 )
 
-// handleService handles stanzas to the service itself.
-func (s *Service) handleService(st stanza.Stanza) {
+// handleService handles stanzas to the service itself. busy is as in Handle: who
+// wants pages of the list of rooms gets one after the other.
+func (s *Service) handleService(st stanza.Stanza) (busy <-chan struct{}) {
 	if !st.To.IsBare() {
 		s.answer(st, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The service has no resources."))
-		return
+		return nil
 	}
 	switch {
 	case st.Kind == stanza.Presence:
 	case st.Kind == stanza.Message && st.Type != stanza.TypeError:
 		s.announcement(st)
 	case st.IsRequest():
-		st.Receipt.Hold()
-		s.io.run(func() {
-			defer st.Receipt.Release()
-			s.handleServiceIQ(st)
-		})
+		return s.handleServiceIQ(st)
 	}
+	return nil
 }
 
 // announcement tells everybody in every room what an administrator of the
@@ -73,25 +71,38 @@ func (s *Service) announcement(st stanza.Stanza) {
 	}
 }
 
-func (s *Service) handleServiceIQ(st stanza.Stanza) {
-	query := st.Payload()
-	if st.Type == stanza.TypeGet {
-		switch {
-		case query.Is(stanza.NSDiscoInfo, "query"):
-			s.serviceInfo(st, query)
-			return
-		case query.Is(stanza.NSDiscoItems, "query"):
-			s.serviceItems(st, query)
-			return
-		case query.Is(stanza.NSPing, "ping"):
-			s.opts.Router.Send(st.Result(nil))
-			return
-		case query.Is(nsUnique, "unique"):
-			s.opts.Router.Send(st.Result(stanza.NewElement(nsUnique, "unique").AddText(uniqueName())))
-			return
-		}
+func (s *Service) handleServiceIQ(st stanza.Stanza) (busy <-chan struct{}) {
+	query, get := st.Payload(), st.Type == stanza.TypeGet
+	switch {
+	case get && query.Is(stanza.NSDiscoInfo, "query"):
+		s.serviceInfo(st, query)
+	case get && query.Is(stanza.NSDiscoItems, "query"):
+		return s.listRooms(st, query)
+	case get && query.Is(stanza.NSPing, "ping"):
+		s.opts.Router.Send(st.Result(nil))
+	case get && query.Is(nsUnique, "unique"):
+		s.opts.Router.Send(st.Result(stanza.NewElement(nsUnique, "unique").AddText(uniqueName())))
+	default:
+		s.answer(st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The service does not know this request."))
 	}
-	s.answer(st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The service does not know this request."))
+	return nil
+}
+
+// listRooms answers a request for rooms, which waits for the store.
+func (s *Service) listRooms(st stanza.Stanza, query *stanza.Element) (busy <-chan struct{}) {
+	if s.io.length() >= maxLoads {
+		s.metrics.loadsRefused.Inc()
+		s.answer(st, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The service is too busy. Ask again later."))
+		return nil
+	}
+	done := make(chan struct{})
+	st.Receipt.Hold()
+	s.io.run(func() {
+		defer close(done)
+		defer st.Receipt.Release()
+		s.serviceItems(st, query)
+	})
+	return done
 }
 
 // serviceInfo says what the service is (XEP-0045 §6.1, §6.2).

@@ -173,8 +173,7 @@ func (s *Service) HandleShared(st stanza.Stanza) { s.handle(st, false) }
 
 func (s *Service) handle(st stanza.Stanza, mayPark bool) (busy <-chan struct{}) {
 	if st.To.Local() == "" {
-		s.handleService(st)
-		return nil
+		return s.handleService(st)
 	}
 	c, err := s.commandFor(st)
 	if err != nil {
