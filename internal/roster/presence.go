@@ -2,6 +2,7 @@ package roster
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -16,6 +17,10 @@ import (
 // to read no more from it until the channel closes.
 func (s *Service) Outbound(ctx context.Context, session router.Session, p stanza.Stanza) (busy <-chan struct{}) {
 	plain := p.Type == "" || p.Type == stanza.TypeUnavailable
+	if weight(p.Children) > s.opts.MaxPresence {
+		s.refuse(ctx, &p, p.From, stanza.NewError(stanza.Modify, stanza.NotAcceptable, fmt.Sprintf("Presence holds %d bytes at most.", s.opts.MaxPresence)))
+		return nil
+	}
 	switch {
 	case p.To.IsZero() && p.Type == "":
 		s.announce(ctx, session, p)
@@ -33,6 +38,20 @@ func (s *Service) Outbound(ctx context.Context, session router.Session, p stanza
 		s.refuse(ctx, &p, p.From, stanza.NewError(stanza.Modify, stanza.BadRequest, "There is no presence of this type."))
 	}
 	return nil
+}
+
+// weight is about how many bytes the children of a stanza have.
+func weight(nodes []stanza.Node) (n int) {
+	for i := range nodes {
+		n += len(nodes[i].Text)
+		if e := nodes[i].Element; e != nil {
+			n += 2*len(e.Name.Local) + len(e.Name.Space) + weight(e.Children)
+			for _, a := range e.Attrs {
+				n += len(a.Name.Local) + len(a.Value)
+			}
+		}
+	}
+	return n
 }
 
 // direct sends presence to one address (RFC 6121 §4.6) and remembers it, so

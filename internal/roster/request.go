@@ -119,6 +119,9 @@ func (s *Service) Set(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, 
 			return nil, err
 		}
 	}
+	if err := s.checkBytes(ctx, owner, &wish); err != nil {
+		return nil, err
+	}
 	item.Name, item.Groups, item.InRoster = wish.Name, wish.Groups, true
 	if err := s.put(ctx, owner, &item); err != nil {
 		return nil, err

@@ -69,6 +69,53 @@ func TestSet(t *testing.T) {
 	}
 }
 
+// TestRosterBytes: names and groups have so many bytes together; what is short
+// may always be.
+func TestRosterBytes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *Options) { o.MaxBytes = 1000 })
+	r := w.online(romeo, "orchard")
+	set := func(contact, name, want string) {
+		t.Helper()
+		r.send(`<iq type="set" id="i"><query xmlns="jabber:iq:roster"><item jid="` + contact + `@b.test" name="` + name + `"/></query></iq>`)
+		w.router.Close()
+		got := strings.Join(r.take(), " ")
+		if !strings.Contains(got, want) {
+			t.Errorf("%s with %d bytes: got %s, want %s", contact, len(name), got, want)
+		}
+	}
+	set("a", strings.Repeat("n", 600), "result")
+	set("b", strings.Repeat("n", 600), "resource-constraint")
+	set("b", strings.Repeat("n", 300), "result")
+	set("a", strings.Repeat("n", 690), "result") // its own old name does not count
+	set("c", strings.Repeat("n", smallItem+1), "resource-constraint")
+	set("c", "short", "result")
+}
+
+// TestPresenceSize: presence is kept for each session, and has its limit.
+func TestPresenceSize(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *Options) { o.MaxPresence = 1000 })
+	w.friends(romeo, juliet)
+	r, j := w.online(romeo, "orchard"), w.online(juliet, "balcony")
+	r.take()
+	j.take()
+	for _, to := range []string{"", " to='juliet@example.org'", " to='room@elsewhere.test/n'"} {
+		r.send("<presence" + to + "><status>" + strings.Repeat("s", 1000) + "</status></presence>")
+		w.router.Close()
+		if got := strings.Join(r.take(), " "); !strings.Contains(got, "not-acceptable") {
+			t.Errorf("presence%s: got %s", to, got)
+		}
+	}
+	if got := j.take(); len(got) != 0 {
+		t.Errorf("juliet saw %v", got)
+	}
+	r.send("<presence><status>" + strings.Repeat("s", 900) + "</status></presence>")
+	if got := j.take(); len(got) != 1 {
+		t.Errorf("juliet saw %v", got)
+	}
+}
+
 // TestPushes: to every session that has asked for the roster, and no other.
 func TestPushes(t *testing.T) {
 	t.Parallel()

@@ -40,6 +40,9 @@ type Store interface {
 	// RosterSize returns how many contacts there are, and how many requests of
 	// others that wait.
 	RosterSize(ctx context.Context, owner jid.JID) (contacts, waiting int, err error)
+	// RosterBytes returns how many bytes the names and groups of all contacts but
+	// one have.
+	RosterBytes(ctx context.Context, owner, except jid.JID) (int, error)
 	// PutRosterItem stores an item with the roster's next version.
 	PutRosterItem(ctx context.Context, owner jid.JID, item store.RosterItem) (int64, error)
 	// NoteRosterItem stores what a roster does not show of an item; versions
@@ -85,6 +88,8 @@ type Options struct {
 	MaxWaiting  int     // requests of strangers that wait for one account; 0 is 500
 	MaxGroups   int     // groups of one contact; 0 is 50
 	MaxName     int     // bytes of a contact's or a group's name; 0 is 1023
+	MaxBytes    int     // bytes of all names and groups of a roster; 0 is 2 MiB
+	MaxPresence int     // bytes of what presence holds, which is kept for each session and in each room; 0 is 32 KiB
 	MaxDirected int     // addresses that have directed presence of one session; 0 is 10000
 	MaxKept     int     // contacts of people with sessions that are kept in memory; 0 is 500000
 	// Left is told of the last presence of a session that was available, before
@@ -104,6 +109,8 @@ func (o Options) withDefaults() Options {
 		{&o.MaxWaiting, 500},
 		{&o.MaxGroups, 50},
 		{&o.MaxName, 1023},
+		{&o.MaxBytes, 2 << 20},
+		{&o.MaxPresence, 32 << 10},
 		{&o.MaxDirected, 10_000},
 		{&o.MaxKept, 500_000},
 	} {
@@ -223,6 +230,31 @@ func (s *Service) checkSize(ctx context.Context, owner jid.JID) error {
 	}
 	if contacts >= s.opts.MaxItems {
 		text := fmt.Sprintf("The roster is full: it takes %d contacts.", s.opts.MaxItems)
+		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, text)
+	}
+	return nil
+}
+
+// smallItem is the size of names and groups that is not looked at: as many of
+// them as a roster may have are no burden.
+const smallItem = 256
+
+// checkBytes refuses names and groups that would make the roster too large:
+// whoever asks for it gets all of it.
+func (s *Service) checkBytes(ctx context.Context, owner jid.JID, item *store.RosterItem) error {
+	size := len(item.Name)
+	for _, g := range item.Groups {
+		size += len(g)
+	}
+	if size <= smallItem {
+		return nil
+	}
+	others, err := s.opts.Store.RosterBytes(ctx, owner, item.Contact)
+	if err != nil {
+		return fmt.Errorf("measure roster of %s: %w", owner, err)
+	}
+	if others+size > s.opts.MaxBytes {
+		text := fmt.Sprintf("The roster is full: its names and groups have %d bytes at most.", s.opts.MaxBytes)
 		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, text)
 	}
 	return nil

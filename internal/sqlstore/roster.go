@@ -208,6 +208,17 @@ func (db *DB) RosterSize(ctx context.Context, owner jid.JID) (contacts, waiting 
 	return contacts, waiting - contacts, nil
 }
 
+// RosterBytes returns how many bytes the names and groups of a roster have,
+// without those of one contact.
+func (db *DB) RosterBytes(ctx context.Context, owner, except jid.JID) (bytes int, err error) {
+	_, err = db.meta.one(ctx, `SELECT coalesce(sum(octet_length(name) + octet_length(groups)), 0) FROM roster_items
+		WHERE owner = $1 AND contact <> $2 AND NOT removed`, []any{text(owner.Bare()), text(except.Bare())}, &bytes)
+	if err != nil {
+		return 0, fmt.Errorf("measure roster of %s: %w", owner, clean(err))
+	}
+	return bytes, nil
+}
+
 // RosterOwners returns the accounts that have contact in their roster, or a
 // request of his that waits.
 func (db *DB) RosterOwners(ctx context.Context, contact jid.JID) ([]jid.JID, error) {

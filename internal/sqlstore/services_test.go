@@ -219,6 +219,12 @@ func TestNoteRosterItem(t *testing.T) {
 		if item, err := db.RosterItem(ctx, romeo, coven); err != nil || !item.PendingIn || string(item.Request) != "<presence/>" {
 			t.Errorf("got %+v, %v", item, err)
 		}
+		if n, err := db.RosterBytes(ctx, romeo, jid.MustParse("nobody@example.org")); err != nil || n == 0 {
+			t.Errorf("the roster has %d bytes, %v", n, err)
+		}
+		if n, err := db.RosterBytes(ctx, jid.MustParse("nobody@example.org"), romeo); err != nil || n != 0 {
+			t.Errorf("a roster of nobody has %d bytes, %v", n, err)
+		}
 		if contacts, waiting, err := db.RosterSize(ctx, romeo); err != nil || contacts != 1 || waiting != 1 {
 			t.Errorf("got %d contacts, %d waiting, %v, want 1 and 1", contacts, waiting, err)
 		}
