@@ -105,7 +105,7 @@ func (n *negotiation) succeed(ctx context.Context, x sasl.Exchange, m sasl.Mecha
 		n.srv.logout(n.link)
 		return false, n.fail(ctx, &sasl.Error{Condition: sasl.NotAuthorized, Err: sasl.ErrNoAccount})
 	}
-	if !n.allows(account) {
+	if !n.listener.allows(account) {
 		n.srv.logout(n.link)
 		n.srv.metrics.refuse(refusedAccess)
 		// RFC 6120 §6.5.2: the password is right, and trying again is no use.

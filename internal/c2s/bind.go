@@ -88,7 +88,7 @@ func (n *negotiation) bindBy(ctx context.Context, st *stanza.Stanza) (*Session, 
 		// RFC 6120 §7.7.2.1.
 		return nil, n.reply(st, stanza.NewError(stanza.Modify, stanza.BadRequest, "The resource is malformed."))
 	}
-	if !n.allows(full) { // RFC 6120 §7.6.2.2
+	if !n.listener.allows(full) { // RFC 6120 §7.6.2.2
 		n.srv.metrics.refuse(refusedAccess)
 		return nil, n.reply(st, stanza.NewError(stanza.Cancel, stanza.NotAllowed, textAccess))
 	}

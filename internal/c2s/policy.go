@@ -23,17 +23,17 @@ type Policy struct {
 	Rate func(who jid.JID) int
 }
 
-// policy is the policy of the link's listener as it is now.
-func (k *link) policy() Policy {
-	if k.listener.opts.Policy == nil {
+// policy is the listener's policy as it is now.
+func (l *Listener) policy() Policy {
+	if l.opts.Policy == nil {
 		return Policy{}
 	}
-	return k.listener.opts.Policy()
+	return l.opts.Policy()
 }
 
-// allows reports whether somebody may use the link's listener.
-func (k *link) allows(who jid.JID) bool {
-	p := k.policy()
+// allows reports whether somebody may use the listener.
+func (l *Listener) allows(who jid.JID) bool {
+	p := l.policy()
 	return p.Allows == nil || p.Allows(who)
 }
 
@@ -41,7 +41,7 @@ func (k *link) allows(who jid.JID) bool {
 // already counts, unless the rate is another one.
 func (k *link) shape(who jid.JID) {
 	rate := 0
-	if p := k.policy(); p.Rate != nil {
+	if p := k.listener.policy(); p.Rate != nil {
 		rate = p.Rate(who)
 	}
 	switch b := k.bucket.Load(); {
@@ -85,7 +85,8 @@ func (k *link) Pace(n int) {
 }
 
 // ApplyPolicies makes connections follow policies that have changed: their
-// rates, and who may be there at all.
+// rates, and who may be there at all. Sessions that wait to be resumed follow
+// that of the listener where they were.
 func (s *Server) ApplyPolicies(ctx context.Context) {
 	type user struct {
 		*link
@@ -100,16 +101,36 @@ func (s *Server) ApplyPolicies(ctx context.Context) {
 		}
 		users = append(users, user{k, who})
 	}
+	var sessions []*Session
+	for _, a := range s.accounts {
+		sessions = append(sessions, a.sessions...)
+	}
 	s.mu.Unlock()
+	for _, session := range sessions {
+		session.applyPolicy(ctx)
+	}
 	for _, u := range users {
 		u.shape(u.who)
-		if u.who.IsZero() || u.allows(u.who) {
+		if u.who.IsZero() || u.listener.allows(u.who) {
 			continue
 		}
 		s.metrics.refuse(refusedAccess)
 		u.log(ctx, slog.LevelInfo, "session ended by the access rule", slog.String("jid", u.who.String()))
 		u.end(reasonAccess, &stream.Error{Condition: stream.PolicyViolation, Text: textAccess})
 	}
+}
+
+// applyPolicy ends a session that waits to be resumed and may not be.
+func (s *Session) applyPolicy(ctx context.Context) {
+	s.mu.Lock()
+	waits, listener := s.link == nil, s.listener
+	s.mu.Unlock()
+	if !waits || listener.allows(s.jid) {
+		return
+	}
+	s.srv.metrics.refuse(refusedAccess)
+	s.log(ctx, slog.LevelInfo, "session ended by the access rule")
+	s.end(reasonAccess, nil)
 }
 
 // textAccess tells people that their password is not what is wrong.

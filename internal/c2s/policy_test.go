@@ -79,6 +79,22 @@ func TestDeniedLater(t *testing.T) {
 	})
 }
 
+// TestDeniedWhileAway: so does it end those that wait to be resumed.
+func TestDeniedWhileAway(t *testing.T) {
+	t.Parallel()
+	r := new(rules)
+	inWorldWith(t, r, func(w *world) {
+		for _, name := range []string{"romeo", "juliet"} {
+			p, _ := w.manage(name, "x")
+			p.drop()
+		}
+		w.told()
+		r.allows.Store(new(func(who jid.JID) bool { return who.Local() != "romeo" }))
+		w.srv.ApplyPolicies(w.t.Context())
+		w.wantTold("unbind romeo@a.test/x", "ended romeo@a.test/x")
+	})
+}
+
 // TestPace: a shaper holds the sender back by as much as he has sent too much,
 // loses nothing, and lets what comes now and then pass.
 func TestPace(t *testing.T) {

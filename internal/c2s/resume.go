@@ -108,7 +108,7 @@ func (s *Session) carryOn(k *link, h uint32) error {
 	s.srv.metrics.detached.Dec()
 	s.unhold() // not sent yet: it counts from here on
 	s.quiet = false
-	s.link = k
+	s.link, s.listener = k, k.listener
 	s.rawLocked(stanza.NewElement(nsSM, "resumed", "previd", s.sm.id,
 		"h", strconv.FormatUint(uint64(s.sm.arrivals.count()), 10)))
 	again := make([]*stanza.Encoded, len(s.unacked))
@@ -135,7 +135,7 @@ func (n *negotiation) resume(ctx context.Context, e *stanza.Element) (*Session, 
 	err := errOver
 	switch {
 	case s == nil:
-	case !n.allows(s.jid):
+	case !n.listener.allows(s.jid):
 		n.srv.metrics.refuse(refusedAccess)
 		return nil, n.stream.Send(failed(stanza.NotAllowed))
 	default:

@@ -37,6 +37,7 @@ type Session struct {
 	mu sync.Mutex
 	// Guarded by mu; sm is set by the reader, who may read it without.
 	link         *link       // what carries the session; nil while nothing does
+	listener     *Listener   // of link, or of the last one
 	sm           *management // nil until enabled
 	unacked      []sent      // not acknowledged or, without management, not taken by a stream that has broken
 	unackedBytes int

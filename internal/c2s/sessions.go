@@ -70,7 +70,7 @@ func (s *Server) claim(k *link, full jid.JID) (own, other *Session) {
 		oldest, _ := s.oldestDetachedLocked(k.account)
 		return nil, oldest
 	}
-	own = &Session{srv: s, jid: full, to: stream.StanzaTo(full), gone: make(chan struct{}), link: k}
+	own = &Session{srv: s, jid: full, to: stream.StanzaTo(full), gone: make(chan struct{}), link: k, listener: k.listener}
 	a.sessions = append(a.sessions, own)
 	k.full = full
 	s.sessions++
