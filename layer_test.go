@@ -75,6 +75,10 @@ const (
 	maxPackageLines = 6000
 )
 
+// roomy are packages that may be larger, because what they own cannot be parted:
+// a room's state has one owner.
+var roomy = map[string]int{"muc": 8000}
+
 // pkg is what go list says of a package.
 type pkg struct {
 	ImportPath, Dir, Doc string
@@ -217,8 +221,8 @@ func TestBudgets(t *testing.T) {
 			}
 			sum += lines
 		}
-		if sum > maxPackageLines {
-			t.Errorf("package %s has %d lines, more than %d", p.ImportPath, sum, maxPackageLines)
+		if most := max(maxPackageLines, roomy[strings.TrimPrefix(p.ImportPath, module+"/")]); sum > most {
+			t.Errorf("package %s has %d lines, more than %d", p.ImportPath, sum, most)
 		}
 	}
 }

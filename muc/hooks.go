@@ -74,6 +74,9 @@ type Hooks struct {
 	// MessageWithdrawn runs when the archive has failed to commit a posted
 	// message, which nobody will get.
 	MessageWithdrawn hook.Notify[PostedEvent]
+	// BuildMessage adds elements to a message of an occupant, to everybody or to
+	// one, as the room passes it on.
+	BuildMessage hook.Notify[BuildMessageEvent]
 	// BeforePrivateMessage may change or refuse a private message.
 	BeforePrivateMessage hook.Filter[PrivateMessageEvent]
 	// BeforePrivateIQ may refuse that an occupant's request is passed to another
@@ -116,6 +119,9 @@ type Hooks struct {
 
 	// Disco adds features and form fields to what the room says of itself.
 	Disco hook.Notify[DiscoEvent]
+	// ServiceDisco adds features to what the service says of itself. It runs
+	// outside of rooms, at any time and several at once.
+	ServiceDisco hook.Notify[ServiceDiscoEvent]
 
 	fields []*fieldCore
 	slots  int
@@ -128,9 +134,9 @@ func (h *Hooks) seal() {
 	for _, s := range []interface{ Seal() }{
 		&h.BeforeCreate, &h.RoomCreated, &h.RoomLoaded, &h.BeforeJoin, &h.Joined, &h.SessionJoined,
 		&h.BeforeNickChange, &h.BeforePresence, &h.BuildPresence, &h.Left,
-		&h.BeforeMessage, &h.Historic, &h.Archived, &h.MessagePosted, &h.MessageWithdrawn, &h.BeforePrivateMessage,
+		&h.BeforeMessage, &h.Historic, &h.Archived, &h.MessagePosted, &h.MessageWithdrawn, &h.BuildMessage, &h.BeforePrivateMessage,
 		&h.BeforePrivateIQ, &h.DefaultRole, &h.MayList, &h.MaySeeOccupants, &h.MayRead, &h.BeforeSetAffiliation, &h.AffiliationSet, &h.BeforeSetRole, &h.RoleSet,
-		&h.BeforeConfigure, &h.Configured, &h.BeforeDestroy, &h.Destroyed, &h.Disco,
+		&h.BeforeConfigure, &h.Configured, &h.BeforeDestroy, &h.Destroyed, &h.Disco, &h.ServiceDisco,
 	} {
 		s.Seal()
 	}
@@ -197,6 +203,16 @@ type BuildPresenceEvent struct {
 
 // Add adds an element to the presence.
 func (ev *BuildPresenceEvent) Add(e *stanza.Element) { ev.extra = append(ev.extra, e) }
+
+// BuildMessageEvent is a message that the room is about to pass on.
+type BuildMessageEvent struct {
+	Room    *Room
+	RealJID jid.JID // bare address of who says it, or has said it
+	extra   []*stanza.Element
+}
+
+// Add adds an element to the message.
+func (ev *BuildMessageEvent) Add(e *stanza.Element) { ev.extra = append(ev.extra, e) }
 
 // LeftEvent is an occupant who has gone.
 type LeftEvent struct {
@@ -318,6 +334,12 @@ func (ev *DiscoEvent) Feature(feature string) { ev.features = append(ev.features
 func (ev *DiscoEvent) Field(variable string, values ...string) {
 	ev.fields = append(ev.fields, stanza.Field{Var: variable, Values: values})
 }
+
+// ServiceDiscoEvent collects what a service says of itself.
+type ServiceDiscoEvent struct{ features []string }
+
+// Feature adds a feature.
+func (ev *ServiceDiscoEvent) Feature(feature string) { ev.features = append(ev.features, feature) }
 
 // Slot is a place for a feature's own state in each room. It lives as long as
 // the room is in memory and is not stored.

@@ -113,7 +113,11 @@ func (s *Service) serviceInfo(st stanza.Stanza, query *stanza.Element) {
 	}
 	answer := stanza.NewElement(stanza.NSDiscoInfo, "query").
 		Add(stanza.NewElement(stanza.NSDiscoInfo, "identity", "category", "conference", "type", "text", "name", s.opts.Name))
-	for _, f := range []string{stanza.NSMUC, nsUnique, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing, stanza.NSRSM} {
+	ev := &ServiceDiscoEvent{features: []string{stanza.NSMUC, nsUnique, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing, stanza.NSRSM}}
+	if err := s.hooks.ServiceDisco.Run(nil, ev); err != nil {
+		s.log.LogAttrs(s.ioCtx, slog.LevelError, "describe the service", slog.Any("err", err))
+	}
+	for _, f := range ev.features {
 		answer.Add(stanza.NewElement(stanza.NSDiscoInfo, "feature", "var", f))
 	}
 	s.opts.Router.Send(st.Result(answer))

@@ -49,7 +49,7 @@ func (s *Service) catchUp(ctx context.Context, rec *RoomRecord) error {
 	if err != nil {
 		return fmt.Errorf("archived subject %s: %w", last.ID, err)
 	}
-	rec.Subject = Subject{Text: st.ChildText(stanza.NSClient, "subject"), Author: last.From, Time: last.Time}
+	rec.Subject = Subject{Text: st.ChildText(stanza.NSClient, "subject"), Author: last.From, RealJID: last.RealJID, Time: last.Time}
 	rec.SubjectID = last.ID
 	return nil
 }

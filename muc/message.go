@@ -88,7 +88,7 @@ func (r *Room) stageSubject(ev *MessageEvent, archived bool) {
 func (r *Room) newSubject(ev *MessageEvent) Subject {
 	s := Subject{Text: ev.Stanza.ChildText(stanza.NSClient, "subject"), Author: r.jid, Time: r.now()}
 	if ev.Sender != nil {
-		s.Author = ev.Sender.jid
+		s.Author, s.RealJID = ev.Sender.jid, ev.Sender.bare
 	}
 	return s
 }
@@ -108,7 +108,7 @@ func (r *Room) publish(q *request, ev *MessageEvent, historic, archive bool) {
 	if archive {
 		out = out.With(stanza.NewElement(stanza.NSStanzaID, "stanza-id", "by", r.jid.String(), "id", m.ID))
 	}
-	enc := stanza.Encode(out)
+	enc := stanza.Encode(r.Attribute(out, m.RealJID))
 	if historic {
 		m.Stanza = enc.AppendWithoutTo(nil)
 	}
@@ -158,6 +158,17 @@ func (r *Room) sanitized(st *stanza.Stanza) stanza.Stanza {
 	})
 	out.To = jid.JID{}
 	return out
+}
+
+// Attribute adds to a message what features say of the account that it comes
+// from; nothing if that is zero, the room itself.
+func (r *Room) Attribute(st stanza.Stanza, real jid.JID) stanza.Stanza {
+	if real.IsZero() {
+		return st
+	}
+	ev := BuildMessageEvent{Room: r, RealJID: real.Bare()}
+	r.notify(r.svc.hooks.BuildMessage.Run(&r.watch, &ev))
+	return st.With(ev.extra...)
 }
 
 // subjectArchived writes an archived subject change into the room's record,
@@ -223,7 +234,7 @@ func (c *privateCommand) decide(r *Room) error {
 	if err := r.svc.hooks.BeforePrivateMessage.Run(&r.watch, ev); err != nil {
 		return err
 	}
-	c.out = r.sanitized(ev.Stanza).With(stanza.NewElement(stanza.NSMUCUser, "x"))
+	c.out = r.Attribute(r.sanitized(ev.Stanza), s.occupant.bare).With(stanza.NewElement(stanza.NSMUCUser, "x"))
 	c.out.From = s.occupant.jid
 	return nil
 }

@@ -103,5 +103,8 @@ type RoomChange struct {
 type Subject struct {
 	Text   string
 	Author jid.JID // occupant JID of then; zero: never set
-	Time   time.Time
+	// RealJID is the bare address of who has set it; zero: the room, or nobody
+	// knows.
+	RealJID jid.JID
+	Time    time.Time
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -14,6 +15,9 @@ import (
 	"github.com/muster-im/muster/muc"
 )
 
+// occupantSecret is the name of the stored key behind occupant ids.
+const occupantSecret = "occupant-id"
+
 // roomsEnd is what rooms may take to say goodbye and commit.
 const roomsEnd = 4 * time.Second
 
@@ -23,8 +27,14 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 	if m == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(s.serving, time.Minute)
+	defer cancel()
+	key, err := s.db.Secret(ctx, occupantSecret, func() []byte { return []byte(rand.Text()) })
+	if err != nil {
+		return err
+	}
 	for _, host := range cfg.General.Hosts {
-		o, err := roomOptions(m, m.HostFor(host), extensions)
+		o, err := roomOptions(m, m.HostFor(host), key, extensions)
 		if err != nil {
 			return err
 		}
@@ -52,14 +62,14 @@ func (s *Server) endRooms(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// roomOptions are the settings of one room service.
-func roomOptions(m *config.MUC, domain string, extensions []muc.Extension) (muc.Options, error) {
+// roomOptions are the settings of one room service. key is behind occupant ids.
+func roomOptions(m *config.MUC, domain string, key []byte, extensions []muc.Extension) (muc.Options, error) {
 	o := muc.Options{
 		Domain:    domain,
 		MaxRoomID: int(m.MaxRoomID), MaxUsers: int(m.MaxUsers), AdminSeats: int(m.MaxUsersAdminThreshold),
 		MaxName: int(m.MaxRoomName), MaxDesc: int(m.MaxRoomDesc), Recent: int(m.HistorySize),
 		Defaults:   roomDefaults(&m.DefaultRoom),
-		Extensions: append(roomfeatures.All(roomfeatures.Options{HistorySize: int(m.HistorySize)}), extensions...),
+		Extensions: append(roomfeatures.All(roomfeatures.Options{HistorySize: int(m.HistorySize), OccupantIDKey: key}), extensions...),
 	}
 	for _, a := range m.DefaultRoom.Affiliations {
 		j, err := jid.New(a.User, a.Server, "")

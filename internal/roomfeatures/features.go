@@ -10,11 +10,14 @@ import "github.com/muster-im/muster/muc"
 type Options struct {
 	// HistorySize bounds the messages that a newcomer gets; 0: none.
 	HistorySize int
+	// OccupantIDKey is the secret behind occupant ids; nil: there are none.
+	// With another key everybody has other ids.
+	OccupantIDKey []byte
 }
 
 // All returns every built-in feature.
 func All(o Options) []muc.Extension {
-	return []muc.Extension{
+	list := []muc.Extension{
 		membersOnly{},
 		password{},
 		voice{},
@@ -26,4 +29,8 @@ func All(o Options) []muc.Extension {
 		queries{},
 		publicList{},
 	}
+	if len(o.OccupantIDKey) > 0 {
+		list = append(list, &occupantID{key: o.OccupantIDKey})
+	}
+	return list
 }

@@ -32,7 +32,7 @@ func (subject) Register(h *muc.Hooks) {
 		if !s.Time.IsZero() {
 			st = st.With(stanza.Delay(ev.Room.JID(), s.Time))
 		}
-		ev.Room.SendTo(ev.Session, st)
+		ev.Room.SendTo(ev.Session, ev.Room.Attribute(st, s.RealJID))
 	})
 	h.Disco.Add("subject", 0, func(ev *muc.DiscoEvent) {
 		ev.Field("muc#roominfo_subjectmod", either(free.Get(ev.Room), "1", "0"))

@@ -39,9 +39,9 @@ func (db *DB) Room(ctx context.Context, room jid.JID) (*muc.RoomRecord, error) {
 func readRoom(ctx context.Context, q querier, rec *muc.RoomRecord) (id int64, err error) {
 	var created, subjectTime int64
 	var settings []byte
-	found, err := q.one(ctx, `SELECT id, created, settings, subject, subject_author, subject_time, subject_id
+	found, err := q.one(ctx, `SELECT id, created, settings, subject, subject_author, subject_real, subject_time, subject_id
 		FROM rooms WHERE service = $1 AND local = $2`, []any{rec.JID.Domain(), rec.JID.Local()},
-		&id, &created, &settings, &rec.Subject.Text, address{&rec.Subject.Author}, &subjectTime, &rec.SubjectID)
+		&id, &created, &settings, &rec.Subject.Text, address{&rec.Subject.Author}, address{&rec.Subject.RealJID}, &subjectTime, &rec.SubjectID)
 	if err != nil {
 		return 0, err
 	}
@@ -190,8 +190,8 @@ func changeRoom(ctx context.Context, q querier, id int64, change *muc.RoomChange
 		}
 	}
 	if s := change.Subject; s != nil {
-		_, err := q.exec(ctx, `UPDATE rooms SET subject = $2, subject_author = $3, subject_time = $4, subject_id = $5
-			WHERE id = $1`, id, s.Text, text(s.Author), micros(s.Time), change.SubjectID)
+		_, err := q.exec(ctx, `UPDATE rooms SET subject = $2, subject_author = $3, subject_time = $4, subject_id = $5,
+			subject_real = $6 WHERE id = $1`, id, s.Text, text(s.Author), micros(s.Time), change.SubjectID, text(s.RealJID))
 		return err
 	}
 	return nil
