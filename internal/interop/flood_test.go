@@ -236,14 +236,14 @@ func floodHistory(t *testing.T, s *siege) {
 func floodContacts(t *testing.T, s *siege) {
 	const limit, more = 5000, 100
 	p := s.bind(t, "mallory", "contacts")
-	name := strings.Repeat("n", 500)
+	name := strings.Repeat("n", 400)
 	got := p.pour(limit+more, func(i int) string {
 		return fmt.Sprintf("<iq type='set' id='c%d'><query xmlns='jabber:iq:roster'><item jid='contact%d@localhost' name='%s'/></query></iq>", i, i, name)
 	})
 	if n := strings.Count(got, "type='error'"); n != more {
 		t.Errorf("%d of %d contacts were refused, want %d", n, limit+more, more)
 	}
-	// 3 MB: more than may wait for a client that reads too slowly, but this one
+	// 2.5 MB: more than may wait for a client that reads too slowly, but this one
 	// reads.
 	if got = p.pour(1, func(int) string { return "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>" }); strings.Count(got, "<item ") != limit {
 		t.Errorf("the roster has %d contacts, want %d", strings.Count(got, "<item "), limit)

@@ -43,6 +43,7 @@ type database struct {
 	explain  func(error) error  // says what helps against an error at start
 	written  func()             // tells SQLite's checkpointer of a commit; may be nil
 	failures prometheus.Counter // may be nil
+	silence  silence
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -165,24 +166,14 @@ func (q querier) one(ctx context.Context, text string, args []any, dest ...any) 
 	return found, err
 }
 
-// bound gives a call as much time as it may take: whoever asks a database that
-// has gone silent gets an error, and does not wait for it to come back.
-func (d *database) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	if d.timeout == 0 {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, d.timeout)
-}
-
 // look runs f, which makes single queries outside transactions.
 func (d *database) look(ctx context.Context, f func(context.Context, querier) error) error {
-	ctx, cancel := d.bound(ctx)
-	defer cancel()
-	err := d.prepareWanted(ctx)
-	if err == nil {
-		err = f(ctx, querier{d: d, on: d.reader})
-	}
-	return d.count(err)
+	return d.call(ctx, func(ctx context.Context) error {
+		if err := d.prepareWanted(ctx); err != nil {
+			return err
+		}
+		return f(ctx, querier{d: d, on: d.reader})
+	})
 }
 
 func (d *database) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
@@ -200,35 +191,32 @@ func (d *database) one(ctx context.Context, text string, args []any, dest ...any
 
 // view runs f on one unchanging state of the database.
 func (d *database) view(ctx context.Context, f func(context.Context, querier) error) error {
-	ctx, cancel := d.bound(ctx)
-	defer cancel()
 	opts := &sql.TxOptions{ReadOnly: true}
 	if d.dialect == postgres {
 		opts.Isolation = sql.LevelRepeatableRead // SQLite knows nothing less
 	}
-	if err := d.prepareWanted(ctx); err != nil {
-		return d.count(err)
-	}
-	tx, err := d.reader.BeginTx(ctx, opts)
-	if err != nil {
-		return d.count(err)
-	}
-	err = f(ctx, querier{d: d, tx: tx, on: d.reader})
-	rollback(tx)
-	return d.count(err)
+	return d.call(ctx, func(ctx context.Context) error {
+		if err := d.prepareWanted(ctx); err != nil {
+			return err
+		}
+		tx, err := d.reader.BeginTx(ctx, opts)
+		if err != nil {
+			return err
+		}
+		defer rollback(tx)
+		return f(ctx, querier{d: d, tx: tx, on: d.reader})
+	})
 }
 
 // update runs f in a transaction that writes, and commits it if f returns nil.
 // If PostgreSQL goes away during the commit, f runs again when it is back: it
 // must succeed, without doing a thing twice, where it has had its effect.
 func (d *database) update(ctx context.Context, f func(context.Context, querier) error) error {
-	ctx, cancel := d.bound(ctx)
-	defer cancel()
-	err := d.transact(ctx, f)
+	err := d.call(ctx, func(ctx context.Context) error { return d.transact(ctx, f) })
 	if err == nil && d.written != nil {
 		d.written()
 	}
-	return d.count(err)
+	return err
 }
 
 func (d *database) transact(ctx context.Context, f func(context.Context, querier) error) error {

@@ -238,6 +238,20 @@ func TestPostgresStandsStill(t *testing.T) {
 	if took := time.Since(began); took > 10*timeout {
 		t.Errorf("the last call came back after %v", took)
 	}
+	began = time.Now()
+	for range 20 { // now that it is known
+		for i, f := range calls[:len(calls)-1] {
+			wg.Go(func() {
+				if err := f(); err == nil {
+					t.Errorf("call %d: a database that stands still has answered", i)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if took := time.Since(began); took > 3*timeout { // the one that waits for all
+		t.Errorf("it took %v to refuse more", took)
+	}
 	pg.Thaw()
 	for i, f := range calls {
 		err := f()
