@@ -20,14 +20,11 @@ func (r *Room) dropGhost(s *Session, st *stanza.Stanza) {
 	if e := st.ParseError(); e != nil {
 		reason = "Messages could not be delivered: " + string(e.Condition) + "."
 	}
-	r.takeOut(s, &showing{unavailable: true, payload: []stanza.Node{}, codes: []int{statusGhost}, reason: reason}, statusGhost)
+	r.takeOut(s, &showing{unavailable: true, codes: []int{statusGhost}, reason: reason}, statusGhost)
 }
 
 func (r *Room) takeOut(s *Session, sh *showing, code int) {
 	o := s.occupant
-	if sh.payload == nil {
-		sh.payload = []stanza.Node{}
-	}
 	if len(o.sessions) == 1 {
 		r.putOut(o, sh, code)
 		return
@@ -82,7 +79,7 @@ func (r *Room) changeNick(s *Session, ev *NickEvent, to jid.JID, key string, ren
 	if renamed {
 		codes = append(codes, statusNickChanged)
 	}
-	goodbye := &showing{unavailable: true, nick: ev.Nick, codes: []int{statusNewNick}, payload: []stanza.Node{}}
+	goodbye := &showing{unavailable: true, nick: ev.Nick, codes: []int{statusNewNick}}
 	target := r.occupants[key]
 	alone := len(o.sessions) == 1
 	if alone {

@@ -46,8 +46,8 @@ type Session struct {
 
 	// Owned by the room's drain.
 	occupant *Occupant
-	presence []stanza.Node // what the client's presence holds
-	show     bool          // the session may see real addresses
+	presence *payload // what the client's presence holds
+	show     bool     // the session may see real addresses
 	pending  []*stanza.Encoded
 }
 

@@ -177,7 +177,7 @@ func (r *Room) applyDestroy(ev *DestroyEvent) {
 	}
 	none := None
 	for _, o := range r.occupants {
-		sh := &showing{unavailable: true, affiliation: &none, payload: []stanza.Node{}, destroy: destroy}
+		sh := &showing{unavailable: true, affiliation: &none, destroy: destroy}
 		r.announceToSelf(o, o.sessions, sh)
 	}
 	for _, o := range r.occupants {

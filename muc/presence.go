@@ -16,7 +16,13 @@ type showing struct {
 	actor       Actor
 	reason      string
 	destroy     *stanza.Element
-	payload     []stanza.Node // instead of the primary session's
+	payload     *payload // instead of the primary session's, or nothing of those who are gone
+}
+
+// payload is what a client's presence holds for others.
+type payload struct {
+	lang     string // RFC 6120 §8.1.5
+	children []stanza.Node
 }
 
 // removed is the showing of somebody who is put out.
@@ -33,17 +39,20 @@ func (sh *showing) plain() bool {
 // presenceOf builds o's presence (XEP-0045 §7.2.2 and on). full shows real
 // addresses; self is for o's own sessions.
 func (r *Room) presenceOf(o *Occupant, sh *showing, full, self bool) stanza.Stanza {
-	st := stanza.Stanza{Kind: stanza.Presence, From: o.jid}
+	said := &payload{}
+	switch {
+	case sh.payload != nil:
+		said = sh.payload
+	case len(o.sessions) > 0 && !sh.unavailable:
+		said = o.sessions[0].presence
+	}
+	st := stanza.Stanza{Kind: stanza.Presence, From: o.jid, Lang: said.lang}
 	if sh.unavailable {
 		st.Type = stanza.TypeUnavailable
 	}
-	payload := sh.payload
-	if payload == nil && len(o.sessions) > 0 {
-		payload = o.sessions[0].presence
-	}
 	ev := BuildPresenceEvent{Room: r, Occupant: o}
 	r.notify(r.svc.hooks.BuildPresence.Run(&r.watch, &ev))
-	st.Children = append(make([]stanza.Node, 0, len(payload)+len(ev.extra)+1), payload...)
+	st.Children = append(make([]stanza.Node, 0, len(said.children)+len(ev.extra)+1), said.children...)
 	for _, e := range ev.extra {
 		st.Children = append(st.Children, stanza.Node{Element: e})
 	}
@@ -174,7 +183,7 @@ func (r *Room) sendOccupants(s *Session) {
 
 // presencePayload is what a room passes on of a client's presence: all but
 // what only the room may say.
-func (r *Room) presencePayload(st *stanza.Stanza) []stanza.Node {
+func (r *Room) presencePayload(st *stanza.Stanza) *payload {
 	kept := st.Without(func(e *stanza.Element) bool {
 		switch e.Name.Space {
 		case stanza.NSMUC, stanza.NSMUCUser, stanza.NSMUCAdmin, stanza.NSMUCOwner, stanza.NSOccupantID, stanza.NSStanzaID, nsHats:
@@ -184,7 +193,7 @@ func (r *Room) presencePayload(st *stanza.Stanza) []stanza.Node {
 		}
 		return false
 	})
-	return kept.Children
+	return &payload{st.Lang, kept.Children}
 }
 
 const nsHats = "urn:xmpp:hats:0"
@@ -206,9 +215,6 @@ func (r *Room) RemoveOccupant(o *Occupant, code int, actor Actor, reason string)
 
 // putOut removes o with all sessions and tells everybody.
 func (r *Room) putOut(o *Occupant, sh *showing, code int) {
-	if sh.payload == nil {
-		sh.payload = []stanza.Node{}
-	}
 	selfView, others := r.presenceOf(o, sh, r.seesAddresses(o), true), *sh
 	full, anonymous := r.presenceOf(o, &others, true, false), r.presenceOf(o, &others, false, false)
 	sessions := r.removeAll(o)
@@ -237,7 +243,6 @@ func (r *Room) occupantGone(o *Occupant, code int) {
 func (r *Room) evictAll(code int, reason string) {
 	for _, o := range r.occupants {
 		sh := removed(code, Actor{}, reason)
-		sh.payload = []stanza.Node{}
 		view := r.presenceOf(o, sh, r.seesAddresses(o), true)
 		for _, s := range o.sessions {
 			r.sayTo(s, view)
