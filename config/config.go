@@ -133,6 +133,7 @@ type DefaultRoom struct {
 	AllowChangeSubj        bool          `toml:"allow_change_subj" doc:"Participants may change the subject, not only moderators."`
 	AllowPrivateMessages   bool          `toml:"allow_private_messages" doc:"Occupants may write to each other privately."`
 	AllowQueryUsers        bool          `toml:"allow_query_users" doc:"Occupants may send requests to each other's clients."`
+	AllowUserInvites       bool          `toml:"allow_user_invites" doc:"Everybody who may speak may invite others through the room, in a members-only room every member; moderators always may."`
 	PublicList             bool          `toml:"public_list" doc:"Everybody may see who is in a public room."`
 	AllowVisitorStatus     bool          `toml:"allow_visitor_status" doc:"Visitors may show a status text."`
 	AllowVisitorNickchange bool          `toml:"allow_visitor_nickchange" doc:"Visitors may change their nickname."`
@@ -214,7 +215,7 @@ func Modern(host string) *Config {
 	c.Modules.MUC.defaults()
 	c.Modules.MUC.MaxUsers = 1000
 	room := &c.Modules.MUC.DefaultRoom
-	room.MaxUsers, room.Persistent, room.Moderated, room.AllowMultipleSessions = 1000, true, false, true
+	room.MaxUsers, room.Persistent, room.Moderated, room.AllowMultipleSessions, room.AllowUserInvites = 1000, true, false, true, true
 	return c
 }
 

@@ -40,7 +40,6 @@ var later = map[string]string{ //nolint:gochecknoglobals // a table
 	"modules.mod_muc.hibernate_timeout":               "the options of hibernation (empty rooms leave memory by themselves)",
 	"modules.mod_muc.hibernated_room_check_interval":  "the options of hibernation (empty rooms leave memory by themselves)",
 	"modules.mod_muc.hibernated_room_timeout":         "the options of hibernation (empty rooms leave memory by themselves)",
-	"modules.mod_muc.default_room.allow_user_invites": "invitations through the room",
 	"modules.mod_muc.default_room.logging":            "room logs on disk",
 }
 

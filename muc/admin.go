@@ -15,14 +15,7 @@ import (
 // together or not at all.
 type adminCommand struct {
 	request
-	roles  []roleChange
 	answer *stanza.Element
-}
-
-type roleChange struct {
-	occupant *Occupant
-	role     Role
-	reason   string
 }
 
 func (c *adminCommand) decide(r *Room) error {
@@ -42,7 +35,6 @@ func (c *adminCommand) decide(r *Room) error {
 	if c.st.Type == stanza.TypeGet {
 		return c.decideList(r, items)
 	}
-	c.roles = nil
 	for i, item := range items {
 		if err := c.decideItem(r, item); err != nil {
 			return itemError(err, i, len(items))
@@ -131,16 +123,10 @@ func (c *adminCommand) decideRole(r *Room, item *stanza.Element, word, reason st
 	if o == nil {
 		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Nobody in the room has this nickname.")
 	}
-	c.roles = append(c.roles, roleChange{o, role, reason})
-	return r.checkRole(By(c.st.From), o, role, reason)
+	return r.SetRole(By(c.st.From), o, role, reason)
 }
 
-func (c *adminCommand) apply(r *Room) {
-	for _, change := range c.roles {
-		r.applyRole(By(c.st.From), change.occupant, change.role, change.reason)
-	}
-	r.reply(c.st.Result(c.answer))
-}
+func (c *adminCommand) apply(r *Room) { r.reply(c.st.Result(c.answer)) }
 
 // decideList answers a request for a list of affiliations or roles.
 func (c *adminCommand) decideList(r *Room, items []*stanza.Element) error {

@@ -89,7 +89,7 @@ func (r *Room) checkOwnerRemains() error {
 	return stanza.NewError(stanza.Cancel, stanza.Conflict, "A room must keep an owner.")
 }
 
-// SetRole changes the role of somebody present, at once; RoleNone kicks him.
+// SetRole stages a change of the role of somebody present; RoleNone kicks him.
 // The rules apply to the actor (XEP-0045 §5.1, §8, §9.6): moderators change
 // visitors and participants, admins and owners make and unmake moderators, and
 // nobody changes somebody of higher affiliation. It returns a *stanza.Error if
@@ -98,7 +98,7 @@ func (r *Room) SetRole(actor Actor, o *Occupant, role Role, reason string) error
 	if err := r.checkRole(actor, o, role, reason); err != nil {
 		return err
 	}
-	r.applyRole(actor, o, role, reason)
+	r.staged.roles = append(r.staged.roles, roleChange{o, role, actor, reason})
 	return nil
 }
 
@@ -121,15 +121,14 @@ func (r *Room) maySetRole(actor Actor, o *Occupant, role Role) error {
 		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "This occupant's affiliation is higher than yours.")
 	case (role == Moderator || o.role == Moderator) && rank < Admin:
 		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Only admins and owners may make or change moderators.")
-	case target >= Admin && role != Moderator && o.bare != actor.jid.Bare():
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Admins and owners are moderators: change the affiliation first.")
-	case target >= Admin && role != Moderator && role != RoleNone:
+	case target >= Admin && role != Moderator && (role != RoleNone || o.bare != actor.jid.Bare()):
 		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Admins and owners are moderators: change the affiliation first.")
 	}
 	return nil
 }
 
-func (r *Room) applyRole(actor Actor, o *Occupant, role Role, reason string) {
+func (r *Room) applyRole(c roleChange) {
+	actor, o, role, reason := c.actor, c.occupant, c.role, c.reason
 	if o.gone {
 		return
 	}

@@ -14,6 +14,8 @@ import (
 type change struct {
 	values       map[int]any
 	affiliations []affiliationChange
+	roles        []roleChange
+	posts        []func(r *Room)
 	subject      *Subject
 	subjectID    string
 	destroy      *DestroyEvent
@@ -27,8 +29,19 @@ type affiliationChange struct {
 	actor  Actor
 }
 
-func (c *change) empty() bool {
-	return len(c.values) == 0 && len(c.affiliations) == 0 && c.subject == nil && c.destroy == nil && !c.unlock
+// roleChange is a new role with who wants it.
+type roleChange struct {
+	occupant *Occupant
+	role     Role
+	actor    Actor
+	reason   string
+}
+
+func (c *change) empty() bool { return !c.durable() && len(c.roles) == 0 && len(c.posts) == 0 }
+
+// durable reports whether something of the change has to be stored.
+func (c *change) durable() bool {
+	return len(c.values) > 0 || len(c.affiliations) > 0 || c.subject != nil || c.destroy != nil || c.unlock
 }
 
 // persistentAfter reports whether the room is to be stored once ch has taken
@@ -100,8 +113,16 @@ func (r *Room) applyChange(ch *change) {
 	for i := range ch.affiliations {
 		r.affiliationChanged(&ch.affiliations[i])
 	}
+	for _, c := range ch.roles {
+		r.applyRole(c)
+	}
 	if r.exists && len(ch.values) > 0 {
 		r.applyValues(ch.values, ch.unlock)
+	}
+	for _, post := range ch.posts {
+		if r.exists {
+			post(r)
+		}
 	}
 	if r.exists && len(r.occupants) == 0 {
 		r.emptied()

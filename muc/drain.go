@@ -186,7 +186,7 @@ func (r *Room) commit(c command) {
 	r.staged = change{}
 	stays := r.persistentAfter(&ch)
 	buried := r.svc.tombstone(ch.destroy)
-	if !r.stored && !stays && buried == nil || r.svc.opts.Store == nil {
+	if !ch.durable() || !r.stored && !stays && buried == nil || r.svc.opts.Store == nil {
 		r.adopt(&ch, c)
 		return
 	}

@@ -1,6 +1,8 @@
 package muc
 
 import (
+	"reflect"
+
 	"github.com/muster-im/muster/hook"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
@@ -83,6 +85,13 @@ type Hooks struct {
 	// one. Refusing is not seen by the other.
 	BeforePrivateIQ hook.Filter[PrivateIQEvent]
 
+	// RoomMessage sees messages of type normal to the room itself: invitations,
+	// requests for voice and the like, from people inside or not. Whoever knows
+	// what to do with one says so with ev.Send and setters, and returns
+	// hook.Handled; what nobody handles is refused with not-acceptable. Errors
+	// from people outside come here, too; they are not answered.
+	RoomMessage hook.Filter[RoomMessageEvent]
+
 	// DefaultRole decides the role of a newcomer. If nobody answers, owners and
 	// admins are moderators, everybody else is a participant.
 	DefaultRole hook.Decide[RoleQuestion, Role]
@@ -131,17 +140,14 @@ type Hooks struct {
 
 // seal refuses further functions.
 func (h *Hooks) seal() {
-	for _, s := range []interface{ Seal() }{
-		&h.BeforeCreate, &h.RoomCreated, &h.RoomLoaded, &h.BeforeJoin, &h.Joined, &h.SessionJoined,
-		&h.BeforeNickChange, &h.BeforePresence, &h.BuildPresence, &h.Left,
-		&h.BeforeMessage, &h.Historic, &h.Archived, &h.MessagePosted, &h.MessageWithdrawn, &h.BuildMessage, &h.BeforePrivateMessage,
-		&h.BeforePrivateIQ, &h.DefaultRole, &h.MayList, &h.MaySeeOccupants, &h.MayRead, &h.BeforeSetAffiliation, &h.AffiliationSet, &h.BeforeSetRole, &h.RoleSet,
-		&h.BeforeConfigure, &h.Configured, &h.BeforeDestroy, &h.Destroyed, &h.Disco, &h.ServiceDisco,
-	} {
-		s.Seal()
-	}
-	for _, f := range h.requests {
-		f.Seal()
+	v := reflect.ValueOf(h).Elem()
+	for i := range v.NumField() {
+		if !v.Type().Field(i).IsExported() {
+			continue
+		}
+		if s, ok := reflect.TypeAssert[interface{ Seal() }](v.Field(i).Addr()); ok {
+			s.Seal()
+		}
 	}
 }
 
@@ -244,6 +250,24 @@ type PrivateMessageEvent struct {
 	Event
 	Stanza            *stanza.Stanza // may be replaced
 	Sender, Recipient *Occupant
+}
+
+// RoomMessageEvent is a message to the room that is not meant for everybody.
+type RoomMessageEvent struct {
+	Event
+	Stanza  *stanza.Stanza
+	RealJID jid.JID   // who sends it, full
+	Sender  *Occupant // nil: he is not inside
+	out     []stanza.Stanza
+}
+
+// Send sends st when the event takes effect, from the room unless st.From says
+// otherwise, to anybody.
+func (ev *RoomMessageEvent) Send(st stanza.Stanza) {
+	if st.From.IsZero() {
+		st.From = ev.Room.jid
+	}
+	ev.out = append(ev.out, st)
 }
 
 // PrivateIQEvent is a request of one occupant's client to another's.

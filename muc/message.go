@@ -1,8 +1,10 @@
 package muc
 
 import (
+	"errors"
 	"time"
 
+	"github.com/muster-im/muster/hook"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -180,8 +182,8 @@ func (r *Room) subjectArchived(t *ticket) {
 	r.storeSubject()
 }
 
-// Post says something as the room itself, through hooks and archive like
-// everybody's messages; BeforeMessage may refuse it.
+// Post stages something that the room itself says, through hooks and archive
+// like everybody's messages; BeforeMessage may refuse it.
 func (r *Room) Post(st stanza.Stanza) error {
 	ev := MessageEvent{Event: Event{Room: r, req: &request{detached: true}}, Stanza: &st, SubjectChange: isSubjectChange(&st)}
 	if err := r.svc.hooks.BeforeMessage.Run(&r.watch, &ev); err != nil {
@@ -191,7 +193,7 @@ func (r *Room) Post(st stanza.Stanza) error {
 	if err != nil {
 		return err
 	}
-	r.publish(nil, &ev, historic, archive)
+	r.staged.posts = append(r.staged.posts, func(r *Room) { r.publish(nil, &ev, historic, archive) })
 	return nil
 }
 
@@ -247,17 +249,48 @@ func (c *privateCommand) apply(r *Room) {
 	}
 }
 
+// roomMessageCommand is a message to the room itself, such as an invitation.
+type roomMessageCommand struct {
+	request
+	ev RoomMessageEvent
+}
+
+func (c *roomMessageCommand) decide(r *Room) error {
+	if r.locked && r.Affiliation(c.st.From) < Owner {
+		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such room.")
+	}
+	c.ev = RoomMessageEvent{Event: Event{Room: r, req: &c.request}, Stanza: &c.st, RealJID: c.st.From}
+	if s := r.sessions[c.st.From]; s != nil {
+		c.ev.Sender = s.occupant
+	}
+	err := r.svc.hooks.RoomMessage.Run(&r.watch, &c.ev)
+	switch {
+	case errors.Is(err, hook.Handled):
+		return nil
+	case err != nil:
+		return err
+	}
+	return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "This kind of message means nothing to the room.")
+}
+
+func (c *roomMessageCommand) apply(r *Room) {
+	for _, st := range c.ev.out {
+		r.reply(st)
+	}
+}
+
 // bounceCommand is an error that comes back from an occupant's client: some
 // conditions mean that nobody is there any more (XEP-0045 §17.2).
 type bounceCommand struct {
 	request
 	ghost *Session
+	ev    RoomMessageEvent
 }
 
 func (c *bounceCommand) decide(r *Room) error {
 	s := r.sessions[c.st.From]
 	if s == nil {
-		return nil
+		return c.fromOutside(r)
 	}
 	e := c.st.ParseError()
 	if e == nil {
@@ -271,7 +304,20 @@ func (c *bounceCommand) decide(r *Room) error {
 	return nil
 }
 
+// fromOutside lets features see what has become of messages that they have sent.
+func (c *bounceCommand) fromOutside(r *Room) error {
+	c.ev = RoomMessageEvent{Event: Event{Room: r, req: &c.request}, Stanza: &c.st, RealJID: c.st.From}
+	err := r.svc.hooks.RoomMessage.Run(&r.watch, &c.ev)
+	if errors.Is(err, hook.Handled) {
+		return nil
+	}
+	return err
+}
+
 func (c *bounceCommand) apply(r *Room) {
+	for _, st := range c.ev.out {
+		r.reply(st)
+	}
 	if c.ghost != nil {
 		r.dropGhost(c.ghost, &c.st)
 	}

@@ -224,7 +224,7 @@ func (s *Service) commandFor(st stanza.Stanza) (command, *stanza.Error) {
 	case st.Type == stanza.TypeChat, st.Type == stanza.TypeHeadline:
 		return nil, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "Send messages of type groupchat to the room.")
 	}
-	return nil, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "This kind of message means nothing to a room.")
+	return &roomMessageCommand{request: q}, nil
 }
 
 // iqCommand returns what an IQ request to a room or an occupant asks for.

@@ -123,6 +123,7 @@ func roomDefaults(r *config.DefaultRoom) map[string][]string {
 		"muc#roomconfig_allowpm":                choose(r.AllowPrivateMessages, "anyone", "none"),
 		"allow_query_users":                     yes(r.AllowQueryUsers),
 		"public_list":                           yes(r.PublicList),
+		"muc#roomconfig_allowinvites":           yes(r.AllowUserInvites),
 		"muc#roomconfig_allowvisitorstatus":     yes(r.AllowVisitorStatus),
 		"muc#roomconfig_allowvisitornickchange": yes(r.AllowVisitorNickchange),
 		"muc#roomconfig_getmemberlist":          r.MayGetMemberList,

@@ -17,9 +17,12 @@ type Options struct {
 
 // All returns every built-in feature.
 func All(o Options) []muc.Extension {
+	secret, members := &password{}, &membersOnly{}
 	list := []muc.Extension{
-		membersOnly{},
-		password{},
+		members,
+		secret,
+		&invitations{password: secret, members: members},
+		voiceRequests{},
 		voice{},
 		subject{},
 		privateMessages{},

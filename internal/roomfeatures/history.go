@@ -82,7 +82,10 @@ func (p *past) encoded() *stanza.Encoded {
 		if err != nil {
 			return nil
 		}
-		p.enc = stanza.Encode(st.With(stanza.Delay(p.message.Room, p.message.Time)))
+		if st.Child(stanza.NSDelay, "delay") == nil { // XEP-0045 §7.9: the past of a conversation of two has its own
+			st = st.With(stanza.Delay(p.message.Room, p.message.Time))
+		}
+		p.enc = stanza.Encode(st)
 	}
 	return p.enc
 }

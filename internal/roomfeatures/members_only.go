@@ -7,14 +7,15 @@ import (
 
 // membersOnly lets only people with an affiliation into a room that wants it
 // (XEP-0045 §7.2.6), and puts the others out when it begins to (§15.6, status 322).
-type membersOnly struct{}
+type membersOnly struct{ on *muc.Field[bool] }
 
 const statusMembersOnly = 322
 
-func (membersOnly) Register(h *muc.Hooks) {
+func (f *membersOnly) Register(h *muc.Hooks) {
 	on := muc.NewBoolField(h, muc.FieldSpec{
 		Var: "muc#roomconfig_membersonly", Section: muc.SectionAccess, Order: 10, Label: "Only members may enter",
 	}, false)
+	f.on = on
 	h.BeforeJoin.Add("members-only", muc.PriorityMembersOnly, func(ev *muc.JoinEvent) error {
 		if !ev.New && on.Get(ev.Room) && ev.Affiliation < muc.Member {
 			return stanza.NewError(stanza.Auth, stanza.RegistrationRequired, "Only members may enter this room.")

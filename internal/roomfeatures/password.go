@@ -10,15 +10,27 @@ import (
 // password asks everybody who enters for the room's password (XEP-0045
 // §7.2.5). It is checked last, so that nobody who may not enter anyway learns
 // whether he knows it.
-type password struct{}
+type password struct {
+	secret *muc.Field[string]
+	on     *muc.Field[bool]
+}
 
-func (password) Register(h *muc.Hooks) {
+// of returns the password that is needed to enter r, "" if none is.
+func (f *password) of(r *muc.Room) string {
+	if !f.on.Get(r) {
+		return ""
+	}
+	return f.secret.Get(r)
+}
+
+func (f *password) Register(h *muc.Hooks) {
 	secret := muc.NewTextField(h, muc.FieldSpec{
 		Var: "muc#roomconfig_roomsecret", Section: muc.SectionAccess, Order: 30, Label: "Password", Private: true, Max: 1023,
 	}, "")
 	on := muc.NewBoolField(h, muc.FieldSpec{
 		Var: "muc#roomconfig_passwordprotectedroom", Section: muc.SectionAccess, Order: 20, Label: "A password is needed to enter",
 	}, false)
+	f.secret, f.on = secret, on
 	h.BeforeConfigure.Add("password", 0, func(ev *muc.ConfigureEvent) error {
 		switch { // a client that sends only one of the two means both
 		case ev.Submitted(secret.Key()) && !ev.Submitted(on.Key()):

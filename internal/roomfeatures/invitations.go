@@ -1,0 +1,236 @@
+package roomfeatures
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/muster-im/muster/hook"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
+	"github.com/muster-im/muster/stanza"
+)
+
+const (
+	// maxInvites bounds the people whom one message invites.
+	maxInvites = 20
+	// maxInvited bounds the invitations whose answers a room waits for.
+	maxInvited = 256
+	// nsConference is how clients that know only direct invitations want them
+	// (XEP-0249).
+	nsConference = "jabber:x:conference"
+)
+
+// invitations are those that the room passes on (XEP-0045 §7.8.2), also to
+// turn a conversation of two into one of many (§7.9). In a room for members
+// only, whoever is invited becomes a member.
+type invitations struct {
+	password *password
+	members  *membersOnly
+	allowed  *muc.Field[bool]
+	slot     *muc.Slot[invited]
+}
+
+// invited is who has invited whom: only they may decline.
+type invited struct {
+	by    map[jid.JID]jid.JID // full address of who invites, by bare address of whom
+	order []jid.JID           // oldest first
+}
+
+func (f *invitations) Register(h *muc.Hooks) {
+	f.allowed = muc.NewBoolField(h, muc.FieldSpec{
+		Var: "muc#roomconfig_allowinvites", Section: muc.SectionAccess, Order: 45,
+		Label: "Everybody who may speak may invite; in a room for members only, its members",
+	}, true)
+	f.slot = muc.NewSlot[invited](h)
+	h.RoomMessage.Add("invitations", 0, func(ev *muc.RoomMessageEvent) error {
+		x := ev.Stanza.Child(stanza.NSMUCUser, "x")
+		switch {
+		case x == nil:
+			return nil
+		case ev.Stanza.Type == stanza.TypeError:
+			return f.bounced(ev, x)
+		case x.Child(stanza.NSMUCUser, "invite") != nil:
+			return f.invite(ev, x)
+		case x.Child(stanza.NSMUCUser, "decline") != nil:
+			return f.decline(ev, x.Child(stanza.NSMUCUser, "decline"))
+		}
+		return nil
+	})
+	h.Disco.Add("invitations", 0, func(ev *muc.DiscoEvent) {
+		ev.Field(f.allowed.Key(), either(f.allowed.Get(ev.Room), "1", "0"))
+	})
+}
+
+// invite passes invitations on: all of a message or none.
+func (f *invitations) invite(ev *muc.RoomMessageEvent, x *stanza.Element) error {
+	if err := f.mayInvite(ev); err != nil {
+		return err
+	}
+	n := 0
+	for invite := range x.Elements() {
+		if !invite.Is(stanza.NSMUCUser, "invite") {
+			continue
+		}
+		if n++; n > maxInvites {
+			return stanza.NewError(stanza.Modify, stanza.NotAcceptable, fmt.Sprintf("Invite at most %d people at once.", maxInvites))
+		}
+		if err := f.inviteOne(ev, invite); err != nil {
+			return err
+		}
+	}
+	return hook.Handled
+}
+
+// mayInvite: moderators always; others if the room lets them, who are members
+// where only members enter, or may speak where everybody does. It does not
+// matter whether they are inside.
+func (f *invitations) mayInvite(ev *muc.RoomMessageEvent) error {
+	r := ev.Room
+	rank := r.Affiliation(ev.RealJID)
+	role := r.DefaultRole(ev.RealJID, rank)
+	if ev.Sender != nil {
+		role = ev.Sender.Role()
+	}
+	switch {
+	case ev.Sender == nil && rank < muc.Member:
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Enter the room before you invite others.")
+	case role == muc.Moderator, rank >= muc.Admin:
+		return nil
+	case f.allowed.Get(r) && (f.members.on.Get(r) && rank >= muc.Member || !f.members.on.Get(r) && role >= muc.Participant):
+		return nil
+	}
+	return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not invite people into this room.")
+}
+
+func (f *invitations) inviteOne(ev *muc.RoomMessageEvent, invite *stanza.Element) error {
+	r := ev.Room
+	to, err := jid.Parse(invite.Attr("to"))
+	if err != nil {
+		return stanza.NewError(stanza.Modify, stanza.JIDMalformed, fmt.Sprintf("The address %q is malformed.", invite.Attr("to")))
+	}
+	switch rank := r.Affiliation(to); {
+	case rank == muc.Outcast:
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, to.Bare().String()+" is banned from this room.")
+	case rank == muc.None && f.members.on.Get(r):
+		if err := r.SetAffiliation(muc.System, to, muc.Member, muc.AffiliationOptions{Reason: "Invited."}); err != nil {
+			return err
+		}
+	}
+	f.slot.In(r).add(to.Bare(), ev.RealJID)
+	reason := invite.ChildText(stanza.NSMUCUser, "reason")
+	passed := stanza.NewElement(stanza.NSMUCUser, "invite", "from", inviter(ev).String())
+	if reason != "" {
+		passed.AddTextElement("reason", reason)
+	}
+	passed.Add(invite.Child(stanza.NSMUCUser, "continue"))
+	x := stanza.NewElement(stanza.NSMUCUser, "x").Add(passed)
+	direct := stanza.NewElement(nsConference, "x", "jid", r.JID().String())
+	if reason != "" {
+		direct.SetAttr("reason", reason)
+	}
+	if secret := f.password.of(r); secret != "" {
+		x.AddTextElement("password", secret)
+		direct.SetAttr("password", secret)
+	}
+	text := fmt.Sprintf("%s invites you to the room %s.", inviter(ev), r.JID())
+	if reason != "" {
+		text += " " + reason
+	}
+	ev.Send(stanza.Stanza{Kind: stanza.Message, ID: ev.Stanza.ID, To: to, Lang: ev.Stanza.Lang}.
+		With(stanza.NewElement(stanza.NSClient, "body").AddText(text), x, direct))
+	return nil
+}
+
+// inviter is the address that an invitation shows of who sends it. Where only
+// moderators see real addresses that is his nickname's, or nothing but the
+// room's if he is not inside and has none reserved.
+func inviter(ev *muc.RoomMessageEvent) jid.JID {
+	switch {
+	case ev.Room.NonAnonymous():
+		return ev.RealJID.Bare()
+	case ev.Sender != nil:
+		return ev.Sender.JID()
+	}
+	for rec := range ev.Room.Affiliations() {
+		if rec.JID != ev.RealJID.Bare() || rec.Nick == "" {
+			continue
+		}
+		if j, err := ev.Room.JID().WithResource(rec.Nick); err == nil {
+			return j
+		}
+	}
+	return ev.Room.JID()
+}
+
+// decline tells who has invited somebody that he does not want to come.
+func (f *invitations) decline(ev *muc.RoomMessageEvent, decline *stanza.Element) error {
+	if _, err := jid.Parse(decline.Attr("to")); err != nil {
+		return stanza.NewError(stanza.Modify, stanza.JIDMalformed, "The address to decline to is malformed.")
+	}
+	who := ev.RealJID.Bare()
+	by, ok := f.slot.In(ev.Room).by[who]
+	if !ok { // else everybody could use the room to write to anybody
+		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no invitation that you could decline.")
+	}
+	f.slot.In(ev.Room).remove(who)
+	passed := stanza.NewElement(stanza.NSMUCUser, "decline", "from", who.String())
+	if reason := decline.ChildText(stanza.NSMUCUser, "reason"); reason != "" {
+		passed.AddTextElement("reason", reason)
+	}
+	ev.Send(stanza.Stanza{Kind: stanza.Message, ID: ev.Stanza.ID, To: reachable(ev.Room, by), Lang: ev.Stanza.Lang}.
+		With(stanza.NewElement(stanza.NSMUCUser, "x").Add(passed)))
+	return hook.Handled
+}
+
+// bounced tells who has invited somebody that the invitation has not arrived.
+func (f *invitations) bounced(ev *muc.RoomMessageEvent, x *stanza.Element) error {
+	who := ev.RealJID.Bare()
+	by, ok := f.slot.In(ev.Room).by[who]
+	if !ok || x.Child(stanza.NSMUCUser, "invite") == nil {
+		return nil
+	}
+	f.slot.In(ev.Room).remove(who)
+	why := cmp.Or(ev.Stanza.ParseError(), stanza.NewError(stanza.Cancel, stanza.ItemNotFound, ""))
+	if why.Condition == stanza.ServiceUnavailable { // what servers say of accounts that do not exist
+		why = stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "")
+	}
+	why.Text = "The invitation did not reach " + who.String() + "."
+	original := stanza.Stanza{Kind: stanza.Message, ID: ev.Stanza.ID, From: reachable(ev.Room, by), To: ev.Room.JID()}.
+		With(stanza.NewElement(stanza.NSMUCUser, "x").Add(stanza.NewElement(stanza.NSMUCUser, "invite", "to", who.String())))
+	if reply, ok := original.ErrorReply(why); ok {
+		ev.Send(reply)
+	}
+	return hook.Handled
+}
+
+// reachable is somebody's address as long as he is inside with it, else that of
+// his account.
+func reachable(r *muc.Room, full jid.JID) jid.JID {
+	if r.Session(full) != nil {
+		return full
+	}
+	return full.Bare()
+}
+
+func (i *invited) add(who, by jid.JID) {
+	if i.by == nil {
+		i.by = make(map[jid.JID]jid.JID)
+	}
+	if _, again := i.by[who]; !again {
+		i.order = append(i.order, who)
+	}
+	i.by[who] = by
+	for len(i.by) > maxInvited {
+		i.remove(i.order[0])
+	}
+}
+
+func (i *invited) remove(who jid.JID) {
+	delete(i.by, who)
+	for n, j := range i.order {
+		if j == who {
+			i.order = append(i.order[:n], i.order[n+1:]...)
+			return
+		}
+	}
+}
