@@ -74,6 +74,7 @@ type Auth struct {
 // Modules is [modules.…].
 type Modules struct {
 	MUC      *MUC      `toml:"mod_muc" doc:"Chat rooms (XEP-0045)."`
+	MAM      *MAM      `toml:"mod_mam" doc:"Archives that clients can read (XEP-0313). It runs without the table, too."`
 	Register *Register `toml:"mod_register" doc:"Accounts that people make, change and remove with their clients (XEP-0077). Turning it on or off takes a restart; access = \"none\" does not."`
 	Disco    *Disco    `toml:"mod_disco" doc:"What the server says of itself."`
 

@@ -16,12 +16,20 @@ type valuer interface {
 	text() string // the value as it stands in a file
 }
 
-// Duration is a length of time, "90s" in a file.
+// Duration is a length of time, "90s" in a file, or "30d".
 type Duration time.Duration
+
+const day = 24 * time.Hour
 
 func (d *Duration) set(v any) error {
 	s, ok := v.(string)
 	parsed, err := time.ParseDuration(s)
+	if days, found := strings.CutSuffix(s, "d"); found {
+		var n int64
+		n, err = parseInt(days)
+		parsed = time.Duration(n) * day
+		ok = ok && n < 1<<16
+	}
 	if !ok || err != nil || parsed < 0 {
 		return fmt.Errorf("want %s", d.form())
 	}
@@ -29,8 +37,14 @@ func (d *Duration) set(v any) error {
 	return nil
 }
 
-func (d *Duration) form() string { return `a duration such as "90s" or "10m"` }
-func (d *Duration) text() string { return fmt.Sprintf("%q", time.Duration(*d)) }
+func (d *Duration) form() string { return `a duration such as "90s", "10m" or "30d"` }
+
+func (d *Duration) text() string {
+	if t := time.Duration(*d); t > 0 && t%day == 0 {
+		return fmt.Sprintf("\"%dd\"", t/day)
+	}
+	return fmt.Sprintf("%q", time.Duration(*d))
+}
 
 // Size is a number of bytes: a whole number, or a string such as "64KiB".
 type Size int

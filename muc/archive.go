@@ -32,9 +32,6 @@ type Archive interface {
 	// before, committed or not. The message keeps its ID, time and sender.
 	// ErrNoMessage says that the room has none with that ID.
 	ReplaceArchived(ctx context.Context, room jid.JID, id string, stanza []byte) error
-	// Limit gives a room limits of its own, within those of the archive; nil
-	// takes them away.
-	Limit(ctx context.Context, room jid.JID, own *ArchiveLimits) error
 	// Delete removes all messages of a room.
 	Delete(ctx context.Context, room jid.JID) error
 }
@@ -64,13 +61,6 @@ type ArchiveQuery struct {
 	Subjects   bool      // only subject changes
 	Skip       int       // so many messages at that end are passed over
 	Limit      int       // at most so many; 0 is an error
-}
-
-// ArchiveLimits are what a room's archive keeps: messages that are older or
-// more are removed, the oldest first. 0 is without end.
-type ArchiveLimits struct {
-	Age  time.Duration
-	Rows int
 }
 
 // ByID returns q with what its times mean for the IDs, by which an archive finds

@@ -60,8 +60,6 @@ func (s *troubled) Count(context.Context, muc.ArchiveQuery, int) (int, error) { 
 
 func (s *troubled) ReplaceArchived(context.Context, jid.JID, string, []byte) error { return nil }
 
-func (s *troubled) Limit(context.Context, jid.JID, *muc.ArchiveLimits) error { return nil }
-
 func (s *troubled) Delete(context.Context, jid.JID) error { return nil }
 
 // settle ends the oldest archived message that waits.

@@ -41,7 +41,9 @@ func (s *Server) build(cfg *config.Config) error {
 		return err
 	}
 	s.policies.Store(rules)
-	messages := archive.New(archive.Options{Store: s.db, Logger: s.logger("archive"), Registerer: s.registry})
+	messages := archive.New(archive.Options{
+		Store: s.db, Limits: s.archiveLimits, Logger: s.logger("archive"), Registerer: s.registry,
+	})
 	s.onEnd("archive", archiveEnd, messages.Close)
 	if err := s.buildServices(cfg); err != nil {
 		return err

@@ -100,7 +100,7 @@ func checkRooms(cfg *config.Config, extensions []muc.Extension) error {
 	if m == nil {
 		return nil
 	}
-	o, err := roomOptions(m, m.HostFor(cfg.General.Hosts[0]), []byte("nobody's"), extensions)
+	o, err := roomOptions(&cfg.Modules, m.HostFor(cfg.General.Hosts[0]), []byte("nobody's"), extensions)
 	if err != nil {
 		return err
 	}

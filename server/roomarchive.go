@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/muster-im/muster/internal/archive"
+	"github.com/muster-im/muster/internal/roomfeatures"
 	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
@@ -44,14 +46,32 @@ func (a roomArchive) ReplaceArchived(ctx context.Context, room jid.JID, id strin
 	return err
 }
 
-// Limit gives a room limits of its own.
-func (a roomArchive) Limit(ctx context.Context, room jid.JID, own *muc.ArchiveLimits) error {
-	return a.archive.Limit(ctx, room, (*store.ArchiveLimits)(own))
-}
-
 // Delete removes all messages of a room.
 func (a roomArchive) Delete(ctx context.Context, room jid.JID) error {
 	return a.archive.Delete(ctx, room)
+}
+
+// archiveLimits is what a room's archive keeps: what its service does, or less.
+func (s *Server) archiveLimits(ctx context.Context, room jid.JID) (store.ArchiveLimits, error) {
+	var limits store.ArchiveLimits
+	if mam := s.config.Load().Modules.MAM; mam != nil {
+		limits = store.ArchiveLimits{Age: time.Duration(mam.MUC.ExpiresAfter), Rows: int(mam.MUC.MaxMessages)}
+	}
+	settings, err := s.db.RoomSettings(ctx, room)
+	if errors.Is(err, muc.ErrNoRoom) {
+		return limits, nil
+	}
+	age, messages := roomfeatures.Retention(settings)
+	limits.Age, limits.Rows = stricter(limits.Age, age), stricter(limits.Rows, messages)
+	return limits, err
+}
+
+// stricter is the smaller of two limits, of which 0 is none.
+func stricter[T int | time.Duration](a, b T) T {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 func archivedMessages(rows []store.ArchiveRow) []muc.ArchivedMessage {

@@ -34,7 +34,7 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 		return err
 	}
 	for _, host := range cfg.General.Hosts {
-		o, err := roomOptions(m, m.HostFor(host), key, extensions)
+		o, err := roomOptions(&cfg.Modules, m.HostFor(host), key, extensions)
 		if err != nil {
 			return err
 		}
@@ -63,13 +63,18 @@ func (s *Server) endRooms(ctx context.Context) error {
 }
 
 // roomOptions are the settings of one room service. key is behind occupant ids.
-func roomOptions(m *config.MUC, domain string, key []byte, extensions []muc.Extension) (muc.Options, error) {
+func roomOptions(modules *config.Modules, domain string, key []byte, extensions []muc.Extension) (muc.Options, error) {
+	m := modules.MUC
+	features := roomfeatures.Options{HistorySize: int(m.HistorySize), OccupantIDKey: key}
+	if mam := modules.MAM; mam != nil {
+		features.DefaultPage, features.MaxPage = int(mam.MUC.DefaultResultLimit), int(mam.MUC.MaxResultLimit)
+	}
 	o := muc.Options{
 		Domain:    domain,
 		MaxRoomID: int(m.MaxRoomID), MaxUsers: int(m.MaxUsers), AdminSeats: int(m.MaxUsersAdminThreshold),
 		MaxName: int(m.MaxRoomName), MaxDesc: int(m.MaxRoomDesc), Recent: int(m.HistorySize),
 		Defaults:   roomDefaults(&m.DefaultRoom),
-		Extensions: append(roomfeatures.All(roomfeatures.Options{HistorySize: int(m.HistorySize), OccupantIDKey: key}), extensions...),
+		Extensions: append(roomfeatures.All(features), extensions...),
 	}
 	for _, a := range m.DefaultRoom.Affiliations {
 		j, err := jid.New(a.User, a.Server, "")

@@ -5,8 +5,8 @@
 // what was reflected is kept. There is no timer that collects messages: what
 // arrives while one commit runs is the next batch, shared by all rooms.
 //
-// An Archive has one goroutine while something waits to be stored, and one that
-// removes what rooms do not keep any longer. Append never waits; what reads,
+// An Archive has one goroutine while something waits to be stored, and if there
+// are limits one that removes what rooms do not keep any longer. Append never waits; what reads,
 // replaces and deletes does, and so does Close.
 package archive
 
@@ -74,9 +74,8 @@ type Options struct {
 	Store    Store
 	MaxBytes int           // of rows that wait or are being stored; 16 MiB if 0
 	Timeout  time.Duration // of a commit; 5 s if 0
-	// Limits are what rooms keep that have no limits of their own, and the most
-	// that others may; nil: everything.
-	Limits     func(room jid.JID) store.ArchiveLimits
+	// Limits says what a room keeps; nil: everything. It may block until ctx ends.
+	Limits     func(ctx context.Context, room jid.JID) (store.ArchiveLimits, error)
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -89,9 +88,8 @@ type Archive struct {
 	maxBytes int
 	timeout  time.Duration
 	metrics  *metrics
-	limits   func(room jid.JID) store.ArchiveLimits
-	limited  chan struct{} // a room's own limits have changed
-	closing  chan struct{} // closed by Close
+	limits   func(context.Context, jid.JID) (store.ArchiveLimits, error) // nil: none
+	closing  chan struct{}                                               // closed by Close
 	wg       sync.WaitGroup
 
 	// Guarded by mu.
@@ -116,7 +114,7 @@ type queue struct {
 func New(o Options) *Archive {
 	a := &Archive{
 		store: o.Store, log: o.Logger, maxBytes: o.MaxBytes, timeout: o.Timeout, limits: o.Limits,
-		limited: make(chan struct{}, 1), closing: make(chan struct{}),
+		closing: make(chan struct{}),
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
@@ -127,11 +125,10 @@ func New(o Options) *Archive {
 	if a.timeout == 0 {
 		a.timeout = defaultTimeout
 	}
-	if a.limits == nil {
-		a.limits = func(jid.JID) store.ArchiveLimits { return store.ArchiveLimits{} }
-	}
 	a.metrics = newMetrics(o.Registerer, a.queuedBytes)
-	a.wg.Go(a.retain)
+	if a.limits != nil {
+		a.wg.Go(a.retain)
+	}
 	return a
 }
 

@@ -113,11 +113,9 @@ func (d *disk) ReplaceArchived(_ context.Context, _ jid.JID, id string, _ []byte
 	return nil
 }
 
-func (d *disk) ArchiveRooms(context.Context, string, int) ([]store.ArchiveRoom, error) {
-	return nil, nil
+func (d *disk) ArchiveRooms(context.Context, string, int) ([]jid.JID, error) {
+	return []jid.JID{room}, nil
 }
-
-func (d *disk) LimitArchive(context.Context, jid.JID, *store.ArchiveLimits) error { return nil }
 
 func (d *disk) TrimArchive(context.Context, jid.JID, time.Time, int) (int, bool, error) {
 	return 0, false, nil

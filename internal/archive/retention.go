@@ -14,57 +14,29 @@ import (
 const (
 	retainFirst = time.Minute // after the start
 	retainEvery = time.Hour
-	retainSoon  = time.Second // after a room's own limits have changed
-	retainRooms = 100         // that are looked up at once
-	retainPause = 4           // times as long as the step before took
+	retainRooms = 100 // that are looked up at once
+	retainPause = 4   // times as long as the step before took
 )
 
 // retained is the part of a Store that removes what is not kept any longer.
 type retained interface {
 	// ArchiveRooms returns at most limit rooms that have an archive, in order,
 	// behind an address ("" for the first page).
-	ArchiveRooms(ctx context.Context, after string, limit int) ([]store.ArchiveRoom, error)
-	// LimitArchive gives a room limits of its own; nil takes them away.
-	LimitArchive(ctx context.Context, room jid.JID, own *store.ArchiveLimits) error
+	ArchiveRooms(ctx context.Context, after string, limit int) ([]jid.JID, error)
 	// TrimArchive removes some of the oldest rows of a room that are from before
 	// a time or more than keep, and reports whether there may be more.
 	TrimArchive(ctx context.Context, room jid.JID, before time.Time, keep int) (removed int, more bool, err error)
-}
-
-// Limit gives a room limits of its own; nil takes them away. What they exclude
-// goes soon.
-func (a *Archive) Limit(ctx context.Context, room jid.JID, own *store.ArchiveLimits) error {
-	if err := a.store.LimitArchive(ctx, room, own); err != nil {
-		return err
-	}
-	select {
-	case a.limited <- struct{}{}:
-	default:
-	}
-	return nil
 }
 
 // retain removes what rooms do not keep any longer, until the archive closes.
 func (a *Archive) retain() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go func() { // a step that is under way ends with the archive
-		select {
-		case <-a.closing:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	for pause := retainFirst; ; pause = retainEvery {
-		select {
-		case <-ctx.Done():
-			return
-		case <-a.limited:
-			if !wait(ctx, retainSoon) {
-				return
-			}
-		case <-time.After(pause):
-		}
+	a.wg.Go(func() { // a step that is under way ends with the archive
+		<-a.closing
+		cancel()
+	})
+	for pause := retainFirst; wait(ctx, pause); pause = retainEvery {
 		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
 			a.metrics.sweepErrors.Inc()
 			a.log.LogAttrs(ctx, slog.LevelError, "remove old messages", slog.Any("err", err))
@@ -79,26 +51,23 @@ func (a *Archive) sweep(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, r := range rooms {
-			if err := a.trim(ctx, r); err != nil {
+		for _, room := range rooms {
+			if err := a.trim(ctx, room); err != nil {
 				return err
 			}
 		}
 		if len(rooms) < retainRooms {
 			return nil
 		}
-		after = rooms[len(rooms)-1].Room.String()
+		after = rooms[len(rooms)-1].String()
 	}
 }
 
 // trim removes what one room does not keep any longer.
-func (a *Archive) trim(ctx context.Context, r store.ArchiveRoom) error {
-	limits := a.limits(r.Room)
-	if r.Own != nil {
-		limits.Age, limits.Rows = stricter(limits.Age, r.Own.Age), stricter(limits.Rows, r.Own.Rows)
-	}
-	if limits == (store.ArchiveLimits{}) {
-		return nil
+func (a *Archive) trim(ctx context.Context, room jid.JID) error {
+	limits, err := a.limits(ctx, room)
+	if err != nil || limits == (store.ArchiveLimits{}) {
+		return err
 	}
 	before := time.Time{}
 	if limits.Age > 0 {
@@ -106,7 +75,7 @@ func (a *Archive) trim(ctx context.Context, r store.ArchiveRoom) error {
 	}
 	for {
 		start := time.Now()
-		removed, more, err := a.store.TrimArchive(ctx, r.Room, before, limits.Rows)
+		removed, more, err := a.store.TrimArchive(ctx, room, before, limits.Rows)
 		if err != nil {
 			return err
 		}
@@ -118,14 +87,6 @@ func (a *Archive) trim(ctx context.Context, r store.ArchiveRoom) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// stricter is the smaller of two limits, of which 0 is none.
-func stricter[T int | time.Duration](a, b T) T {
-	if a == 0 || b == 0 {
-		return max(a, b)
-	}
-	return min(a, b)
 }
 
 // wait waits and reports whether ctx has not ended.

@@ -13,6 +13,8 @@ type Options struct {
 	// OccupantIDKey is the secret behind occupant ids; nil: there are none.
 	// With another key everybody has other ids.
 	OccupantIDKey []byte
+	// DefaultPage and MaxPage bound what an archive query brings; 0 is 50.
+	DefaultPage, MaxPage int
 }
 
 // All returns every built-in feature.
@@ -28,6 +30,8 @@ func All(o Options) []muc.Extension {
 		privateMessages{},
 		history{size: o.HistorySize},
 		archive{},
+		mam{defaultPage: o.DefaultPage, maxPage: o.MaxPage},
+		retention{},
 		memberList{},
 		queries{},
 		publicList{},

@@ -31,6 +31,10 @@ func (f *password) Register(h *muc.Hooks) {
 		Var: "muc#roomconfig_passwordprotectedroom", Section: muc.SectionAccess, Order: 20, Label: "A password is needed to enter",
 	}, false)
 	f.secret, f.on = secret, on
+	// Who needs the password to get in does not read from outside (XEP-0313 §6.1.2).
+	h.MayRead.Add("password", 0, func(q *muc.ReadQuestion) (bool, bool) {
+		return false, on.Get(q.Room) && q.Affiliation < muc.Member
+	})
 	h.BeforeConfigure.Add("password", 0, func(ev *muc.ConfigureEvent) error {
 		switch { // a client that sends only one of the two means both
 		case ev.Submitted(secret.Key()) && !ev.Submitted(on.Key()):

@@ -3,26 +3,23 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"time"
 
-	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
 )
 
 // ArchiveRooms returns at most limit rooms that have an archive, ordered by
 // address in byte order, behind the address after ("" for the first page).
-func (db *DB) ArchiveRooms(ctx context.Context, after string, limit int) ([]store.ArchiveRoom, error) {
-	var list []store.ArchiveRoom
-	err := db.archive.each(ctx, "SELECT room, max_age, max_rows FROM archive_rooms WHERE room > $1 ORDER BY room LIMIT $2",
+func (db *DB) ArchiveRooms(ctx context.Context, after string, limit int) ([]jid.JID, error) {
+	var list []jid.JID
+	err := db.archive.each(ctx, "SELECT room FROM archive_rooms WHERE room > $1 ORDER BY room LIMIT $2",
 		[]any{after, limit}, func(rows *sql.Rows) error {
-			var r store.ArchiveRoom
-			var age, most sql.NullInt64
-			err := rows.Scan(address{&r.Room}, &age, &most)
-			if age.Valid && most.Valid {
-				r.Own = &store.ArchiveLimits{Age: time.Duration(age.Int64) * time.Microsecond, Rows: int(most.Int64)}
-			}
-			list = append(list, r)
+			var room jid.JID
+			err := rows.Scan(address{&room})
+			list = append(list, room)
 			return err
 		})
 	if err != nil {
@@ -31,26 +28,22 @@ func (db *DB) ArchiveRooms(ctx context.Context, after string, limit int) ([]stor
 	return list, nil
 }
 
-// LimitArchive gives a room limits of its own; nil takes them away.
-func (db *DB) LimitArchive(ctx context.Context, room jid.JID, own *store.ArchiveLimits) error {
-	room = room.Bare()
-	var age, most any
-	if own != nil {
-		age, most = own.Age.Microseconds(), own.Rows
+// RoomSettings returns the settings of a stored room, without anything else of
+// it; muc.ErrNoRoom if there is none.
+func (db *DB) RoomSettings(ctx context.Context, room jid.JID) (map[string][]string, error) {
+	var data []byte
+	found, err := db.meta.one(ctx, "SELECT settings FROM rooms WHERE service = $1 AND local = $2", []any{room.Domain(), room.Local()}, &data)
+	if err == nil && !found {
+		err = muc.ErrNoRoom
 	}
-	err := db.archive.update(ctx, func(ctx context.Context, q querier) error {
-		if own == nil {
-			_, err := q.exec(ctx, "UPDATE archive_rooms SET max_age = NULL, max_rows = NULL WHERE room = $1", text(room))
-			return err
-		}
-		_, err := q.exec(ctx, `INSERT INTO archive_rooms (room, max_age, max_rows) VALUES ($1, $2, $3)
-			ON CONFLICT (room) DO UPDATE SET max_age = excluded.max_age, max_rows = excluded.max_rows`, text(room), age, most)
-		return err
-	})
+	var settings map[string][]string
+	if err == nil {
+		err = json.Unmarshal(data, &settings)
+	}
 	if err != nil {
-		return fmt.Errorf("limit archive of %s: %w", room, clean(err))
+		return nil, fmt.Errorf("settings of room %s: %w", room, clean(err))
 	}
-	return nil
+	return settings, nil
 }
 
 // TrimArchive removes the oldest rows of a room that are from before a time, or

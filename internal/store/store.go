@@ -123,12 +123,6 @@ type ArchiveLimits struct {
 	Rows int
 }
 
-// ArchiveRoom is a room that has an archive.
-type ArchiveRoom struct {
-	Room jid.JID
-	Own  *ArchiveLimits // nil: the room has none of its own
-}
-
 // PrivateData is what somebody has stored for himself under one name
 // (XEP-0049).
 type PrivateData struct {

@@ -1,0 +1,2 @@
+-- The client that a message came from: real_jid is its bare address.
+ALTER TABLE archive ADD COLUMN resource TEXT COLLATE "C" NOT NULL DEFAULT '';
