@@ -31,6 +31,7 @@ func TestFloods(t *testing.T) {
 		{"answers", floodAnswers},
 		{"contacts", floodContacts},
 		{"sessions", floodSessions},
+		{"resumption", floodResumption},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := s.level(t)
@@ -249,6 +250,37 @@ func floodContacts(t *testing.T, s *siege) {
 		t.Errorf("the roster has %d contacts, want %d", strings.Count(got, "<item "), limit)
 	}
 	_ = p.conn.Close()
+}
+
+// floodResumption leaves behind session after session that could be resumed, and
+// resumes what never was.
+func floodResumption(t *testing.T, s *siege) {
+	const detached = "muster_c2s_sessions_detached"
+	const enable = "<enable xmlns='urn:xmpp:sm:3' resume='true' max='4294967295'/>"
+	before := s.count(t, detached)
+	for i := range 100 {
+		p := s.bind(t, "mallory", fmt.Sprint("sm", i))
+		p.send("<presence/>")
+		p.ask(enable, "<enabled ")
+		_ = p.tcp.Close()
+	}
+	if !eventually(t, func() bool { n := s.count(t, detached) - before; return n > 0 && n <= 10 }) {
+		t.Errorf("%v sessions of one account wait to be resumed, want 10 at most", s.count(t, detached)-before)
+	}
+	conn, err := net.Dial("tcp", s.second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	p := &peer{t: t, tcp: conn.(*net.TCPConn), conn: conn}
+	p.ask(hello, "</stream:features>")
+	p.ask(plain("secret-mallory"), "<success ")
+	p.ask(hello, "</stream:features>")
+	for i := range 100 {
+		p.ask(fmt.Sprintf("<resume xmlns='urn:xmpp:sm:3' previd='%s%d' h='4294967295'/>", strings.Repeat("x", 5000), i), "</failed>")
+	}
+	p.ask("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>", "<jid>")
 }
 
 // floodSessions binds more resources than an account may have.
