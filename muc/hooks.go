@@ -76,6 +76,9 @@ type Hooks struct {
 	// MessageWithdrawn runs when the archive has failed to commit a posted
 	// message, which nobody will get.
 	MessageWithdrawn hook.Notify[PostedEvent]
+	// MessageReplaced runs when messages that were posted get other contents: who
+	// holds some applies ev.Replace to each.
+	MessageReplaced hook.Notify[ReplacedEvent]
 	// BuildMessage adds elements to a message of an occupant, to everybody or to
 	// one, as the room passes it on.
 	BuildMessage hook.Notify[BuildMessageEvent]
@@ -239,10 +242,18 @@ type MessageEvent struct {
 type PostedEvent struct {
 	Room    *Room
 	Message ArchivedMessage
+	Stanza  *stanza.Stanza // as broadcast
 	// Historic says that the message belongs into history.
 	Historic bool
 	// SubjectChange says that it changes the subject.
 	SubjectChange bool
+}
+
+// ReplacedEvent is a change of messages that were posted.
+type ReplacedEvent struct {
+	Room *Room
+	// Replace puts another stanza in a message, and reports whether it does.
+	Replace func(m *ArchivedMessage) bool
 }
 
 // PrivateMessageEvent is a message between two occupants.

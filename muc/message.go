@@ -110,7 +110,8 @@ func (r *Room) publish(q *request, ev *MessageEvent, historic, archive bool) {
 	if archive {
 		out = out.With(stanza.NewElement(stanza.NSStanzaID, "stanza-id", "by", r.jid.String(), "id", m.ID))
 	}
-	enc := stanza.Encode(r.Attribute(out, m.RealJID))
+	out = r.Attribute(out, m.RealJID)
+	enc := stanza.Encode(out)
 	if historic {
 		m.Stanza = enc.AppendWithoutTo(nil)
 	}
@@ -118,7 +119,7 @@ func (r *Room) publish(q *request, ev *MessageEvent, historic, archive bool) {
 	if ev.SubjectChange && archive {
 		r.subject, r.subjectID = r.newSubject(ev), m.ID
 	}
-	posted := PostedEvent{Room: r, Message: m, Historic: historic, SubjectChange: ev.SubjectChange}
+	posted := PostedEvent{Room: r, Message: m, Stanza: &out, Historic: historic, SubjectChange: ev.SubjectChange}
 	r.notify(r.svc.hooks.MessagePosted.Run(&r.watch, &posted))
 	it := outItem{enc: [2]*stanza.Encoded{enc, enc}, to: r.audience}
 	if it.to == nil {

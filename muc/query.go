@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/muster-im/muster/hook"
 	"github.com/muster-im/muster/jid"
@@ -34,6 +35,9 @@ type RequestEvent struct {
 type Answer struct {
 	Messages []stanza.Stanza // that come before the result, for the client that asks alone
 	Payload  *stanza.Element // of the result; nil: it is empty
+	// Then, if set, runs inside the room before, and may refuse the request
+	// even now.
+	Then func(r *Room) error
 }
 
 // Answer sets the payload of the result, which is sent once what the function
@@ -137,6 +141,7 @@ func (r *Room) look(q *query) {
 			n.list = append(n.list, stanza.Encode(m))
 		}
 		n.list = append(n.list, stanza.Encode(q.st.Result(a.Payload)))
+		n.then = a.Then
 	})
 }
 
@@ -144,6 +149,7 @@ func (r *Room) look(q *query) {
 type answered struct {
 	query *query
 	list  []*stanza.Encoded // messages and the result
+	then  func(*Room) error // before them
 	err   error
 }
 
@@ -172,13 +178,33 @@ func (n *answered) take(r *Room) {
 		r.refuse(req, n.err)
 		return
 	}
-	it := outItem{only: r.sessions[who], many: n.list}
+	if n.then != nil { // in its turn, which may be after a commit that is under way
+		r.backlog = append(r.backlog, &conclusion{request: *req, then: n.then, list: n.list})
+		return
+	}
+	r.answer(who, n.list)
+	r.finished(req)
+}
+
+// answer sends somebody, who need not be inside, what a query has found.
+func (r *Room) answer(who jid.JID, list []*stanza.Encoded) {
+	it := outItem{only: r.sessions[who], many: list}
 	if it.only == nil {
 		it.target = r.svc.opts.Router.Target(who)
 	}
 	r.outbox = append(r.outbox, it)
-	r.finished(req)
 }
+
+// conclusion is what a room has to do before it answers a query.
+type conclusion struct {
+	request
+	then func(*Room) error
+	list []*stanza.Encoded
+}
+
+func (c *conclusion) decide(r *Room) error { return c.then(r) }
+
+func (c *conclusion) apply(r *Room) { r.answer(c.st.From, c.list) }
 
 // abandonQueries refuses what waits for an answer: the room has failed.
 func (r *Room) abandonQueries() {
@@ -194,6 +220,38 @@ func (r *Room) abandonQueries() {
 // Archive returns where the messages of rooms are kept, nil if they are not. Its
 // methods may block, so they are for what runs away from the room.
 func (r *Room) Archive() Archive { return r.svc.opts.Archive }
+
+// Message returns how to find an archived message of the room by its StanzaID,
+// one whose commit is under way included. What it returns may block, so it is
+// for what runs away from the room; ErrNoMessage says that there is none.
+func (r *Room) Message(id string) func(ctx context.Context) (ArchivedMessage, error) {
+	for _, it := range r.outbox {
+		if t := it.ticket; t != nil && t.err == nil && t.message.ID == id {
+			m := t.message
+			return func(context.Context) (ArchivedMessage, error) { return m, nil }
+		}
+	}
+	archive, room, created := r.svc.opts.Archive, r.jid, r.created.Truncate(time.Millisecond)
+	return func(ctx context.Context) (ArchivedMessage, error) {
+		if archive == nil {
+			return ArchivedMessage{}, ErrNoMessage
+		}
+		list, err := archive.Messages(ctx, room, []string{id})
+		if err == nil && (len(list) == 0 || list[0].Time.Before(created)) { // of a room of that name from before
+			err = ErrNoMessage
+		}
+		if err != nil {
+			return ArchivedMessage{}, err
+		}
+		return list[0], nil
+	}
+}
+
+// Replaced tells features that messages have got other contents; the archive is
+// the caller's matter.
+func (r *Room) Replaced(replace func(m *ArchivedMessage) bool) {
+	r.notify(r.svc.hooks.MessageReplaced.Run(&r.watch, &ReplacedEvent{Room: r, Replace: replace}))
+}
 
 // Archives reports whether the room keeps its historic messages.
 func (r *Room) Archives() bool { return r.archives() }

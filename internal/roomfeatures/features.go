@@ -15,6 +15,8 @@ type Options struct {
 	OccupantIDKey []byte
 	// DefaultPage and MaxPage bound what an archive query brings; 0 is 50.
 	DefaultPage, MaxPage int
+	// The features to be left out.
+	NoRetraction, NoModeration bool
 }
 
 // All returns every built-in feature.
@@ -35,9 +37,18 @@ func All(o Options) []muc.Extension {
 		memberList{},
 		queries{},
 		publicList{},
+		content{},
 	}
+	var ids *occupantID
 	if len(o.OccupantIDKey) > 0 {
-		list = append(list, &occupantID{key: o.OccupantIDKey})
+		ids = &occupantID{key: o.OccupantIDKey}
+		list = append(list, ids)
+	}
+	if !o.NoRetraction {
+		list = append(list, retraction{})
+	}
+	if !o.NoModeration {
+		list = append(list, moderation{ids: ids})
 	}
 	return list
 }

@@ -47,6 +47,7 @@ func (f history) Register(h *muc.Hooks) {
 		}
 	})
 	h.MessageWithdrawn.Add("history", 0, func(ev *muc.PostedEvent) { slot.In(ev.Room).withdraw(ev.Message.ID) })
+	h.MessageReplaced.Add("history", 0, func(ev *muc.ReplacedEvent) { slot.In(ev.Room).replace(ev.Replace) })
 	h.SessionJoined.Add("history", 0, func(ev *muc.JoinedEvent) {
 		messages := slot.In(ev.Room).messages
 		if limit := min(size.Get(ev.Room), f.size); limit < len(messages) { // it may have been lowered
@@ -73,6 +74,14 @@ func (h *recent) add(p past, limit int) {
 
 func (h *recent) withdraw(id string) {
 	h.messages = slices.DeleteFunc(h.messages, func(p past) bool { return p.message.ID == id })
+}
+
+func (h *recent) replace(replace func(*muc.ArchivedMessage) bool) {
+	for i := range h.messages {
+		if p := &h.messages[i]; replace(&p.message) {
+			p.enc = nil
+		}
+	}
 }
 
 // encoded returns the message with its time; nil if it is not readable.
