@@ -3,7 +3,6 @@ package muc
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/muster-im/muster/jid"
@@ -133,7 +132,7 @@ func (c *adminCommand) decideList(r *Room, items []*stanza.Element) error {
 	if len(items) > 1 {
 		return stanza.NewError(stanza.Modify, stanza.BadRequest, "Ask for one list at a time.")
 	}
-	c.answer = stanza.NewElement(stanza.NSMUCAdmin, "query")
+	query := c.st.Payload()
 	word, ofRoles := items[0].LookupAttr("role")
 	if ofRoles {
 		role, err := ParseRole(word)
@@ -143,8 +142,8 @@ func (c *adminCommand) decideList(r *Room, items []*stanza.Element) error {
 		if err := r.mayList(c.st.From, true, None); err != nil {
 			return err
 		}
-		r.listRole(c.answer, c.st.From, role)
-		return nil
+		c.answer, err = r.listRole(query, c.st.From, role)
+		return err
 	}
 	a, err := ParseAffiliation(items[0].Attr("affiliation"))
 	if err != nil {
@@ -153,8 +152,8 @@ func (c *adminCommand) decideList(r *Room, items []*stanza.Element) error {
 	if err := r.mayList(c.st.From, false, a); err != nil {
 		return err
 	}
-	r.listAffiliation(c.answer, a)
-	return nil
+	c.answer, err = r.listAffiliation(query, a)
+	return err
 }
 
 // mayList applies the rules for reading lists: role lists are for moderators,
@@ -175,40 +174,86 @@ func (r *Room) mayList(who jid.JID, ofRoles bool, a Affiliation) error {
 	return nil
 }
 
-func (r *Room) listRole(answer *stanza.Element, who jid.JID, role Role) {
+// listRole answers with the occupants of a role, by the keys of their nicknames.
+func (r *Room) listRole(query *stanza.Element, who jid.JID, role Role) (*stanza.Element, error) {
 	full := r.NonAnonymous() || r.roleOf(who) == Moderator || r.Affiliation(who) >= Admin
-	for _, o := range sortedOccupants(r.occupants) {
-		if o.role != role {
-			continue
-		}
+	answer := stanza.NewElement(stanza.NSMUCAdmin, "query")
+	return answer, listOccupants(answer, query, r.sortedOccupants(func(o *Occupant) bool { return o.role == role }), func(o *Occupant) *stanza.Element {
 		item := stanza.NewElement(stanza.NSMUCAdmin, "item", "affiliation", r.Affiliation(o.bare).String(),
 			"role", role.String(), "nick", o.nick)
 		if full {
 			item.SetAttr("jid", o.address().String())
 		}
-		answer.Add(item)
+		return item
+	})
+}
+
+// sortedOccupants returns those occupants who are wanted, by the keys of their
+// nicknames.
+func (r *Room) sortedOccupants(wanted func(*Occupant) bool) []*Occupant {
+	var list []*Occupant
+	for _, o := range r.occupants {
+		if wanted(o) {
+			list = append(list, o)
+		}
+	}
+	slices.SortFunc(list, func(a, b *Occupant) int { return cmp.Compare(a.key, b.key) })
+	return list
+}
+
+// listOccupants adds to answer the page of a list of occupants that is asked
+// for. Its items are named by nickname.
+func listOccupants(answer, query *stanza.Element, list []*Occupant, item func(*Occupant) *stanza.Element) error {
+	place := func(id string) (int, bool, error) {
+		key, err := jid.NickKey(id)
+		if err != nil {
+			return 0, false, noPage()
+		}
+		i, there := slices.BinarySearchFunc(list, key, func(o *Occupant, key string) int { return cmp.Compare(o.key, key) })
+		return i, there, nil
+	}
+	from, to, result, err := cut(query, len(list), place, func(i int) string { return list[i].nick })
+	if err != nil {
+		return err
+	}
+	for _, o := range list[from:to] {
+		answer.Add(item(o))
+	}
+	addPage(answer, result)
+	return nil
+}
+
+func addPage(answer *stanza.Element, result *stanza.PageResult) {
+	if result != nil {
+		answer.Add(result.Element())
 	}
 }
 
-func sortedOccupants(m map[string]*Occupant) []*Occupant {
-	return slices.SortedFunc(maps.Values(m), func(a, b *Occupant) int { return cmp.Compare(a.key, b.key) })
-}
-
-func (r *Room) listAffiliation(answer *stanza.Element, a Affiliation) {
+// listAffiliation answers with the entries of an affiliation, by address; those
+// with none are the occupants who have no other.
+func (r *Room) listAffiliation(query *stanza.Element, a Affiliation) (*stanza.Element, error) {
+	answer := stanza.NewElement(stanza.NSMUCAdmin, "query")
 	if a == None {
-		for _, o := range sortedOccupants(r.occupants) {
-			if r.Affiliation(o.bare) == None {
-				answer.Add(stanza.NewElement(stanza.NSMUCAdmin, "item", "affiliation", a.String(), "jid", o.bare.String(),
-					"nick", o.nick, "role", o.role.String()))
-			}
-		}
-		return
+		return answer, listOccupants(answer, query, r.sortedOccupants(func(o *Occupant) bool { return r.Affiliation(o.bare) == None }), func(o *Occupant) *stanza.Element {
+			return stanza.NewElement(stanza.NSMUCAdmin, "item", "affiliation", a.String(), "jid", o.bare.String(),
+				"nick", o.nick, "role", o.role.String())
+		})
 	}
-	byAddress := func(x, y AffiliationRecord) int { return cmp.Compare(x.JID.String(), y.JID.String()) }
-	for _, rec := range slices.SortedFunc(maps.Values(r.affiliations), byAddress) {
-		if rec.Affiliation != a {
-			continue
+	list := r.index.of(a)
+	place := func(id string) (int, bool, error) {
+		j, err := jid.Parse(id)
+		if err != nil {
+			return 0, false, noPage()
 		}
+		i, there := slices.BinarySearchFunc(list, j, compareJIDs)
+		return i, there, nil
+	}
+	from, to, result, err := cut(query, len(list), place, func(i int) string { return list[i].String() })
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range list[from:to] {
+		rec := r.affiliations[j]
 		item := stanza.NewElement(stanza.NSMUCAdmin, "item", "affiliation", a.String(), "jid", rec.JID.String())
 		if rec.Nick != "" {
 			item.SetAttr("nick", rec.Nick)
@@ -218,4 +263,6 @@ func (r *Room) listAffiliation(answer *stanza.Element, a Affiliation) {
 		}
 		answer.Add(item)
 	}
+	addPage(answer, result)
+	return answer, nil
 }

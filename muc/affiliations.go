@@ -1,8 +1,6 @@
 package muc
 
 import (
-	"slices"
-
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -81,8 +79,8 @@ func (r *Room) checkOwnerRemains() error {
 			return nil
 		}
 	}
-	for j, rec := range r.affiliations {
-		if _, ok := touched[j]; !ok && rec.Affiliation == Owner {
+	for _, j := range r.index.of(Owner) {
+		if _, ok := touched[j]; !ok {
 			return nil
 		}
 	}
@@ -155,12 +153,9 @@ func affiliationList(a Affiliation) Computed {
 	return Computed{
 		Get: func(r *Room) []string {
 			var list []string
-			for _, rec := range r.affiliations {
-				if rec.Affiliation == a {
-					list = append(list, rec.JID.String())
-				}
+			for _, j := range r.index.of(a) {
+				list = append(list, j.String())
 			}
-			slices.Sort(list)
 			return list
 		},
 		Set: func(r *Room, actor Actor, values []string) error {
@@ -178,8 +173,8 @@ func affiliationList(a Affiliation) Computed {
 					return err
 				}
 			}
-			for j, rec := range r.affiliations {
-				if rec.Affiliation == a && !wanted[j] && r.affiliationStaged(j).Affiliation == a {
+			for _, j := range r.index.of(a) {
+				if !wanted[j] && r.affiliationStaged(j).Affiliation == a {
 					if err := r.SetAffiliation(actor, j, Member, AffiliationOptions{}); err != nil {
 						return err
 					}

@@ -110,8 +110,9 @@ func (r *Room) applyChange(ch *change) {
 	for i := range ch.affiliations {
 		r.setRecord(ch.affiliations[i].record)
 	}
+	concerned := r.concerned(ch.affiliations)
 	for i := range ch.affiliations {
-		r.affiliationChanged(&ch.affiliations[i])
+		r.affiliationChanged(&ch.affiliations[i], concerned[i])
 	}
 	for _, c := range ch.roles {
 		r.applyRole(c)
@@ -180,20 +181,11 @@ func (r *Room) announceConfig(values map[int]any, first bool) {
 	r.say(stanza.Stanza{Kind: stanza.Message, Type: stanza.TypeGroupchat, From: r.jid}.With(x), nil)
 }
 
-// setRecord stores an entry in memory; None removes it with all it says.
-func (r *Room) setRecord(rec AffiliationRecord) {
-	if rec.Affiliation == None {
-		delete(r.affiliations, rec.JID)
-		return
-	}
-	r.affiliations[rec.JID] = rec
-}
-
 // affiliationChanged brings the occupants concerned in line with a new entry:
 // a ban or a lost membership puts out, a rise or a fall changes the role
 // (XEP-0045 §9).
-func (r *Room) affiliationChanged(a *affiliationChange) {
-	concerned := r.occupantsOf(a.record.JID)
+func (r *Room) affiliationChanged(a *affiliationChange, concerned []*Occupant) {
+	concerned = slices.DeleteFunc(concerned, func(o *Occupant) bool { return o.gone }) // by an entry before
 	for _, o := range concerned {
 		r.adjust(o, a)
 	}

@@ -78,7 +78,7 @@ func (c *infoCommand) info(r *Room, query *stanza.Element) error {
 
 // describe says what this package knows of the room.
 func (r *Room) describe(ev *DiscoEvent) {
-	for _, f := range []string{stanza.NSMUC, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing, featureStableID, featureSelfPing} {
+	for _, f := range []string{stanza.NSMUC, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing, stanza.NSRSM, featureStableID, featureSelfPing} {
 		ev.Feature(f)
 	}
 	for _, pair := range []struct {
@@ -120,8 +120,8 @@ func (c *infoCommand) items(r *Room, query *stanza.Element) error {
 			return nil
 		}
 	}
-	for _, o := range sortedOccupants(r.occupants) {
-		c.answer.Add(stanza.NewElement(stanza.NSDiscoItems, "item", "jid", o.jid.String(), "name", o.nick))
-	}
-	return nil
+	everybody := r.sortedOccupants(func(*Occupant) bool { return true })
+	return listOccupants(c.answer, query, everybody, func(o *Occupant) *stanza.Element {
+		return stanza.NewElement(stanza.NSDiscoItems, "item", "jid", o.jid.String(), "name", o.nick)
+	})
 }

@@ -130,7 +130,7 @@ func (c *createCommand) decide(r *Room) error {
 	r.begin(r.svc.now())
 	c.begun = true
 	for _, rec := range r.svc.opts.Affiliations {
-		r.affiliations[rec.JID] = rec
+		r.setRecord(rec)
 	}
 	if text := r.svc.opts.Subject.Text; text != "" {
 		r.subject = Subject{Text: text, Author: r.svc.opts.subjectAuthor(r.jid), Time: r.created}

@@ -179,13 +179,8 @@ func (r *Room) checkNick(who jid.JID, nick string) error {
 		}
 		return nil
 	}
-	for _, rec := range r.affiliations {
-		if rec.Nick == "" || rec.JID == who.Bare() {
-			continue
-		}
-		if reserved, err := jid.NickKey(rec.Nick); err == nil && reserved == key {
-			return stanza.NewError(stanza.Cancel, stanza.Conflict, "This nickname is reserved for somebody else.")
-		}
+	if owner := r.reservedBy(key); !owner.IsZero() && owner != who.Bare() {
+		return stanza.NewError(stanza.Cancel, stanza.Conflict, "This nickname is reserved for somebody else.")
 	}
 	return nil
 }
@@ -251,10 +246,9 @@ func (r *Room) create(ev *JoinEvent) {
 	r.locked = true
 	r.svc.relist(r)
 	for _, rec := range r.svc.opts.Affiliations {
-		r.affiliations[rec.JID] = rec
+		r.setRecord(rec)
 	}
-	owner := ev.RealJID.Bare()
-	r.affiliations[owner] = AffiliationRecord{JID: owner, Affiliation: Owner}
+	r.setRecord(AffiliationRecord{JID: ev.RealJID.Bare(), Affiliation: Owner})
 	if text := r.svc.opts.Subject.Text; text != "" {
 		r.subject = Subject{Text: text, Author: r.svc.opts.subjectAuthor(r.jid), Time: r.created}
 	}

@@ -110,9 +110,7 @@ func (r *Room) restore(rec *RoomRecord) {
 		delete(rest, f.spec.Var)
 	}
 	r.unknown = rest
-	for _, a := range rec.Affiliations {
-		r.affiliations[a.JID] = a
-	}
+	r.setRecords(rec.Affiliations)
 	r.subject, r.subjectID = rec.Subject, rec.SubjectID
 	r.emptyAt = r.svc.now()
 	r.svc.mayIdle(r)

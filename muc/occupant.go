@@ -86,13 +86,23 @@ func (r *Room) Occupant(nick string) *Occupant {
 // Session returns the session with that full address, nil if it is not inside.
 func (r *Room) Session(full jid.JID) *Session { return r.sessions[full] }
 
-// occupantsOf iterates over the occupants whose affiliation an entry for j
-// governs.
-func (r *Room) occupantsOf(j jid.JID) []*Occupant {
-	var found []*Occupant
+// concerned returns, for each change, the occupants whose affiliation its entry
+// governs, after one look at everybody.
+func (r *Room) concerned(changes []affiliationChange) [][]*Occupant {
+	if len(changes) == 0 {
+		return nil
+	}
+	place := make(map[jid.JID][]int, len(changes))
+	for i := range changes {
+		j := changes[i].record.JID
+		place[j] = append(place[j], i)
+	}
+	found := make([][]*Occupant, len(changes))
 	for _, o := range r.occupants {
-		if o.bare == j || j.Local() == "" && o.bare.Domain() == j.Domain() {
-			found = append(found, o)
+		for _, j := range []jid.JID{o.bare, o.bare.DomainOnly()} {
+			for _, i := range place[j] {
+				found[i] = append(found[i], o)
+			}
 		}
 	}
 	return found

@@ -50,7 +50,8 @@ type Room struct {
 	values       []any               // settings by field index; shared with other rooms until changed
 	shared       bool                // values are the service's defaults
 	unknown      map[string][]string // stored settings that no feature of today has
-	affiliations map[jid.JID]AffiliationRecord
+	affiliations map[jid.JID]AffiliationRecord // changed by setRecord only
+	index        affiliationIndex
 	subject      Subject
 	subjectID    string
 	occupants    map[string]*Occupant // by nickname key
@@ -165,7 +166,7 @@ func (r *Room) begin(now time.Time) {
 	r.exists, r.created, r.tombstone = true, now, nil
 	r.ids.begin(now)
 	r.values, r.shared = r.svc.defaults, true
-	r.affiliations = make(map[jid.JID]AffiliationRecord)
+	r.affiliations, r.index = make(map[jid.JID]AffiliationRecord), affiliationIndex{}
 	r.occupants, r.sessions = make(map[string]*Occupant), make(map[jid.JID]*Session)
 	r.svc.roomStarted(r)
 }
@@ -178,6 +179,7 @@ func (r *Room) end() {
 	r.svc.roomEnded(r)
 	r.exists, r.stored, r.locked, r.asleep = false, false, false, false
 	r.values, r.shared, r.unknown, r.affiliations = r.svc.defaults, true, nil, nil
+	r.index = affiliationIndex{}
 	r.occupants, r.sessions, r.audience, r.slots, r.relayed = nil, nil, nil, nil, nil
 	r.subject, r.subjectID, r.emptyAt = Subject{}, "", time.Time{}
 }

@@ -1,0 +1,97 @@
+package muc
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/muster-im/muster/jid"
+)
+
+// affiliationIndex finds entries of a room without looking through all of them,
+// of which there may be a hundred thousand.
+type affiliationIndex struct {
+	lists [Owner - Outcast + 1][]jid.JID // by affiliation, each in the order of compareJIDs
+	nicks map[string]jid.JID             // who has reserved a nickname, by its key
+}
+
+// of returns who has the affiliation, in order.
+func (x *affiliationIndex) of(a Affiliation) []jid.JID { return x.lists[a-Outcast] }
+
+// compareJIDs orders bare addresses by local part, then by domain.
+func compareJIDs(a, b jid.JID) int {
+	return cmp.Or(cmp.Compare(a.Local(), b.Local()), cmp.Compare(a.Domain(), b.Domain()))
+}
+
+func (x *affiliationIndex) add(rec *AffiliationRecord) {
+	list := &x.lists[rec.Affiliation-Outcast]
+	if i, there := slices.BinarySearchFunc(*list, rec.JID, compareJIDs); !there {
+		*list = slices.Insert(*list, i, rec.JID)
+	}
+	key, err := jid.NickKey(rec.Nick)
+	if err != nil { // nothing is reserved
+		return
+	}
+	if _, taken := x.nicks[key]; taken {
+		return
+	}
+	if x.nicks == nil {
+		x.nicks = make(map[string]jid.JID)
+	}
+	x.nicks[key] = rec.JID
+}
+
+func (x *affiliationIndex) remove(rec *AffiliationRecord) {
+	list := &x.lists[rec.Affiliation-Outcast]
+	if i, there := slices.BinarySearchFunc(*list, rec.JID, compareJIDs); there {
+		*list = slices.Delete(*list, i, i+1)
+	}
+	if key, err := jid.NickKey(rec.Nick); err == nil && x.nicks[key] == rec.JID {
+		delete(x.nicks, key)
+	}
+}
+
+// setRecord stores an entry in memory; None removes it with all it says.
+func (r *Room) setRecord(rec AffiliationRecord) {
+	if old, ok := r.affiliations[rec.JID]; ok {
+		r.index.remove(&old)
+	}
+	if rec.Affiliation == None {
+		delete(r.affiliations, rec.JID)
+		return
+	}
+	r.affiliations[rec.JID] = rec
+	r.index.add(&rec)
+}
+
+// setRecords stores the entries of a room that is loaded. In order each goes to
+// the end of its list.
+func (r *Room) setRecords(list []AffiliationRecord) {
+	slices.SortFunc(list, func(a, b AffiliationRecord) int { return compareJIDs(a.JID, b.JID) })
+	for i := range list {
+		r.setRecord(list[i])
+	}
+}
+
+// reservedBy returns for whom a nickname is reserved, or will be after the event
+// at hand; zero if for nobody.
+func (r *Room) reservedBy(key string) jid.JID {
+	for i := range r.staged.affiliations {
+		if rec := &r.staged.affiliations[i].record; rec.reserves(key) && r.affiliationStaged(rec.JID).reserves(key) {
+			return rec.JID
+		}
+	}
+	owner := r.index.nicks[key]
+	if rec := r.affiliationStaged(owner); !rec.reserves(key) {
+		return jid.JID{}
+	}
+	return owner
+}
+
+// reserves reports whether the entry reserves the nickname with that key.
+func (rec AffiliationRecord) reserves(key string) bool {
+	if rec.Affiliation == None || rec.Nick == "" {
+		return false
+	}
+	own, err := jid.NickKey(rec.Nick)
+	return err == nil && own == key
+}
