@@ -118,9 +118,14 @@ type MUC struct {
 	Host                   string      `toml:"host" doc:"Domain of the rooms; @HOST@ stands for each of general.hosts."`
 	Backend                string      `toml:"backend" choice:"rdbms,mnesia" doc:"Accepted for files from MongooseIM; rooms are kept in storage."`
 	OnlineBackend          string      `toml:"online_backend" choice:"mnesia,cets" doc:"Accepted for files from MongooseIM; there is nothing to choose."`
+	Access                 string      `toml:"access" reload:"yes" doc:"Rule that says who may use the rooms at all."`
+	AccessCreate           string      `toml:"access_create" reload:"yes" doc:"Rule that says who may create rooms."`
+	AccessAdmin            string      `toml:"access_admin" reload:"yes" doc:"Rule that says who administers the service: they own every room, and need neither a seat nor a password."`
+	AccessPersistent       string      `toml:"access_persistent" reload:"yes" doc:"Rule that says who may make rooms persistent, or temporary."`
 	HistorySize            Count       `toml:"history_size" doc:"Messages that somebody who enters gets to see at most."`
 	MaxUsers               Positive    `toml:"max_users" doc:"Most sessions in a room; rooms may ask for less."`
 	MaxUsersAdminThreshold Positive    `toml:"max_users_admin_threshold" doc:"Sessions beyond the limit for a room's owners and admins."`
+	MaxUserConferences     Count       `toml:"max_user_conferences" doc:"Most rooms that somebody may be in at once; 0 is none at all."`
 	MaxRoomID              Limit       `toml:"max_room_id" doc:"Most bytes of a new room's local part."`
 	MaxRoomName            Limit       `toml:"max_room_name" doc:"Most bytes of a room's name."`
 	MaxRoomDesc            Limit       `toml:"max_room_desc" doc:"Most bytes of a room's description."`
@@ -184,7 +189,8 @@ func (h *HTTP) defaults() {
 func (m *MUC) defaults() {
 	*m = MUC{
 		Host: "conference.@HOST@", Backend: "rdbms", OnlineBackend: "mnesia", HistorySize: 20,
-		MaxUsers: 200, MaxUsersAdminThreshold: 5,
+		Access: "all", AccessCreate: "all", AccessAdmin: "none", AccessPersistent: "all",
+		MaxUsers: 200, MaxUsersAdminThreshold: 5, MaxUserConferences: 10,
 		DefaultRoom: DefaultRoom{
 			AllowChangeSubj: true, AllowPrivateMessages: true, AllowQueryUsers: true, PublicList: true, AllowVisitorStatus: true, AllowVisitorNickchange: true,
 			Public: true, Moderated: true, MembersByDefault: true, Anonymous: true, MaxUsers: 200,
@@ -214,7 +220,7 @@ func Modern(host string) *Config {
 	c.Listen.HTTP = []HTTP{http}
 	c.Modules.MUC = &MUC{}
 	c.Modules.MUC.defaults()
-	c.Modules.MUC.MaxUsers = 1000
+	c.Modules.MUC.MaxUsers, c.Modules.MUC.MaxUserConferences = 1000, 1000
 	room := &c.Modules.MUC.DefaultRoom
 	room.MaxUsers, room.Persistent, room.Moderated, room.AllowMultipleSessions, room.AllowUserInvites = 1000, true, false, true, true
 	return c

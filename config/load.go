@@ -172,6 +172,13 @@ func (d *decoder) check(c *Config) {
 	if m := c.Modules.MUC; m != nil {
 		d.muc(c, m)
 	}
+	if m := c.Modules.MUC; m != nil {
+		const path = "modules.mod_muc."
+		n.rule(path+"access", m.Access)
+		n.rule(path+"access_create", m.AccessCreate)
+		n.rule(path+"access_admin", m.AccessAdmin)
+		n.rule(path+"access_persistent", m.AccessPersistent)
+	}
 	if r := c.Modules.Register; r != nil {
 		d.register(c, r, n)
 	}

@@ -115,7 +115,7 @@ func (r *Room) maySetRole(actor Actor, o *Occupant, role Role) error {
 	switch {
 	case r.roleOf(actor.jid) != Moderator:
 		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only moderators who are in the room may change roles.")
-	case target > rank:
+	case target > rank, r.svc.isAdmin(o.bare) && !r.svc.isAdmin(actor.jid):
 		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "This occupant's affiliation is higher than yours.")
 	case (role == Moderator || o.role == Moderator) && rank < Admin:
 		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Only admins and owners may make or change moderators.")

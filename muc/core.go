@@ -35,8 +35,11 @@ func addCoreFields(h *Hooks, o *Options) coreFields {
 		name:        NewTextField(h, FieldSpec{Var: FieldName, Section: SectionRoom, Order: 10, Label: "Name", Max: o.MaxName}, ""),
 		description: NewTextField(h, FieldSpec{Var: FieldDescription, Section: SectionRoom, Order: 20, Label: "Description", Max: o.MaxDesc}, ""),
 		language:    NewTextField(h, FieldSpec{Var: FieldLanguage, Section: SectionRoom, Order: 30, Label: "Language of the conversation (like en or de)", Max: 35}, ""),
-		persistent:  NewBoolField(h, FieldSpec{Var: FieldPersistent, Section: SectionRoom, Order: 40, Label: "Keep the room when everybody has left"}, false),
-		public:      NewBoolField(h, FieldSpec{Var: FieldPublic, Section: SectionRoom, Order: 50, Label: "List the room publicly"}, true),
+		persistent: NewBoolField(h, FieldSpec{
+			Var: FieldPersistent, Section: SectionRoom, Order: 40, Label: "Keep the room when everybody has left",
+			Allowed: func(_ *Room, actor Actor) bool { return actor.system || o.MayPersist == nil || o.MayPersist(actor.jid) },
+		}, false),
+		public: NewBoolField(h, FieldSpec{Var: FieldPublic, Section: SectionRoom, Order: 50, Label: "List the room publicly"}, true),
 		whois: NewChoiceField(h, FieldSpec{
 			Var: FieldWhois, Section: SectionPermissions, Order: 10, Label: "Who may see real addresses",
 			Choices: []stanza.Option{{Label: "Moderators", Value: "moderators"}, {Label: "Everybody", Value: "anyone"}},

@@ -10,14 +10,15 @@ import (
 
 // Priorities at which the checks of this package and of the built-in features
 // run, so that an extension can place itself between them. The order of entry
-// checks is: banned, members only, room full, nickname taken, then extensions
-// (0), and the password last.
+// checks is: banned, members only, room full, in too many rooms, nickname taken,
+// then extensions (0), and the password last.
 const (
-	PriorityBanned      = 100
-	PriorityMembersOnly = 80
-	PriorityCapacity    = 60
-	PriorityNick        = 40
-	PriorityPassword    = -100
+	PriorityBanned       = 100
+	PriorityMembersOnly  = 80
+	PriorityCapacity     = 60
+	PriorityRoomsPerUser = 50
+	PriorityNick         = 40
+	PriorityPassword     = -100
 )
 
 // Extension adds functions to the hooks of a room service, and fields to its

@@ -112,6 +112,9 @@ func (c *presenceCommand) decideEntering(r *Room) error {
 // decideCreation checks what there is to check before a room exists.
 func (r *Room) decideCreation(ev *JoinEvent) error {
 	opts := &r.svc.opts
+	if opts.MayCreate != nil && !opts.MayCreate(ev.RealJID) {
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "You may not create rooms here.")
+	}
 	if opts.MaxRoomID > 0 && len(r.jid.Local()) > opts.MaxRoomID {
 		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "The room's address is too long.")
 	}

@@ -110,6 +110,10 @@ func (r *Room) Affiliation(j jid.JID) Affiliation {
 	return r.storedAffiliation(j.Bare())
 }
 
+// IsAdministrator reports whether somebody administers the service: he owns
+// every room, and its limits and its password are not for him.
+func (r *Room) IsAdministrator(j jid.JID) bool { return r.svc.isAdmin(j) }
+
 func (r *Room) storedAffiliation(bare jid.JID) Affiliation {
 	if rec, ok := r.affiliations[bare]; ok && rec.Affiliation != None {
 		return rec.Affiliation

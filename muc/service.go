@@ -38,8 +38,12 @@ type Options struct {
 	Defaults map[string][]string // values of settings in new rooms, by form variable
 	// Affiliations and Subject are what new rooms start with besides.
 	Affiliations []AffiliationRecord
-	Subject      Subject                // Author's resource is the nickname it is from; zero: the room
-	IsAdmin      func(who jid.JID) bool // owner of every room; nil: nobody
+	Subject      Subject // Author's resource is the nickname it is from; zero: the room
+	// Who may do what, asked for each stanza; rules may change meanwhile.
+	IsAdmin    func(who jid.JID) bool // owner of every room; nil: nobody
+	MayUse     func(who jid.JID) bool // may send anything to the service; nil: everybody
+	MayCreate  func(who jid.JID) bool // may create rooms; nil: everybody
+	MayPersist func(who jid.JID) bool // may make rooms persistent, or not; nil: everybody
 
 	MaxRoomID    int           // bytes of a room's local part; 0: no limit
 	MaxUsers     int           // sessions in a room; what a room may ask for; 0 is 200
@@ -172,6 +176,11 @@ func (s *Service) Handle(st stanza.Stanza) (busy <-chan struct{}) { return s.han
 func (s *Service) HandleShared(st stanza.Stanza) { s.handle(st, false) }
 
 func (s *Service) handle(st stanza.Stanza, mayPark bool) (busy <-chan struct{}) {
+	if s.opts.MayUse != nil && !s.opts.MayUse(st.From) && !isFarewell(&st) {
+		s.metrics.refused(stanza.Forbidden)
+		s.answer(st, stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not use this service."))
+		return nil
+	}
 	if st.To.Local() == "" {
 		return s.handleService(st)
 	}
@@ -191,6 +200,12 @@ func (s *Service) handle(st stanza.Stanza, mayPark bool) (busy <-chan struct{}) 
 		s.answer(st, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The room is too busy. Send again later."))
 	}
 	return busy
+}
+
+// isFarewell reports whether a stanza only ends somebody's presence, which he
+// may do even if he may do nothing else any more.
+func isFarewell(st *stanza.Stanza) bool {
+	return st.Kind == stanza.Presence && (st.Type == stanza.TypeUnavailable || st.Type == stanza.TypeError)
 }
 
 // answer refuses st on behalf of the service.

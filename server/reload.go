@@ -6,6 +6,7 @@ import (
 
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/internal/c2s"
+	"github.com/muster-im/muster/internal/roomfeatures"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 	"github.com/muster-im/muster/stanza"
@@ -100,7 +101,7 @@ func checkRooms(cfg *config.Config, extensions []muc.Extension) error {
 	if m == nil {
 		return nil
 	}
-	o, err := roomOptions(&cfg.Modules, m.HostFor(cfg.General.Hosts[0]), []byte("nobody's"), extensions)
+	o, err := roomOptions(&cfg.Modules, m.HostFor(cfg.General.Hosts[0]), roomfeatures.Options{OccupantIDKey: []byte("nobody's")}, extensions)
 	if err != nil {
 		return err
 	}

@@ -33,11 +33,13 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 	if err != nil {
 		return err
 	}
+	users := roomfeatures.NewRoomsPerUser(int(m.MaxUserConferences)) // which all hosts share
 	for _, host := range cfg.General.Hosts {
-		o, err := roomOptions(&cfg.Modules, m.HostFor(host), key, extensions)
+		o, err := roomOptions(&cfg.Modules, m.HostFor(host), roomfeatures.Options{OccupantIDKey: key, RoomsPerUser: users}, extensions)
 		if err != nil {
 			return err
 		}
+		s.setRoomAccess(&o, host)
 		o.Router, o.Store, o.Archive = s.router, s.db, archive
 		o.Logger, o.Registerer = s.log, s.registry
 		service, err := muc.New(o)
@@ -62,10 +64,25 @@ func (s *Server) endRooms(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// roomOptions are the settings of one room service. key is behind occupant ids.
-func roomOptions(modules *config.Modules, domain string, key []byte, extensions []muc.Extension) (muc.Options, error) {
+// setRoomAccess says who may do what in a host's rooms, by the rules as they are
+// when it is asked.
+func (s *Server) setRoomAccess(o *muc.Options, host string) {
+	allows := func(rule func(*config.MUC) string) func(jid.JID) bool {
+		return func(who jid.JID) bool {
+			m := s.config.Load().Modules.MUC
+			return m != nil && s.policies.Load().rules.Allows(rule(m), host, who)
+		}
+	}
+	o.MayUse = allows(func(m *config.MUC) string { return m.Access })
+	o.MayCreate = allows(func(m *config.MUC) string { return m.AccessCreate })
+	o.IsAdmin = allows(func(m *config.MUC) string { return m.AccessAdmin })
+	o.MayPersist = allows(func(m *config.MUC) string { return m.AccessPersistent })
+}
+
+// roomOptions are the settings of one room service.
+func roomOptions(modules *config.Modules, domain string, features roomfeatures.Options, extensions []muc.Extension) (muc.Options, error) {
 	m := modules.MUC
-	features := roomfeatures.Options{HistorySize: int(m.HistorySize), OccupantIDKey: key}
+	features.HistorySize = int(m.HistorySize)
 	if mam := modules.MAM; mam != nil {
 		features.DefaultPage, features.MaxPage = int(mam.MUC.DefaultResultLimit), int(mam.MUC.MaxResultLimit)
 	}

@@ -10,6 +10,8 @@ import "github.com/muster-im/muster/muc"
 type Options struct {
 	// HistorySize bounds the messages that a newcomer gets; 0: none.
 	HistorySize int
+	// RoomsPerUser limits the rooms that somebody is in; nil does not.
+	RoomsPerUser *RoomsPerUser
 	// OccupantIDKey is the secret behind occupant ids; nil: there are none.
 	// With another key everybody has other ids.
 	OccupantIDKey []byte
@@ -27,6 +29,7 @@ func All(o Options) []muc.Extension {
 		secret,
 		&invitations{password: secret, members: members},
 		voiceRequests{},
+		roomsPerUser{o.RoomsPerUser},
 		voice{},
 		subject{},
 		privateMessages{},
