@@ -2,6 +2,7 @@ package muc
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -170,6 +171,8 @@ func (n *answered) take(r *Room) {
 	switch {
 	case n.err == nil && !r.exists: // destroyed meanwhile, and the archive with it
 		n.err = stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such room.")
+	case errors.Is(n.err, context.DeadlineExceeded):
+		n.err = stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "This takes too long to find out. Ask for less.")
 	case n.err != nil && stanza.AsError(n.err) == nil:
 		r.log.LogAttrs(context.Background(), slog.LevelError, "answer a request", slog.String("id", n.query.st.ID), slog.Any("err", n.err))
 		n.err = stanza.NewError(stanza.Wait, stanza.InternalServerError, "The answer could not be found.")

@@ -80,10 +80,12 @@ func TestAccountPages(t *testing.T) {
 	})
 }
 
-func newJID(t *testing.T, local, domain string) jid.JID {
+func newJID(t testing.TB, local, domain string) jid.JID {
 	t.Helper()
 	j, err := jid.New(local, domain, "")
-	must(t, err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return j
 }
 
