@@ -15,13 +15,30 @@ import (
 // the key learns from it neither the account nor its ids in other rooms.
 type occupantID struct{ key []byte }
 
+// occupantIDs are the ids of those who are in a room, which every message of
+// theirs needs.
+type occupantIDs struct{ elements map[jid.JID]*stanza.Element }
+
 func (f *occupantID) Register(h *muc.Hooks) {
-	h.BuildPresence.Add("occupant-id", 0, func(ev *muc.BuildPresenceEvent) {
-		ev.Add(f.element(ev.Room.JID(), ev.Occupant.RealJID()))
+	slot := muc.NewSlot[occupantIDs](h)
+	h.Joined.Add("occupant-id", 0, func(ev *muc.JoinedEvent) {
+		ids, who := slot.In(ev.Room), ev.Session.RealJID().Bare()
+		if ids.elements == nil {
+			ids.elements = make(map[jid.JID]*stanza.Element)
+		}
+		if ids.elements[who] == nil {
+			ids.elements[who] = f.element(ev.Room.JID(), who)
+		}
 	})
-	h.BuildMessage.Add("occupant-id", 0, func(ev *muc.BuildMessageEvent) {
-		ev.Add(f.element(ev.Room.JID(), ev.RealJID))
-	})
+	h.Left.Add("occupant-id", 0, func(ev *muc.LeftEvent) { delete(slot.In(ev.Room).elements, ev.Occupant.RealJID()) })
+	of := func(r *muc.Room, who jid.JID) *stanza.Element {
+		if e := slot.In(r).elements[who.Bare()]; e != nil {
+			return e
+		}
+		return f.element(r.JID(), who)
+	}
+	h.BuildPresence.Add("occupant-id", 0, func(ev *muc.BuildPresenceEvent) { ev.Add(of(ev.Room, ev.Occupant.RealJID())) })
+	h.BuildMessage.Add("occupant-id", 0, func(ev *muc.BuildMessageEvent) { ev.Add(of(ev.Room, ev.RealJID)) })
 	h.Disco.Add("occupant-id", 0, func(ev *muc.DiscoEvent) { ev.Feature(stanza.NSOccupantID) })
 	h.ServiceDisco.Add("occupant-id", 0, func(ev *muc.ServiceDiscoEvent) { ev.Feature(stanza.NSOccupantID) }) // §4: all rooms have it
 }
