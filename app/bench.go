@@ -17,6 +17,7 @@ import (
 // benchCommands are the load generator and meter.
 type benchCommands struct {
 	Fanout fanoutCommand `cmd:"" help:"Fill one room, let it talk, measure the server."`
+	Join   joinCommand   `cmd:"" help:"Let many people enter one room at once, measure the server."`
 	Chat   chatCommand   `cmd:"" help:"Let people talk in pairs, measure the server."`
 	Login  loginCommand  `cmd:"" help:"Log in and out, measure the server."`
 	Idle   idleCommand   `cmd:"" help:"Hold sessions that do nothing, measure what they cost."`
@@ -117,6 +118,24 @@ func (fanoutCommand) Help() string {
 // Run fills a room and measures.
 func (c *fanoutCommand) Run(ctx context.Context, e *env) error {
 	return c.measure(ctx, e, &c.Options, c.Occupants, func() (bench.Report, error) { return bench.Fanout(ctx, c.FanoutOptions) })
+}
+
+type joinCommand struct {
+	bench.JoinOptions `embed:""`
+	benchFlags
+}
+
+// Help shows examples.
+func (joinCommand) Help() string {
+	return `Works with any XMPP server whose room takes so many. Examples:
+
+    muster bench join --create-in muster-data --insecure --pid $(pidof muster)
+    muster bench join --addr xmpp.test:5222 --domain xmpp.test --occupants 200 --json`
+}
+
+// Run lets people enter and measures.
+func (c *joinCommand) Run(ctx context.Context, e *env) error {
+	return c.measure(ctx, e, &c.Options, c.Occupants, func() (bench.Report, error) { return bench.Join(ctx, c.JoinOptions) })
 }
 
 type chatCommand struct {

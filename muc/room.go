@@ -47,9 +47,9 @@ type Room struct {
 	stored       bool
 	locked       bool // until the creator has configured it (XEP-0045 §10.1)
 	created      time.Time
-	values       []any               // settings by field index; shared with other rooms until changed
-	shared       bool                // values are the service's defaults
-	unknown      map[string][]string // stored settings that no feature of today has
+	values       []any                         // settings by field index; shared with other rooms until changed
+	shared       bool                          // values are the service's defaults
+	unknown      map[string][]string           // stored settings that no feature of today has
 	affiliations map[jid.JID]AffiliationRecord // changed by setRecord only
 	index        affiliationIndex
 	subject      Subject

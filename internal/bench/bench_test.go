@@ -32,7 +32,9 @@ type roomServer struct {
 	wg       sync.WaitGroup
 	refuse   int // every n-th message is answered with an error; 0: none
 	lose     bool
-	turnAway int // every n-th login is refused; 0: none
+	turnAway int  // every n-th login is refused; 0: none
+	shows    bool // occupants are told of each other
+	full     int  // so many may enter; 0: any number
 
 	mu        sync.Mutex
 	occupants map[string]*stream.Stream // by nickname
@@ -165,6 +167,15 @@ func (s *roomServer) handle(st *stream.Stream, user string, e *stanza.Element) e
 		x := stanza.NewElement(stanza.NSMUCUser, "x").Add(stanza.NewElement(stanza.NSMUCUser, "status", "code", "110"))
 		if len(s.occupants) == 0 {
 			x.Add(stanza.NewElement(stanza.NSMUCUser, "status", "code", "201"))
+		}
+		if s.full > 0 && len(s.occupants) >= s.full {
+			return st.Send(e.Clone().SetAttr("type", "error").Add(stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "full").Element()))
+		}
+		if s.shows {
+			for other, o := range s.occupants {
+				_ = o.Send(stanza.NewElement(stanza.NSClient, "presence", "from", e.Attr("to")))
+				_ = st.Send(stanza.NewElement(stanza.NSClient, "presence", "from", other))
+			}
 		}
 		s.occupants[user] = st
 		return st.Send(stanza.NewElement(stanza.NSClient, "presence", "from", e.Attr("to")).Add(x))
@@ -338,6 +349,9 @@ func TestReports(t *testing.T) {
 			Users: 3, Concurrent: 16, Logins: 7, Mechanism: "SCRAM-SHA-1", Refused: 2, FirstError: "wait",
 			Server: &LoginUsage{CPUPerLogin: 300},
 		}, []string{"16 at a time into 3 accounts, by SCRAM-SHA-1", "7 logins", "300 µs per login", "2, the first: wait"}},
+		{"join", &JoinReport{Occupants: 9, Presences: 80, Server: &JoinUsage{CPUPerPresence: 1.25}}, []string{
+			"9 people", "80 presences", "1.25 µs per presence",
+		}},
 		{"idle", &IdleReport{Sessions: 10, Server: &IdleUsage{RSSPerSession: 2048}}, []string{"10 of 0", "2.0 KiB per session"}},
 	}
 	for _, tt := range reports {

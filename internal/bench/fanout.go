@@ -48,6 +48,18 @@ type fanout struct {
 
 // Fanout fills a room, lets it talk and measures.
 func Fanout(ctx context.Context, o FanoutOptions) (*FanoutReport, error) {
+	f, err := newFanout(o)
+	if err != nil {
+		return nil, err
+	}
+	defer f.leave()
+	if err := f.fill(ctx); err != nil {
+		return nil, err
+	}
+	return f.talk(ctx)
+}
+
+func newFanout(o FanoutOptions) (*fanout, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -65,15 +77,26 @@ func Fanout(ctx context.Context, o FanoutOptions) (*FanoutReport, error) {
 	f.load = newLoad(&o.LoadOptions, o.Occupants, o.Senders*o.Window, func(slot int) (*client.Client, stanza.Stanza) {
 		return f.people[slot/o.Window].client.Load(), stanza.Stanza{Type: stanza.TypeGroupchat, To: room}
 	})
-	defer f.leave()
-	if err := f.fill(ctx); err != nil {
-		return nil, err
-	}
-	return f.talk(ctx)
+	return f, nil
 }
 
 // fill connects everybody and enters the room; the first opens it.
 func (f *fanout) fill(ctx context.Context) error {
+	if err := f.login(ctx); err != nil {
+		return err
+	}
+	f.o.Progress.say("they enter %s", f.room)
+	if err := f.open(ctx); err != nil {
+		return err
+	}
+	return each(ctx, f.o.Occupants-1, f.o.Logins, func(ctx context.Context, i int) error {
+		_, err := f.enter(ctx, i+1)
+		return err
+	})
+}
+
+// login connects everybody.
+func (f *fanout) login(ctx context.Context) error {
 	f.o.Progress.say("%d people log in", f.o.Occupants)
 	err := each(ctx, f.o.Occupants, f.o.Logins, func(ctx context.Context, i int) error {
 		p := &occupant{receiver: receiver{load: f.load}, entered: make(chan stanza.Stanza, 1)}
@@ -90,17 +113,7 @@ func (f *fanout) fill(ctx context.Context) error {
 			f.load.people = append(f.load.people, &p.receiver)
 		}
 	}
-	if err != nil {
-		return err
-	}
-	f.o.Progress.say("they enter %s", f.room)
-	if err := f.open(ctx); err != nil {
-		return err
-	}
-	return each(ctx, f.o.Occupants-1, f.o.Logins, func(ctx context.Context, i int) error {
-		_, err := f.enter(ctx, i+1)
-		return err
-	})
+	return err
 }
 
 // open makes the first occupant enter, and configures the room if it is new
@@ -144,12 +157,7 @@ func (f *fanout) owner(ctx context.Context, payload *stanza.Element) error {
 // enter returns the self-presence of the n-th occupant.
 func (f *fanout) enter(ctx context.Context, n int) (stanza.Stanza, error) {
 	p := f.people[n]
-	nick, err := jid.New(f.room.Local(), f.room.Domain(), f.o.user(n))
-	if err != nil {
-		return stanza.Stanza{}, err
-	}
-	x := stanza.NewElement(stanza.NSMUC, "x").Add(stanza.NewElement(stanza.NSMUC, "history", "maxstanzas", "0"))
-	if err := p.client.Load().Send(stanza.Stanza{Kind: stanza.Presence, To: nick}.With(x)); err != nil {
+	if err := f.ask(n); err != nil {
 		return stanza.Stanza{}, err
 	}
 	timer := time.NewTimer(loginTimeout)
@@ -157,13 +165,13 @@ func (f *fanout) enter(ctx context.Context, n int) (stanza.Stanza, error) {
 	select {
 	case st := <-p.entered:
 		if e := st.ParseError(); e != nil {
-			return st, fmt.Errorf("enter %s: %w", nick, e)
+			return st, fmt.Errorf("enter as %s: %w", f.o.user(n), e)
 		}
 		return st, nil
 	case <-p.client.Load().Done():
-		return stanza.Stanza{}, fmt.Errorf("enter %s: %w", nick, p.client.Load().Err())
+		return stanza.Stanza{}, fmt.Errorf("enter as %s: %w", f.o.user(n), p.client.Load().Err())
 	case <-timer.C:
-		return stanza.Stanza{}, fmt.Errorf("enter %s: no answer in %s", nick, loginTimeout)
+		return stanza.Stanza{}, fmt.Errorf("enter as %s: no answer in %s", f.o.user(n), loginTimeout)
 	case <-ctx.Done():
 		return stanza.Stanza{}, context.Cause(ctx)
 	}
@@ -228,11 +236,15 @@ type occupant struct {
 	receiver
 	entered chan stanza.Stanza // the self-presence, or the error
 	inRoom  bool               // owned by the reader
+	counts  bool               // presences, not messages, are what is counted; set before anybody enters
 }
 
 // raw takes what makes up the load without parsing it.
 func (p *occupant) raw(data []byte) bool {
 	if bytes.HasPrefix(data, []byte("<presence")) {
+		if p.counts && !isError(data) {
+			p.count.Add(1)
+		}
 		return p.inRoom || !bytes.Contains(data, []byte("110")) && !isError(data)
 	}
 	return p.receiver.raw(data)
@@ -242,6 +254,9 @@ func (p *occupant) raw(data []byte) bool {
 func (p *occupant) handle(st stanza.Stanza) {
 	if st.Kind == stanza.Presence && !p.inRoom && (st.Type == stanza.TypeError || hasStatus(st, "110")) {
 		p.inRoom = st.Type != stanza.TypeError
+		if e := st.ParseError(); e != nil && p.counts { // nobody waits for it
+			p.load.fail(fmt.Errorf("enter: %w", e))
+		}
 		p.entered <- st
 		return
 	}

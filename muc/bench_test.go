@@ -1,0 +1,159 @@
+package muc_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/muster-im/muster/internal/roomfeatures"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
+	"github.com/muster-im/muster/stanza"
+)
+
+// crowd is a router that counts what people are given, and lets a benchmark
+// wait for it.
+type crowd struct {
+	*muc.Service
+	got atomic.Int64
+
+	mu sync.Mutex
+	// Guarded by mu.
+	want    int64
+	reached chan struct{}
+}
+
+func (c *crowd) Target(jid.JID) stanza.Target { return c }
+
+func (c *crowd) Send(stanza.Stanza) { c.count(1) }
+
+func (c *crowd) Deliver(batch []*stanza.Encoded) { c.count(len(batch)) }
+
+func (c *crowd) count(n int) {
+	got := c.got.Add(int64(n))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reached != nil && got >= c.want {
+		close(c.reached)
+		c.reached = nil
+	}
+}
+
+// wait waits until n more stanzas than base have been delivered.
+func (c *crowd) wait(b testing.TB, base, n int64) {
+	b.Helper()
+	reached := make(chan struct{})
+	c.mu.Lock()
+	c.want, c.reached = base+n, reached
+	c.mu.Unlock()
+	c.count(0)
+	select {
+	case <-reached:
+	case <-time.After(time.Minute):
+		b.Fatalf("%d stanzas of %d", c.got.Load()-base, n)
+	}
+}
+
+// handle hands over a stanza as a session's reader would.
+func (c *crowd) handle(b testing.TB, xml string) {
+	b.Helper()
+	st, err := stanza.Parse([]byte(xml))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if busy := c.Handle(st); busy != nil {
+		<-busy
+	}
+}
+
+func enterBig(i int) string {
+	return fmt.Sprintf("<presence from='u%[1]d@test/r' to='coven@conf.test/u%[1]d'><x xmlns='http://jabber.org/protocol/muc'/>"+
+		"<c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='https://example.org' ver='hLe1oP5v0ZAdEHiKVdGe5fHSgEw='/></presence>", i)
+}
+
+func leaveBig(i int) string {
+	return fmt.Sprintf("<presence type='unavailable' from='u%[1]d@test/r' to='coven@conf.test/u%[1]d'/>", i)
+}
+
+func newCrowd(b testing.TB, o muc.Options) *crowd {
+	b.Helper()
+	c := &crowd{}
+	o.Domain, o.Router, o.MaxUsers = "conf.test", c, 10_000
+	o.Extensions = roomfeatures.All(roomfeatures.Options{HistorySize: 20, OccupantIDKey: []byte("key")})
+	s, err := muc.New(o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c.Service = s
+	b.Cleanup(func() {
+		if err := s.Shutdown(context.Background()); err != nil {
+			b.Error(err)
+		}
+	})
+	return c
+}
+
+// open lets u0 create the room.
+func (c *crowd) open(b testing.TB) {
+	b.Helper()
+	base := c.got.Load()
+	c.handle(b, enterBig(0))
+	c.handle(b, "<iq type='set' id='cfg' from='u0@test/r' to='coven@conf.test'><query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query></iq>")
+	c.wait(b, base, 3) // presence, subject, result
+}
+
+// BenchmarkJoin is 1,000 people who enter a room one after the other without
+// waiting, and leave it again: per presence that somebody is given.
+func BenchmarkJoin(b *testing.B) {
+	const people = 1000
+	// Each newcomer gets everybody before him, himself and a subject, and everybody
+	// before him gets his presence. Leaving: those who stay, and himself.
+	const entering, leaving = people*(people+1) + people, people*(people+1)/2 + people
+	c := newCrowd(b, muc.Options{})
+	c.open(b)
+	enter, leave := make([]stanza.Stanza, people), make([]stanza.Stanza, people)
+	for i := range people {
+		enter[i], leave[i] = parsed(b, enterBig(i+1)), parsed(b, leaveBig(i+1))
+	}
+	all := func(list []stanza.Stanza, n int64) (time.Duration, uint64) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		base, begun := c.got.Load(), time.Now()
+		for _, st := range list {
+			if busy := c.Handle(st); busy != nil {
+				<-busy
+			}
+		}
+		c.wait(b, base, n)
+		took := time.Since(begun)
+		runtime.ReadMemStats(&after)
+		return took, after.Mallocs - before.Mallocs
+	}
+	var in, out time.Duration
+	var allocsIn, allocsOut uint64
+	for b.Loop() {
+		took, allocs := all(enter, entering)
+		in, allocsIn = in+took, allocsIn+allocs
+		took, allocs = all(leave, leaving)
+		out, allocsOut = out+took, allocsOut+allocs
+	}
+	per := func(d time.Duration, n int) float64 { return float64(d.Nanoseconds()) / float64(b.N*n) }
+	b.ReportMetric(per(in, entering), "ns/presence-in")
+	b.ReportMetric(float64(allocsIn)/float64(b.N*entering), "allocs/presence-in")
+	b.ReportMetric(float64(allocsIn)/float64(b.N*people), "allocs/join")
+	b.ReportMetric(per(out, leaving), "ns/presence-out")
+	b.ReportMetric(float64(allocsOut)/float64(b.N*people), "allocs/leave")
+}
+
+func parsed(b testing.TB, xml string) stanza.Stanza {
+	b.Helper()
+	st, err := stanza.Parse([]byte(xml))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return st
+}
