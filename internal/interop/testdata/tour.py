@@ -20,7 +20,7 @@ class Person(slixmpp.ClientXMPP):
         super().__init__(f"{name}@localhost/tour", "secret-" + name)
         self.ca_certs = CA
         for plugin in ("xep_0012", "xep_0030", "xep_0045", "xep_0048", "xep_0049", "xep_0054", "xep_0092", "xep_0115", "xep_0191", "xep_0199",
-                       "xep_0202", "xep_0203"):
+                       "xep_0202", "xep_0203", "xep_0313"):
             self.register_plugin(plugin)
         self.auto_authorize, self.auto_subscribe = True, True
         self.heard = asyncio.Queue()
@@ -114,6 +114,33 @@ async def blocking(romeo, juliet):
     await juliet.until("message after unblocking", lambda e, s: e == "message" and s["body"] == "And now?")
 
 
+async def archive(romeo):
+    """What was said in the room, page by page, in both directions (XEP-0313)."""
+    mam = romeo["xep_0313"]
+    info = await romeo["xep_0030"].get_info(ROOM)
+    assert {"urn:xmpp:mam:2", "urn:xmpp:mam:2#extended"} <= set(info["disco_info"]["features"]), info
+    texts = [f"line {n}" for n in range(12)]
+    for text in texts:
+        romeo.send_message(ROOM, text, mtype="groupchat")
+        await romeo.until(text + " reflected", lambda e, s: e == "message" and s["body"] == text)
+
+    def body(result):
+        return result["mam_result"]["forwarded"]["stanza"]["body"]
+
+    forwards = [body(m) async for m in mam.iterate(jid=ROOM, rsm={"max": 5}) if body(m)]
+    assert forwards[-12:] == texts and forwards[0] == "He jests at scars", forwards
+    # slixmpp 1.8 takes the newest page for the last one there is if it learns how many messages there are.
+    backwards = [body(m) async for m in mam.iterate(jid=ROOM, rsm={"max": 5}, reverse=True)]
+    assert backwards == texts[:-6:-1], backwards
+    page = await mam.retrieve(jid=ROOM, with_jid=slixmpp.JID("juliet@localhost"), rsm={"max": 5})
+    assert page["mam_fin"].xml.get("complete") == "true" and not page["mam"]["results"], page
+    meta = (await mam.get_archive_metadata(jid=ROOM))["mam_metadata"]
+    assert meta["start"]["id"] < meta["end"]["id"] and meta["start"]["timestamp"] <= meta["end"]["timestamp"], meta
+    fields = await mam.get_fields(jid=ROOM)
+    assert {"with", "start", "end", "before-id", "after-id", "ids"} <= set(fields.get_fields()), fields
+    print("ok archive of the room", flush=True)
+
+
 async def tour():
     romeo, juliet = Person("romeo"), Person("juliet")
     for person in (romeo, juliet):
@@ -165,6 +192,7 @@ async def tour():
         await person.until("room message", lambda e, s: e == "message" and s["type"] == "groupchat" and s["body"] == "He jests at scars")
     romeo.send_message(ROOM, None, msubject="Balcony", mtype="groupchat")
     await juliet.until("subject", lambda e, s: e == "groupchat_subject" and s["subject"] == "Balcony")
+    await archive(romeo)
     await muc.set_role(ROOM, "Juliet", "none", reason="the nurse calls")
     await juliet.until("kick", lambda e, s: s["type"] == "unavailable" and s["from"].bare == ROOM and 307 in s["muc"]["status_codes"])
     juliet.send_presence(ptype="unavailable", pstatus="Heading Home")
