@@ -31,6 +31,7 @@ type management struct {
 type sent struct {
 	encoded *stanza.Encoded
 	at      int64 // microseconds since 1970
+	kept    bool  // given by Take: bounded where it was kept, and not by what may be unacknowledged
 }
 
 // manage handles the elements of stream management within a session.
@@ -125,7 +126,7 @@ func (s *Session) trim(h uint32) error {
 		}
 	}
 	for i := range s.unacked[:n] {
-		s.unackedBytes -= s.unacked[i].encoded.Size()
+		s.count(&s.unacked[i], -1)
 	}
 	s.unacked = s.unacked[:copy(s.unacked, s.unacked[n:])]
 	clear(s.unacked[len(s.unacked):cap(s.unacked)][:n])
@@ -190,14 +191,23 @@ func (s *Session) lastAcks() <-chan struct{} {
 }
 
 // record keeps stanzas until they are acknowledged. The mutex is held.
-func (s *Session) record(batch []*stanza.Encoded) {
+func (s *Session) record(batch []*stanza.Encoded, kept bool) {
 	now := time.Now().UnixMicro()
 	for _, e := range batch {
-		s.unacked = append(s.unacked, sent{e, now})
-		s.unackedBytes += e.Size()
+		u := sent{e, now, kept}
+		s.unacked = append(s.unacked, u)
+		s.count(&u, 1)
 	}
 	if s.sm != nil {
 		s.sm.sent += uint32(len(batch)) //nolint:gosec // h wraps
+	}
+}
+
+// count adds what counts towards the bound, or takes it back. The mutex is held.
+func (s *Session) count(u *sent, sign int) {
+	if !u.kept {
+		s.owed += sign
+		s.owedBytes += sign * u.encoded.Size()
 	}
 }
 
@@ -208,7 +218,7 @@ func (s *Session) redeliver(ctx context.Context, last bool) {
 	s.mu.Lock()
 	s.unhold()
 	list := s.unacked
-	s.unacked, s.unackedBytes, s.over = nil, 0, last
+	s.unacked, s.owed, s.owedBytes, s.over = nil, 0, 0, last
 	s.mu.Unlock()
 	for _, u := range list {
 		if st, ok := u.encoded.Lost(s.jid, time.UnixMicro(u.at)); ok {

@@ -400,3 +400,24 @@ func TestDetachedPresence(t *testing.T) {
 		q.want("<presence")
 	})
 }
+
+// TestTakesWhatWasKept: messages that were stored while somebody was away come
+// whole, however many they are: their reader, who would see acknowledgements, is
+// the one who hands them over.
+func TestTakesWhatWasKept(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(c *config) { c.options.QueueBytes, c.options.MaxUnacked = 40_000, 10 }, func(w *world) {
+		p, _ := w.manage("romeo", "x")
+		s := w.session("romeo@a.test/x").(*Session) //nolint:errcheck,forcetypeassert // what it is
+		for i := range 100 {
+			if err := s.Take([]*stanza.Encoded{message(fmt.Sprintf("%d-%s", i, strings.Repeat("x", 10_000)))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.want("id='0-", "id='99-")
+		deliver(s, "live")
+		p.want("id='live'")
+		p.ask("<a xmlns='urn:xmpp:sm:3' h='101'/>")
+		p.ask(ack, "<a xmlns='urn:xmpp:sm:3' h='0'/>")
+	})
+}

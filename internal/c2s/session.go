@@ -36,17 +36,18 @@ type Session struct {
 
 	mu sync.Mutex
 	// Guarded by mu; sm is set by the reader, who may read it without.
-	link         *link       // what carries the session; nil while nothing does
-	listener     *Listener   // of link, or of the last one
-	sm           *management // nil until enabled
-	unacked      []sent      // not acknowledged or, without management, not taken by a stream that has broken
-	unackedBytes int
-	final        reason // why the session is not to be resumed any more; "": it may
-	leaving      bool   // finish runs, or is about to
-	over         bool   // nothing more is taken
-	quiet        bool   // what can wait is held back
-	held         []*stanza.Encoded
-	detached     time.Time // since when it waits to be resumed
+	link      *link       // what carries the session; nil while nothing does
+	listener  *Listener   // of link, or of the last one
+	sm        *management // nil until enabled
+	unacked   []sent      // not acknowledged or, without management, not taken by a stream that has broken
+	owed      int         // those of unacked that count towards the bound
+	owedBytes int
+	final     reason // why the session is not to be resumed any more; "": it may
+	leaving   bool   // finish runs, or is about to
+	over      bool   // nothing more is taken
+	quiet     bool   // what can wait is held back
+	held      []*stanza.Encoded
+	detached  time.Time // since when it waits to be resumed
 }
 
 // JID returns the full JID.
@@ -141,7 +142,7 @@ func (s *Session) missed(batch []*stanza.Encoded) {
 // them to the stream. The mutex is held.
 func (s *Session) write(batch []*stanza.Encoded) {
 	if s.sm != nil || s.link == nil {
-		s.record(batch)
+		s.record(batch, false)
 	}
 	if s.link == nil {
 		s.limitUnacked()
@@ -149,7 +150,7 @@ func (s *Session) write(batch []*stanza.Encoded) {
 	}
 	if err := s.link.stream.Deliver(batch, s.to); err != nil {
 		if s.sm == nil {
-			s.record(batch) // it has taken nothing of it
+			s.record(batch, false) // it has taken nothing of it
 		}
 		s.broken(err)
 		return
@@ -162,7 +163,7 @@ func (s *Session) write(batch []*stanza.Encoded) {
 
 // limitUnacked ends a session that acknowledges too little. The mutex is held.
 func (s *Session) limitUnacked() {
-	if s.unackedBytes <= s.srv.opts.UnackedBytes && len(s.unacked) <= s.srv.opts.MaxUnacked || s.final != "" || s.leaving {
+	if s.owedBytes <= s.srv.opts.UnackedBytes && s.owed <= s.srv.opts.MaxUnacked || s.final != "" || s.leaving {
 		return
 	}
 	s.final = reasonUnacked
@@ -192,35 +193,44 @@ func (s *Session) Take(batch []*stanza.Encoded) error {
 	if batch = s.screen(batch); len(batch) == 0 {
 		return nil
 	}
-	k, err := s.takeKept(batch)
+	k, managed, err := s.takeKept(batch)
 	if k == nil || err != nil {
 		return err
 	}
-	k.stream.Flush()
-	if k.ended() {
+	k.stream.Flush() // the client sets the pace
+	switch {
+	case managed:
+		return nil
+	case k.ended():
 		return errEnded
 	}
 	return k.stream.Err()
 }
 
-// takeKept hands a batch on. It returns the connection that has it, nil if the
-// session answers for it.
-func (s *Session) takeKept(batch []*stanza.Encoded) (*link, error) {
+// takeKept hands a batch on. It returns the connection that has it, nil if there
+// is none, and whether the session answers for it.
+func (s *Session) takeKept(batch []*stanza.Encoded) (k *link, managed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unhold() // what came before
 	switch {
 	case s.over, s.sm == nil && s.link == nil:
-		return nil, errEnded
+		return nil, false, errEnded
 	case s.sm != nil:
-		s.write(batch)
-		return nil, nil
+		s.record(batch, true)
+		if s.link == nil {
+			return nil, true, nil
+		}
 	}
-	err := s.link.stream.Deliver(batch, s.to)
-	if err != nil {
+	k, managed = s.link, s.sm != nil
+	if err = k.stream.Deliver(batch, s.to); err != nil {
 		s.broken(err)
 	}
-	return s.link, err
+	if managed {
+		s.ask()
+		err = nil // it comes again
+	}
+	return k, managed, err
 }
 
 // send queues a stanza for the client. For the reader.
