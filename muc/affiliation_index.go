@@ -2,6 +2,7 @@ package muc
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/muster-im/muster/jid"
@@ -50,12 +51,18 @@ func (x *affiliationIndex) remove(rec *AffiliationRecord) {
 	}
 }
 
-// setRecord stores an entry in memory; None removes it with all it says.
+// setRecord stores an entry in memory; None removes it but for Data.
 func (r *Room) setRecord(rec AffiliationRecord) {
+	for key, value := range rec.Data {
+		if value == "" { // as in Store
+			rec.Data = maps.Clone(rec.Data)
+			delete(rec.Data, key)
+		}
+	}
 	if old, ok := r.affiliations[rec.JID]; ok {
 		r.index.remove(&old)
 	}
-	if rec.Affiliation == None {
+	if rec.Affiliation == None && len(rec.Data) == 0 {
 		delete(r.affiliations, rec.JID)
 		return
 	}

@@ -39,7 +39,7 @@ func (r *Room) SetAffiliation(actor Actor, j jid.JID, a Affiliation, o Affiliati
 	if o.Reason != "" || from != a {
 		rec.Reason = o.Reason
 	}
-	if o.Nick != "" {
+	if o.Nick != "" || a == None {
 		rec.Nick = o.Nick
 	}
 	r.staged.affiliations = append(r.staged.affiliations, affiliationChange{record: rec, from: from, actor: actor})

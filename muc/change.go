@@ -27,6 +27,7 @@ type affiliationChange struct {
 	record AffiliationRecord
 	from   Affiliation
 	actor  Actor
+	data   bool // nothing but the record's Data
 }
 
 // roleChange is a new role with who wants it.
@@ -186,6 +187,12 @@ func (r *Room) announceConfig(values map[int]any, first bool) {
 // (XEP-0045 §9).
 func (r *Room) affiliationChanged(a *affiliationChange, concerned []*Occupant) {
 	concerned = slices.DeleteFunc(concerned, func(o *Occupant) bool { return o.gone }) // by an entry before
+	if a.data {
+		for _, o := range concerned {
+			r.Announce(o)
+		}
+		return
+	}
 	for _, o := range concerned {
 		r.adjust(o, a)
 	}
@@ -256,6 +263,28 @@ func (r *Room) affiliationStaged(j jid.JID) AffiliationRecord {
 		rec = AffiliationRecord{JID: j}
 	}
 	return rec
+}
+
+// AffiliationData returns what an extension keeps of somebody under a key, as
+// it will be after the event at hand.
+func (r *Room) AffiliationData(j jid.JID, key string) string {
+	return r.affiliationStaged(j.Bare()).Data[key]
+}
+
+// SetAffiliationData stages what an extension keeps of somebody under a key, ""
+// to remove it. It stays when the affiliation changes, and may be of somebody who
+// has none. If he is inside, his presence is shown to everybody anew.
+func (r *Room) SetAffiliationData(j jid.JID, key, value string) {
+	rec := r.affiliationStaged(j.Bare())
+	if rec.Data[key] == value {
+		return
+	}
+	rec.Data = maps.Clone(rec.Data)
+	if rec.Data == nil {
+		rec.Data = make(map[string]string, 1)
+	}
+	rec.Data[key] = value
+	r.staged.affiliations = append(r.staged.affiliations, affiliationChange{record: rec, from: rec.Affiliation, data: true})
 }
 
 // SetSubject stages a subject line. It is stored; sending it is the caller's

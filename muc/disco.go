@@ -57,7 +57,10 @@ func (c *infoCommand) info(r *Room, query *stanza.Element) error {
 	case nodeTraffic: // XEP-0045 §18.1.1: nothing is discarded, so there is no list of what is not
 		return stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The room passes everything on.")
 	default:
-		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The room has no such node.")
+		if c.answer = c.node(r, node, false); c.answer == nil {
+			return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The room has no such node.")
+		}
+		return nil
 	}
 	name := r.Name()
 	if name == "" {
@@ -74,6 +77,14 @@ func (c *infoCommand) info(r *Room, query *stanza.Element) error {
 	form := stanza.NewForm(stanza.FormResult, roomInfoFormType)
 	c.answer.Add(form.Add(ev.fields...).Element())
 	return nil
+}
+
+// node asks features for a node; nil if they do not know it.
+func (c *infoCommand) node(r *Room, node string, items bool) *stanza.Element {
+	q := NodeQuestion{Room: r, RealJID: c.st.From, Affiliation: r.Affiliation(c.st.From), Node: node, Items: items}
+	answer, err := r.svc.hooks.DiscoNode.Run(&r.watch, &q, nil)
+	r.notify(err)
+	return answer
 }
 
 // describe says what this package knows of the room.
@@ -108,6 +119,9 @@ func (r *Room) describe(ev *DiscoEvent) {
 func (c *infoCommand) items(r *Room, query *stanza.Element) error {
 	c.answer = stanza.NewElement(stanza.NSDiscoItems, "query")
 	if node := query.Attr("node"); node != "" {
+		if answer := c.node(r, node, true); answer != nil {
+			c.answer = answer
+		}
 		c.answer.SetAttr("node", node)
 		return nil
 	}

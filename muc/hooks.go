@@ -132,6 +132,9 @@ type Hooks struct {
 
 	// Disco adds features and form fields to what the room says of itself.
 	Disco hook.Notify[DiscoEvent]
+	// DiscoNode answers a question about a node of the room: the payload of the
+	// answer. If nobody answers, there is no such node.
+	DiscoNode hook.Decide[NodeQuestion, *stanza.Element]
 	// ServiceDisco adds features to what the service says of itself. It runs
 	// outside of rooms, at any time and several at once.
 	ServiceDisco hook.Notify[ServiceDiscoEvent]
@@ -369,6 +372,16 @@ func (ev *DiscoEvent) Feature(feature string) { ev.features = append(ev.features
 // Field adds a field to the muc#roominfo form.
 func (ev *DiscoEvent) Field(variable string, values ...string) {
 	ev.fields = append(ev.fields, stanza.Field{Var: variable, Values: values})
+}
+
+// NodeQuestion asks for information on a node of the room (XEP-0030 §3.2), or
+// for its items (§4.2).
+type NodeQuestion struct {
+	Room        *Room
+	RealJID     jid.JID // who asks
+	Affiliation Affiliation
+	Node        string
+	Items       bool
 }
 
 // ServiceDiscoEvent collects what a service says of itself.

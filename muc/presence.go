@@ -157,6 +157,15 @@ func (r *Room) announce(o *Occupant, sh *showing) {
 	r.announceToSelf(o, o.sessions, sh)
 }
 
+// Announce shows o's presence to everybody anew, because what features say of
+// him has changed.
+func (r *Room) Announce(o *Occupant) {
+	if !o.gone {
+		o.forget()
+		r.announce(o, &showing{})
+	}
+}
+
 // announceToSelf tells sessions, which are or were o's own.
 func (r *Room) announceToSelf(o *Occupant, sessions []*Session, sh *showing) {
 	if len(sessions) == 0 {

@@ -68,7 +68,7 @@ type RoomRecord struct {
 	// SubjectID is the StanzaID of the archived message that set Subject, ""
 	// if it was not archived. Later subject changes in the archive win.
 	SubjectID    string
-	Affiliations []AffiliationRecord // ordered by JID; never with None
+	Affiliations []AffiliationRecord // ordered by JID; with None only if they have Data
 }
 
 // AffiliationRecord is one person's long-lived relation to a room.
@@ -96,7 +96,7 @@ type RoomChange struct {
 	Settings     map[string][]string // replaces all settings
 	Subject      *Subject
 	SubjectID    string              // with Subject
-	Affiliations []AffiliationRecord // replaces these JIDs' entries; None removes
+	Affiliations []AffiliationRecord // replaces these JIDs' entries; None without Data removes
 }
 
 // Subject is a room's subject line.

@@ -18,7 +18,7 @@ type Options struct {
 	// DefaultPage and MaxPage bound what an archive query brings; 0 is 50.
 	DefaultPage, MaxPage int
 	// The features to be left out.
-	NoRetraction, NoModeration bool
+	NoRetraction, NoModeration, NoHats bool
 }
 
 // All returns every built-in feature.
@@ -53,5 +53,9 @@ func All(o Options) []muc.Extension {
 	if !o.NoModeration {
 		list = append(list, moderation{ids: ids})
 	}
-	return list
+	cmds := &commands{}
+	if !o.NoHats {
+		list = append(list, &hats{commands: cmds})
+	}
+	return append(list, cmds)
 }

@@ -76,14 +76,17 @@ func distinct(list []muc.AffiliationRecord, limit int) int {
 // changeManyAffiliations writes entries of different JIDs with a few statements
 // for PostgreSQL, whatever their number.
 func changeManyAffiliations(ctx context.Context, q querier, room int64, list []muc.AffiliationRecord) error {
-	var gone, jids, words, nicks, reasons []string
+	var gone, nobodies, jids, words, nicks, reasons []string
 	changes := make(map[string]map[string]string) // of data, by JID
 	for i := range list {
 		a := &list[i]
 		j := text(a.JID)
-		if a.Affiliation == muc.None {
+		switch {
+		case a.Affiliation == muc.None && len(a.Data) == 0:
 			gone = append(gone, j)
 			continue
+		case a.Affiliation == muc.None:
+			nobodies = append(nobodies, j)
 		}
 		jids, words = append(jids, j), append(words, a.Affiliation.String())
 		nicks, reasons = append(nicks, a.Nick), append(reasons, a.Reason)
@@ -120,12 +123,16 @@ func changeManyAffiliations(ctx context.Context, q querier, room int64, list []m
 	}
 	_, err = q.exec(ctx, `UPDATE affiliations AS a SET data = b.data FROM unnest($2::text[], $3::text[]) AS b (jid, data)
 		WHERE a.room = $1 AND a.jid = b.jid`, room, changed, data)
+	if err != nil || len(nobodies) == 0 {
+		return err
+	}
+	_, err = q.exec(ctx, `DELETE FROM affiliations WHERE room = $1 AND jid = ANY($2::text[]) AND data = '' AND affiliation = 'none'`, room, nobodies)
 	return err
 }
 
 func changeAffiliation(ctx context.Context, q querier, room int64, a *muc.AffiliationRecord) error {
 	j := text(a.JID)
-	if a.Affiliation == muc.None {
+	if a.Affiliation == muc.None && len(a.Data) == 0 {
 		_, err := q.exec(ctx, "DELETE FROM affiliations WHERE room = $1 AND jid = $2", room, j)
 		return err
 	}
@@ -141,6 +148,10 @@ func changeAffiliation(ctx context.Context, q querier, room int64, a *muc.Affili
 	}
 	data, err := mergeData(stored, a.Data)
 	if err != nil {
+		return err
+	}
+	if a.Affiliation == muc.None && data == "" {
+		_, err := q.exec(ctx, "DELETE FROM affiliations WHERE room = $1 AND jid = $2", room, j)
 		return err
 	}
 	_, err = q.exec(ctx, "UPDATE affiliations SET data = $3 WHERE room = $1 AND jid = $2", room, j, data)

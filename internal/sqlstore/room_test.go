@@ -88,6 +88,34 @@ func TestAffiliationData(t *testing.T) {
 	})
 }
 
+// TestDataOfNobody: an entry without an affiliation is there as long as it has
+// data.
+func TestDataOfNobody(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		db, ctx := open(), t.Context()
+		hat := map[string]string{"hat": "🎩"}
+		for i, step := range []struct {
+			change muc.AffiliationRecord
+			want   []muc.AffiliationRecord
+		}{
+			{muc.AffiliationRecord{JID: romeo, Affiliation: muc.None, Data: hat}, []muc.AffiliationRecord{{JID: romeo, Affiliation: muc.None, Data: hat}}},
+			{muc.AffiliationRecord{JID: romeo, Affiliation: muc.Member}, []muc.AffiliationRecord{{JID: romeo, Affiliation: muc.Member, Data: hat}}},
+			{muc.AffiliationRecord{JID: romeo, Affiliation: muc.None, Data: hat}, []muc.AffiliationRecord{{JID: romeo, Affiliation: muc.None, Data: hat}}},
+			{muc.AffiliationRecord{JID: romeo, Affiliation: muc.None, Data: map[string]string{"hat": ""}}, nil},
+			{muc.AffiliationRecord{JID: romeo, Affiliation: muc.Member, Data: hat}, []muc.AffiliationRecord{{JID: romeo, Affiliation: muc.Member, Data: hat}}},
+			{muc.AffiliationRecord{JID: romeo, Affiliation: muc.None}, nil},
+		} {
+			must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Created: noon, Affiliations: []muc.AffiliationRecord{step.change}}))
+			room, err := db.Room(ctx, coven)
+			must(t, err)
+			if !reflect.DeepEqual(room.Affiliations, step.want) {
+				t.Errorf("step %d: got %v, want %v", i, room.Affiliations, step.want)
+			}
+		}
+	})
+}
+
 func TestStaleEpoch(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, open func() *DB) {
