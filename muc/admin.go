@@ -80,7 +80,9 @@ func (c *adminCommand) decideAffiliation(r *Room, item *stanza.Element, word, re
 		if j, err = jid.Parse(address); err != nil {
 			return stanza.NewError(stanza.Modify, stanza.JIDMalformed, "The item's address is malformed.")
 		}
-		opts.Nick = item.Attr("nick")
+		if nick, told := item.LookupAttr("nick"); a > None {
+			opts.Nick, opts.ReleaseNick = nick, told && nick == ""
+		}
 	case item.Attr("nick") != "":
 		o := r.Occupant(item.Attr("nick"))
 		if o == nil {
@@ -91,10 +93,7 @@ func (c *adminCommand) decideAffiliation(r *Room, item *stanza.Element, word, re
 		return stanza.NewError(stanza.Modify, stanza.BadRequest, "An item needs an address or a nickname.")
 	}
 	if opts.Nick != "" {
-		if _, err := jid.NickKey(opts.Nick); err != nil {
-			return stanza.NewError(stanza.Modify, stanza.JIDMalformed, "This nickname cannot be used.")
-		}
-		if err := r.checkNick(j, opts.Nick); err != nil {
+		if err := r.MayReserve(j, opts.Nick); err != nil {
 			return err
 		}
 	}

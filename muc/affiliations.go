@@ -10,6 +10,8 @@ import (
 type AffiliationOptions struct {
 	Reason string
 	Nick   string // reserves a nickname
+	// ReleaseNick takes the reserved nickname away.
+	ReleaseNick bool
 }
 
 // SetAffiliation stages a change of somebody's affiliation. The rules apply to
@@ -28,7 +30,8 @@ func (r *Room) SetAffiliation(actor Actor, j jid.JID, a Affiliation, o Affiliati
 			return err
 		}
 	}
-	if from == a && o.Reason == "" && o.Nick == "" {
+	release := rec.Nick != "" && (o.ReleaseNick || a <= None) // XEP-0045 §9.1
+	if from == a && o.Reason == "" && (o.Nick == "" || o.Nick == rec.Nick) && !release {
 		return nil
 	}
 	ev := &AffiliationEvent{Event: Event{Room: r, req: &request{detached: true}}, Actor: actor, JID: j, From: from, To: a, Reason: o.Reason}
@@ -39,7 +42,10 @@ func (r *Room) SetAffiliation(actor Actor, j jid.JID, a Affiliation, o Affiliati
 	if o.Reason != "" || from != a {
 		rec.Reason = o.Reason
 	}
-	if o.Nick != "" || a == None {
+	switch {
+	case release:
+		rec.Nick = ""
+	case o.Nick != "" && a > None:
 		rec.Nick = o.Nick
 	}
 	r.staged.affiliations = append(r.staged.affiliations, affiliationChange{record: rec, from: from, actor: actor})

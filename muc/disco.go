@@ -45,15 +45,11 @@ func (c *infoCommand) apply(r *Room) { r.reply(c.st.Result(c.answer)) }
 func (c *infoCommand) info(r *Room, query *stanza.Element) error {
 	node := query.Attr("node")
 	c.answer = stanza.NewElement(stanza.NSDiscoInfo, "query")
-	if node == "x-roomuser-item" { // XEP-0045 §7.12
-		c.answer.SetAttr("node", node)
-		if rec, ok := r.affiliations[c.st.From.Bare()]; ok && rec.Nick != "" {
-			c.answer.Add(stanza.NewElement(stanza.NSDiscoInfo, "identity", "category", "conference", "type", "text", "name", rec.Nick))
-		}
-		return nil
-	}
 	switch node {
 	case "":
+	case nodeReservedNick:
+		c.answer = reservedNickInfo(r.reservedNick(c.st.From))
+		return nil
 	case nodeTraffic: // XEP-0045 §18.1.1: nothing is discarded, so there is no list of what is not
 		return stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The room passes everything on.")
 	default:

@@ -106,6 +106,14 @@ type Hooks struct {
 	// If nobody answers, everybody may in a public room, and members in others.
 	// Outcasts never may.
 	MaySeeOccupants hook.Decide[OccupantsQuestion, bool]
+	// NickHolder says for whom, by his bare address, a nickname is reserved of
+	// which the room's own affiliations know nothing. If nobody answers, for
+	// nobody.
+	NickHolder hook.Decide[NickQuestion, jid.JID]
+	// ReservedNick says which nickname is reserved for somebody for whom the
+	// room's own affiliations reserve none. It also runs outside of rooms, for
+	// the whole service, at any time and several at once.
+	ReservedNick hook.Decide[NickQuestion, string]
 	// MayRead decides whether somebody who is not inside may read what was said
 	// in the room. If nobody answers, those may who would get a role on entering.
 	MayRead hook.Decide[ReadQuestion, bool]
@@ -142,7 +150,8 @@ type Hooks struct {
 	fields []*fieldCore
 	slots  int
 
-	requests map[requestKind]*hook.Filter[RequestEvent] // see OnRequest
+	requests        map[requestKind]*hook.Filter[RequestEvent]        // see OnRequest
+	serviceRequests map[requestKind]*hook.Filter[ServiceRequestEvent] // see OnServiceRequest
 }
 
 // seal refuses further functions.

@@ -166,28 +166,6 @@ func (r *Room) checkCapacity(ev *JoinEvent) error {
 	return nil
 }
 
-// checkNick refuses a nickname that is somebody else's or reserved for
-// somebody else (XEP-0045 §7.2.8, §7.10).
-func (r *Room) checkNick(who jid.JID, nick string) error {
-	key, err := jid.NickKey(nick)
-	if err != nil {
-		return stanza.NewError(stanza.Modify, stanza.JIDMalformed, "This nickname cannot be used.")
-	}
-	if o := r.occupants[key]; o != nil {
-		switch {
-		case o.bare != who.Bare():
-			return stanza.NewError(stanza.Cancel, stanza.Conflict, "Somebody else has this nickname.")
-		case !r.svc.core.multiSession.Get(r):
-			return stanza.NewError(stanza.Cancel, stanza.Conflict, "You are in the room under this nickname with another client.")
-		}
-		return nil
-	}
-	if owner := r.reservedBy(key); !owner.IsZero() && owner != who.Bare() {
-		return stanza.NewError(stanza.Cancel, stanza.Conflict, "This nickname is reserved for somebody else.")
-	}
-	return nil
-}
-
 // join lets a session in (XEP-0045 §7.2): the others' presence to him, his to
 // the others, his own to himself, then history and subject by the features.
 func (r *Room) join(ev *JoinEvent, renamed bool) {

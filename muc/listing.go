@@ -83,7 +83,7 @@ func (s *Service) handleServiceIQ(st stanza.Stanza) (busy <-chan struct{}) {
 	case get && query.Is(nsUnique, "unique"):
 		s.opts.Router.Send(st.Result(stanza.NewElement(nsUnique, "unique").AddText(uniqueName())))
 	default:
-		s.answer(st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The service does not know this request."))
+		return s.featureRequest(st)
 	}
 	return nil
 }
@@ -107,7 +107,12 @@ func (s *Service) listRooms(st stanza.Stanza, query *stanza.Element) (busy <-cha
 
 // serviceInfo says what the service is (XEP-0045 §6.1, §6.2).
 func (s *Service) serviceInfo(st stanza.Stanza, query *stanza.Element) {
-	if query.Attr("node") != "" {
+	switch query.Attr("node") {
+	case "":
+	case nodeReservedNick:
+		s.serviceNick(st)
+		return
+	default:
 		s.answer(st, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The service has no such node."))
 		return
 	}

@@ -30,6 +30,7 @@ type RequestEvent struct {
 	Session     *Session // who asks; nil: he is not inside
 	answer      Answer
 	find        func(context.Context) (Answer, error)
+	out         []stanza.Stanza
 }
 
 // Answer is what somebody gets who asks a room.
@@ -49,6 +50,15 @@ func (ev *RequestEvent) Answer(payload *stanza.Element) { ev.answer = Answer{Pay
 // which goes on meanwhile. One session's requests are answered in their order.
 // ctx ends after a while, or when the service does.
 func (ev *RequestEvent) AnswerLater(find func(ctx context.Context) (Answer, error)) { ev.find = find }
+
+// Send sends st when the event takes effect, before the result, from the room
+// unless st.From says otherwise, to anybody.
+func (ev *RequestEvent) Send(st stanza.Stanza) {
+	if st.From.IsZero() {
+		st.From = ev.Room.jid
+	}
+	ev.out = append(ev.out, st)
+}
 
 // requestKind is what tells the requests apart that features answer.
 type requestKind struct {
@@ -98,6 +108,9 @@ func (c *requestCommand) decide(r *Room) error {
 }
 
 func (c *requestCommand) apply(r *Room) {
+	for _, st := range c.ev.out {
+		r.reply(st)
+	}
 	if c.ev.find == nil {
 		r.reply(c.st.Result(c.ev.answer.Payload))
 		return

@@ -41,6 +41,7 @@ func All(o Options) []muc.Extension {
 		queries{},
 		publicList{},
 		content{},
+		&registration{},
 	}
 	var ids *occupantID
 	if len(o.OccupantIDKey) > 0 {
