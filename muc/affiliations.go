@@ -140,13 +140,7 @@ func (r *Room) applyRole(c roleChange) {
 	if role == RoleNone {
 		r.RemoveOccupant(o, statusKicked, actor, reason)
 	} else {
-		o.role = role
-		o.forget()
-		more := r.refreshSight(o)
-		r.announce(o, &showing{actor: actor, reason: reason})
-		if more {
-			r.resendOccupants(o)
-		}
+		r.changeRole(o, role, &showing{actor: actor, reason: reason})
 	}
 	r.notify(r.svc.hooks.RoleSet.Run(&r.watch, &RoleEvent{
 		Event: Event{Room: r}, Actor: actor, Occupant: o, From: from, To: role, Reason: reason,

@@ -148,6 +148,7 @@ func (r *Room) applyValues(values map[int]any, first bool) {
 			r.resendOccupants(o)
 		}
 	}
+	r.reconsiderAll()
 	r.announceConfig(values, first)
 	r.svc.relist(r)
 	r.notify(r.svc.hooks.Configured.Run(&r.watch, &ConfiguredEvent{Room: r, Changed: func(key string) bool {
@@ -214,15 +215,10 @@ func (r *Room) adjust(o *Occupant, a *affiliationChange) {
 	case role == RoleNone:
 		r.RemoveOccupant(o, statusAffiliationLost, a.actor, a.record.Reason)
 		return
-	case role > o.role, a.from >= Admin && now < Admin:
-		o.role = role
+	case role <= o.role && (a.from < Admin || now >= Admin):
+		role = o.role
 	}
-	o.forget()
-	more := r.refreshSight(o)
-	r.announce(o, &showing{actor: a.actor, reason: a.record.Reason})
-	if more {
-		r.resendOccupants(o)
-	}
+	r.changeRole(o, role, &showing{actor: a.actor, reason: a.record.Reason})
 }
 
 // resendOccupants shows o everybody else again, because what he may see of them

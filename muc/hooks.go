@@ -58,6 +58,10 @@ type Hooks struct {
 	// BuildPresence adds elements to the presence that a room shows of an
 	// occupant, with ev.Add.
 	BuildPresence hook.Notify[BuildPresenceEvent]
+	// ShownTo decides who is told of an occupant's presence. It is asked when he
+	// enters, when his role changes, and after settings have changed. If nobody
+	// answers, everybody is told.
+	ShownTo hook.Decide[ViewersQuestion, Viewers]
 	// Left runs after an occupant's last session has gone, however it went. A
 	// nickname change is no leaving.
 	Left hook.Notify[LeftEvent]

@@ -188,6 +188,9 @@ func (r *Room) join(ev *JoinEvent, renamed bool) {
 		r.svc.occupantEntered()
 	}
 	r.enter(o, s)
+	if first {
+		o.viewers = r.askViewers(o)
+	}
 	r.emptyAt, r.asleep = time.Time{}, false
 	r.sendOccupants(s)
 	r.announceToOthers(o, &showing{})

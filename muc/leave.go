@@ -99,7 +99,7 @@ func (r *Room) changeNick(s *Session, ev *NickEvent, to jid.JID, key string, ren
 			r.announce(o, &showing{})
 		}
 		if target == nil {
-			target = &Occupant{nick: ev.Nick, key: key, jid: to, bare: o.bare, role: o.role}
+			target = &Occupant{nick: ev.Nick, key: key, jid: to, bare: o.bare, role: o.role, viewers: o.viewers}
 			r.svc.occupantEntered()
 		}
 		if alone {

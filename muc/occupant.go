@@ -18,6 +18,7 @@ type Occupant struct {
 	jid      jid.JID
 	bare     jid.JID
 	role     Role
+	viewers  Viewers    // who is told of him
 	sessions []*Session // the first is the primary one, whose presence is shown
 	gone     bool
 	shown    [2]*stanza.Encoded // presence as others see it, by whether addresses show; nil: to be made

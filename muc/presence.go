@@ -136,7 +136,7 @@ func (r *Room) shownTo(o *Occupant, show bool) *stanza.Encoded {
 
 // announceToOthers tells everybody but o's own sessions.
 func (r *Room) announceToOthers(o *Occupant, sh *showing) {
-	it := outItem{to: r.audience, skip: o}
+	it := outItem{to: r.viewersOf(o), skip: o}
 	if len(it.to) == 0 {
 		return
 	}
@@ -177,11 +177,12 @@ func (r *Room) announceToSelf(o *Occupant, sessions []*Session, sh *showing) {
 	}
 }
 
-// sendOccupants sends s the presence of everybody else (XEP-0045 §7.2.2).
+// sendOccupants sends s the presence of everybody else of whom it is told
+// (XEP-0045 §7.2.2).
 func (r *Room) sendOccupants(s *Session) {
 	list := make([]*stanza.Encoded, 0, len(r.occupants))
 	for _, o := range r.occupants {
-		if o != s.occupant {
+		if o != s.occupant && o.viewers.include(s.occupant.role) {
 			list = append(list, r.shownTo(o, s.show))
 		}
 	}
@@ -227,9 +228,9 @@ func (r *Room) putOut(o *Occupant, sh *showing, code int) {
 	selfView, others := r.presenceOf(o, sh, r.seesAddresses(o), true), *sh
 	full, anonymous := r.presenceOf(o, &others, true, false), r.presenceOf(o, &others, false, false)
 	sessions := r.removeAll(o)
-	if len(r.audience) > 0 {
+	if to := r.viewersOf(o); len(to) > 0 {
 		enc := [2]*stanza.Encoded{stanza.Encode(anonymous), stanza.Encode(full)}
-		r.outbox = append(r.outbox, outItem{enc: enc, to: r.audience})
+		r.outbox = append(r.outbox, outItem{enc: enc, to: to})
 	}
 	enc := stanza.Encode(selfView)
 	for _, s := range sessions {

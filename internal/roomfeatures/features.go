@@ -40,6 +40,7 @@ func All(o Options) []muc.Extension {
 		memberList{},
 		queries{},
 		publicList{},
+		presenceBroadcast{},
 		content{},
 		&registration{},
 	}
