@@ -263,6 +263,30 @@ func TestEndsForGood(t *testing.T) {
 	}
 }
 
+// TestResumeTooMuch: what was held back may be more than a session may leave
+// unacknowledged. It ends then, once, and nobody carries on with what is left.
+func TestResumeTooMuch(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(c *config) { c.options.MaxUnacked = 2 }, func(w *world) {
+		p, id := w.manage("romeo", "x")
+		s := w.session("romeo@a.test/x")
+		p.drop()
+		deliver(s, "a", "b")
+		st := stanza.Stanza{Kind: stanza.Presence, From: jid.MustParse("juliet@a.test/z")}
+		s.Deliver([]*stanza.Encoded{stanza.Encode(st)})
+		w.told()
+		q := w.resume("romeo", id, 0, "<failed xmlns='urn:xmpp:sm:3' h='0'><item-not-found")
+		synctest.Wait()
+		if told := strings.Join(w.told(), "\n"); strings.Count(told, "redeliver <message") != 2 || strings.Count(told, "ended romeo@a.test/x") != 1 {
+			t.Errorf("told %q", told)
+		}
+		if got := w.metric("sessions_detached", ""); got != 0 {
+			t.Errorf("%v sessions wait", got)
+		}
+		q.ask(bindRequest("x"), "<iq type='result'")
+	})
+}
+
 // TestManyDetached: an account cannot pile up sessions that nobody uses.
 func TestManyDetached(t *testing.T) {
 	t.Parallel()

@@ -104,9 +104,12 @@ func (s *Session) carryOn(k *link, h uint32) error {
 	if err := s.trim(h); err != nil {
 		return err
 	}
+	s.unhold() // not sent yet: it counts from here on
+	if s.leaving {
+		return errOver // that was more than may be unacknowledged
+	}
 	s.sm.timer.Stop()
 	s.srv.metrics.detached.Dec()
-	s.unhold() // not sent yet: it counts from here on
 	s.quiet = false
 	s.link, s.listener = k, k.listener
 	s.rawLocked(stanza.NewElement(nsSM, "resumed", "previd", s.sm.id,
