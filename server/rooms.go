@@ -35,7 +35,12 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 	}
 	users := roomfeatures.NewRoomsPerUser(int(m.MaxUserConferences)) // which all hosts share
 	for _, host := range cfg.General.Hosts {
-		o, err := roomOptions(&cfg.Modules, m.HostFor(host), roomfeatures.Options{OccupantIDKey: key, RoomsPerUser: users}, extensions)
+		nicknames, err := s.loadNicknames(ctx, m.HostFor(host))
+		if err != nil {
+			return err
+		}
+		features := roomfeatures.Options{OccupantIDKey: key, RoomsPerUser: users, Nicknames: nicknames}
+		o, err := roomOptions(&cfg.Modules, m.HostFor(host), features, extensions)
 		if err != nil {
 			return err
 		}
@@ -51,6 +56,21 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 	}
 	s.onEnd("rooms", roomsEnd, s.endRooms)
 	return nil
+}
+
+// loadNicknames returns the nicknames that are reserved in the rooms of a
+// domain. Those of accounts end with them.
+func (s *Server) loadNicknames(ctx context.Context, domain string) (*roomfeatures.Nicknames, error) {
+	service, err := jid.Parse(domain)
+	if err != nil {
+		return nil, fmt.Errorf("modules.mod_muc.host: %w", err)
+	}
+	nicknames, err := roomfeatures.LoadNicknames(ctx, s.db, service)
+	if err != nil {
+		return nil, err
+	}
+	s.accounts.OnDeleted("nicknames in "+domain, nicknames.AccountDeleted)
+	return nicknames, nil
 }
 
 // endRooms ends all room services at once.

@@ -17,6 +17,9 @@ type Options struct {
 	OccupantIDKey []byte
 	// DefaultPage and MaxPage bound what an archive query brings; 0 is 50.
 	DefaultPage, MaxPage int
+	// Nicknames are those that people reserve in all rooms of the service; nil:
+	// they cannot.
+	Nicknames *Nicknames
 	// The features to be left out.
 	NoRetraction, NoModeration, NoHats bool
 }
@@ -48,6 +51,9 @@ func All(o Options) []muc.Extension {
 	if len(o.OccupantIDKey) > 0 {
 		ids = &occupantID{key: o.OccupantIDKey}
 		list = append(list, ids)
+	}
+	if o.Nicknames != nil {
+		list = append(list, o.Nicknames)
 	}
 	if !o.NoRetraction {
 		list = append(list, retraction{})

@@ -19,6 +19,7 @@ func deleteAccountData(ctx context.Context, q querier, account jid.JID) error {
 		"DELETE FROM rosters WHERE owner = $1",
 		"DELETE FROM offline_messages WHERE recipient = $1",
 		"DELETE FROM blocked WHERE owner = $1",
+		"DELETE FROM reserved_nicks WHERE owner = $1",
 	} {
 		if _, err := q.exec(ctx, query, owner); err != nil {
 			return err

@@ -144,3 +144,10 @@ type LastActivity struct {
 	Time    time.Time
 	Status  string
 }
+
+// ReservedNick is a nickname that is somebody's in all rooms of a service.
+type ReservedNick struct {
+	Owner jid.JID // bare
+	Nick  string
+	Key   string // what nicknames are compared by, see jid.NickKey
+}
