@@ -17,9 +17,11 @@ const (
 	// answers from elsewhere, maxAllQueries those of everybody to a service.
 	maxQueries    = 10
 	maxAllQueries = 1000
-	// queryWorkers is how many answers are looked for at once: fewer than the
-	// store has readers, which rooms need to wake.
-	queryWorkers = 3
+	// queryWorkers is how many answers are looked for at once, slowWorkers how
+	// many of those that may take long: together fewer than the store has
+	// readers, which rooms need to wake.
+	queryWorkers = 2
+	slowWorkers  = 1
 )
 
 // RequestEvent is an IQ request to the room that a feature answers.
@@ -31,6 +33,7 @@ type RequestEvent struct {
 	answer      Answer
 	find        func(context.Context) (Answer, error)
 	out         []stanza.Stanza
+	slow        bool
 }
 
 // Answer is what somebody gets who asks a room.
@@ -50,6 +53,12 @@ func (ev *RequestEvent) Answer(payload *stanza.Element) { ev.answer = Answer{Pay
 // which goes on meanwhile. One session's requests are answered in their order.
 // ctx ends after a while, or when the service does.
 func (ev *RequestEvent) AnswerLater(find func(ctx context.Context) (Answer, error)) { ev.find = find }
+
+// AnswerSlowly is AnswerLater for what may take long: only others of that kind
+// wait for it.
+func (ev *RequestEvent) AnswerSlowly(find func(ctx context.Context) (Answer, error)) {
+	ev.find, ev.slow = find, true
+}
 
 // Send sends st when the event takes effect, before the result, from the room
 // unless st.From says otherwise, to anybody.
@@ -115,7 +124,7 @@ func (c *requestCommand) apply(r *Room) {
 		r.reply(c.st.Result(c.ev.answer.Payload))
 		return
 	}
-	q := &query{st: c.st, find: c.ev.find, receipt: c.receipt}
+	q := &query{st: c.st, find: c.ev.find, slow: c.ev.slow, receipt: c.receipt}
 	c.receipt = nil // it is not handled yet
 	r.svc.asking.Add(1)
 	if r.asking == nil {
@@ -131,12 +140,13 @@ func (c *requestCommand) apply(r *Room) {
 type query struct {
 	st      stanza.Stanza
 	find    func(context.Context) (Answer, error)
+	slow    bool
 	receipt *stanza.Receipt
 }
 
 // look finds the answer to the first query of a session.
 func (r *Room) look(q *query) {
-	r.svc.lookups.run(func() {
+	r.svc.lookups[index(q.slow)].run(func() {
 		ctx, cancel := context.WithTimeout(r.svc.ioCtx, commitTimeout)
 		defer cancel()
 		n := &answered{query: q}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/muster-im/muster/muc"
 	"github.com/muster-im/muster/stanza"
@@ -66,6 +67,37 @@ func TestAnswersFromElsewhere(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 		w.expect("eve@test/r", "id='me'", "type='result' id='e'")
+	})
+}
+
+// TestSlowQuestions: those that may take long hold up only each other, and end
+// when their time is over.
+func TestSlowQuestions(t *testing.T) {
+	slow := extension(func(h *muc.Hooks) {
+		h.OnRequest("slow", stanza.TypeSet, stanza.Name{Space: "urn:example", Local: "slow"}, func(ev *muc.RequestEvent) error {
+			ev.AnswerSlowly(func(ctx context.Context) (muc.Answer, error) {
+				<-ctx.Done()
+				return muc.Answer{}, fmt.Errorf("look: %w", ctx.Err())
+			})
+			return nil
+		})
+	})
+	quick := asking(func(context.Context, string) (muc.Answer, error) { return muc.Answer{}, nil })
+	run(t, muc.Options{Extensions: []muc.Extension{slow, quick}}, func(w *world) {
+		w.open()
+		for i := range 5 {
+			w.send(fmt.Sprintf("<iq type='set' from='slow%d@test/r' to='coven@conf.test' id='s'><slow xmlns='urn:example'/></iq>", i))
+		}
+		w.send(ask("eve", "q", "later"))
+		w.expect("eve@test/r", "type='result' id='q'")
+		for i := range 5 {
+			who := fmt.Sprintf("slow%d@test/r", i)
+			w.expectNothing(who)
+		}
+		time.Sleep(time.Minute)
+		for i := range 5 {
+			w.expect(fmt.Sprintf("slow%d@test/r", i), "type='error' id='s'", "resource-constraint")
+		}
 	})
 }
 

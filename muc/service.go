@@ -114,7 +114,7 @@ type Service struct {
 	ioCancel  context.CancelFunc
 	io        *pool
 	deferred  *pool
-	lookups   *pool
+	lookups   [2]*pool     // by whether they may take long
 	asking    atomic.Int64 // requests that wait for an answer from elsewhere
 	tasks     tasks
 	clock     func() time.Time // time.Now, but for tests in which it is put back
@@ -149,7 +149,8 @@ func New(o Options) (*Service, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.ioCtx, s.ioCancel = context.WithCancel(context.Background())
-	s.io, s.deferred, s.lookups = newPool(&s.tasks, 16), newPool(&s.tasks, 64), newPool(&s.tasks, queryWorkers)
+	s.io, s.deferred = newPool(&s.tasks, 16), newPool(&s.tasks, 64)
+	s.lookups = [2]*pool{newPool(&s.tasks, queryWorkers), newPool(&s.tasks, slowWorkers)}
 	s.core = addCoreFields(s.hooks, &s.opts)
 	registerEntryChecks(s.hooks)
 	for _, e := range o.Extensions {

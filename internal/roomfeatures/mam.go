@@ -89,7 +89,12 @@ func (f mam) query(ev *muc.RequestEvent) error {
 		q.max = min(q.page.Max, f.maxPage)
 	}
 	archive := ev.Room.Archive()
-	ev.AnswerLater(func(ctx context.Context) (muc.Answer, error) { return q.run(ctx, archive) })
+	find := func(ctx context.Context) (muc.Answer, error) { return q.run(ctx, archive) }
+	if !q.filter.With.IsZero() || q.max == 0 || q.page.Index > maxCounted { // a long way through the archive
+		ev.AnswerSlowly(find)
+	} else {
+		ev.AnswerLater(find)
+	}
 	return nil
 }
 
