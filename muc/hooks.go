@@ -177,8 +177,8 @@ type RoomEvent struct{ Room *Room }
 // LoadEvent is a stored room that wakes.
 type LoadEvent struct {
 	Room *Room
-	// Recent are the newest archived messages, oldest first, at most as many as
-	// Options.Recent asks for.
+	// Recent are the newest archived messages, oldest first: those that
+	// Options.Recent asks for, and changes of the subject, before or among them.
 	Recent []ArchivedMessage
 }
 

@@ -23,7 +23,7 @@ func (s *Service) load(r *Room) {
 		n.err = nil
 	}
 	if n.err == nil && n.record != nil && n.record.Tombstone == nil && s.opts.Archive != nil {
-		n.recent, n.err = s.opts.Archive.Page(ctx, ArchiveQuery{Room: r.jid, Newest: true, Limit: s.opts.Recent})
+		n.recent, n.err = s.recent(ctx, r.jid)
 		n.recent = slices.DeleteFunc(n.recent, func(m ArchivedMessage) bool { // of a room of that name from before
 			return m.Time.Before(n.record.Created.Truncate(time.Millisecond))
 		})
@@ -32,6 +32,28 @@ func (s *Service) load(r *Room) {
 		}
 	}
 	r.tell(n)
+}
+
+// recentPages bounds how far back messages are looked for among subject changes.
+const recentPages = 5
+
+// recent returns the newest archived messages, Options.Recent of them besides
+// changes of the subject, which are no history.
+func (s *Service) recent(ctx context.Context, room jid.JID) ([]ArchivedMessage, error) {
+	q := ArchiveQuery{Room: room, Newest: true, Limit: s.opts.Recent}
+	var list []ArchivedMessage
+	for range recentPages {
+		page, err := s.opts.Archive.Page(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		list = append(page, list...)
+		if len(page) < q.Limit || !slices.ContainsFunc(page, func(m ArchivedMessage) bool { return m.Subject }) {
+			break
+		}
+		q.BeforeID = page[0].ID
+	}
+	return list, nil
 }
 
 // catchUp brings a record's subject up to the archive: a subject change is
