@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -156,4 +157,106 @@ func parsed(b testing.TB, xml string) stanza.Stanza {
 		b.Fatal(err)
 	}
 	return st
+}
+
+// BenchmarkAffiliations is a room with 100,000 members: how long it takes to
+// wake, and then to answer what is asked of it.
+func BenchmarkAffiliations(b *testing.B) {
+	store := &crowded{members: 100_000}
+	rec, err := store.Room(b.Context(), jid.MustParse("coven@conf.test"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	store.record = rec
+	awake := func(b *testing.B) *crowd {
+		c := newCrowd(b, muc.Options{Store: store})
+		c.ask(b, strings.ReplaceAll(enter("anna"), "coven@conf.test/anna", "coven@conf.test/Anna"), 2) // presence and subject
+		return c
+	}
+	b.Run("wake", func(b *testing.B) {
+		for b.Loop() {
+			awake(b)
+		}
+	})
+	nobody := strings.ReplaceAll(enter("zed"), "coven@conf.test/zed", "coven@conf.test/Nick 5")
+	for _, what := range []struct {
+		name, xml string
+		n         int64
+	}{
+		{"refused-nickname", nobody, 1},
+		{"page", adminGet("p", "<set xmlns='http://jabber.org/protocol/rsm'><max>100</max><after>m050000@test</after></set>"), 1},
+		{"unpaged", adminGet("p", ""), 1},
+		{"change", "", 2}, // result, and word of it to those who see addresses
+	} {
+		b.Run(what.name, func(b *testing.B) {
+			c := awake(b)
+			store.changes = nil
+			n := 0
+			b.ResetTimer()
+			for b.Loop() {
+				n++
+				if what.name != "change" {
+					c.ask(b, what.xml, what.n)
+					continue
+				}
+				affiliation := [...]string{"member", "admin"}[n%2]
+				c.ask(b, adminSet("s", "<item affiliation='"+affiliation+"' jid='m050000@test'/>"), what.n)
+			}
+		})
+	}
+}
+
+// ask hands over a stanza and waits for what comes of it.
+func (c *crowd) ask(b testing.TB, xml string, n int64) {
+	b.Helper()
+	base := c.got.Load()
+	c.handle(b, xml)
+	c.wait(b, base, n)
+}
+
+// BenchmarkMemory is the heap that an occupant of a room of 1,000 takes, and a
+// room in which nobody is.
+func BenchmarkMemory(b *testing.B) {
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	b.Run("occupant", func(b *testing.B) {
+		const people = 1000
+		var total uint64
+		for b.Loop() {
+			c := newCrowd(b, muc.Options{})
+			c.open(b)
+			base, before := c.got.Load(), heap()
+			for i := range people {
+				c.handle(b, enterBig(i+1))
+			}
+			c.wait(b, base, people*(people+1)+people)
+			total += heap() - before
+			runtime.KeepAlive(c)
+		}
+		b.ReportMetric(float64(total)/float64(b.N*people), "B/occupant")
+	})
+	b.Run("room", func(b *testing.B) {
+		const rooms = 1000
+		var total uint64
+		for b.Loop() {
+			c, before := newCrowd(b, muc.Options{Store: &troubled{}, Defaults: map[string][]string{muc.FieldPersistent: {"1"}}}), heap()
+			for i := range rooms {
+				j, err := jid.New(fmt.Sprintf("room%d", i), "conf.test", "")
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := c.CreateRoom(b.Context(), j, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			total += heap() - before
+			runtime.KeepAlive(c)
+		}
+		b.ReportMetric(float64(total)/float64(b.N*rooms), "B/room")
+	})
 }

@@ -14,11 +14,15 @@ import (
 type crowded struct {
 	troubled
 	members int
+	record  *muc.RoomRecord // made before, so that the making is not measured
 }
 
 func (s *crowded) Room(_ context.Context, room jid.JID) (*muc.RoomRecord, error) {
 	if room.Local() != "coven" {
 		return nil, muc.ErrNoRoom
+	}
+	if s.record != nil {
+		return s.record, nil
 	}
 	rec := &muc.RoomRecord{
 		JID: room, Settings: map[string][]string{"muc#roomconfig_persistentroom": {"1"}},
