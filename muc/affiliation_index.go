@@ -25,8 +25,13 @@ func compareJIDs(a, b jid.JID) int {
 
 func (x *affiliationIndex) add(rec *AffiliationRecord) {
 	list := &x.lists[rec.Affiliation-Outcast]
-	if i, there := slices.BinarySearchFunc(*list, rec.JID, compareJIDs); !there {
+	if n := len(*list); n == 0 || compareJIDs((*list)[n-1], rec.JID) < 0 { // as they come from the store
+		*list = append(*list, rec.JID)
+	} else if i, there := slices.BinarySearchFunc(*list, rec.JID, compareJIDs); !there {
 		*list = slices.Insert(*list, i, rec.JID)
+	}
+	if rec.Nick == "" {
+		return
 	}
 	key, err := jid.NickKey(rec.Nick)
 	if err != nil { // nothing is reserved
@@ -45,6 +50,9 @@ func (x *affiliationIndex) remove(rec *AffiliationRecord) {
 	list := &x.lists[rec.Affiliation-Outcast]
 	if i, there := slices.BinarySearchFunc(*list, rec.JID, compareJIDs); there {
 		*list = slices.Delete(*list, i, i+1)
+	}
+	if rec.Nick == "" {
+		return
 	}
 	if key, err := jid.NickKey(rec.Nick); err == nil && x.nicks[key] == rec.JID {
 		delete(x.nicks, key)
@@ -73,6 +81,7 @@ func (r *Room) setRecord(rec AffiliationRecord) {
 // setRecords stores the entries of a room that is loaded. In order each goes to
 // the end of its list.
 func (r *Room) setRecords(list []AffiliationRecord) {
+	r.affiliations = make(map[jid.JID]AffiliationRecord, len(list))
 	slices.SortFunc(list, func(a, b AffiliationRecord) int { return compareJIDs(a.JID, b.JID) })
 	for i := range list {
 		r.setRecord(list[i])

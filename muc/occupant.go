@@ -21,7 +21,9 @@ type Occupant struct {
 	viewers  Viewers    // who is told of him
 	sessions []*Session // the first is the primary one, whose presence is shown
 	gone     bool
-	shown    [2]*stanza.Encoded // presence as others see it, by whether addresses show; nil: to be made
+
+	answering int                // requests that wait for his answer
+	shown     [2]*stanza.Encoded // presence as others see it, by whether addresses show; nil: to be made
 }
 
 // Nick returns the nickname.
@@ -50,6 +52,9 @@ type Session struct {
 	presence *payload // what the client's presence holds
 	show     bool     // the session may see real addresses
 	pending  []*stanza.Encoded
+
+	asking    int // its requests that wait for answers
+	answering int // requests that wait for its answer
 }
 
 // RealJID returns the session's full address.

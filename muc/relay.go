@@ -27,6 +27,7 @@ type relayed struct {
 	from    *Session
 	to      jid.JID   // who may answer: the real address that it was sent to
 	target  *Occupant // whose address that is
+	at      *Session  // with that address; nil: it is that of his account
 	since   time.Time
 }
 
@@ -53,13 +54,7 @@ func (c *occupantIQCommand) decide(r *Room) error {
 		return nil
 	}
 	r.expireRelayed()
-	waiting := 0
-	for _, q := range r.relayed {
-		if q.from == c.sender {
-			waiting++
-		}
-	}
-	if waiting >= maxRelayed {
+	if c.sender.asking >= maxRelayed {
 		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too many requests wait for answers.")
 	}
 	ev := &PrivateIQEvent{Event: Event{Room: r, req: &request{detached: true}}, Stanza: &c.st, Sender: c.sender.occupant, Recipient: c.recipient}
@@ -73,10 +68,7 @@ func (c *occupantIQCommand) apply(r *Room) {
 	}
 	id := rand.Text()
 	q := &relayed{request: c.st, from: c.sender, to: relayTo(&c.st, c.recipient), target: c.recipient, since: r.svc.now()}
-	if r.relayed == nil {
-		r.relayed = make(map[string]*relayed)
-	}
-	r.relayed[id] = q
+	r.remember(id, q)
 	out := c.st
 	out.ID, out.From, out.To = id, c.sender.occupant.jid, q.to
 	r.outbox = append(r.outbox, outItem{direct: out})
@@ -114,7 +106,7 @@ func (c *relayedAnswer) apply(r *Room) {
 	if c.asked == nil {
 		return
 	}
-	delete(r.relayed, c.st.ID)
+	r.unrelay(c.st.ID, c.asked)
 	out := c.st
 	out.ID, out.From, out.To = c.asked.request.ID, c.asked.request.To, c.asked.from.addr
 	out.Children = r.withoutRealJID(out.Children, c.asked.to, out.From)
@@ -141,11 +133,40 @@ func (r *Room) withoutRealJID(children []stanza.Node, hidden, shown jid.JID) []s
 	return out
 }
 
+// remember lets a request wait for its answer.
+func (r *Room) remember(id string, q *relayed) {
+	if r.relayed == nil {
+		r.relayed = make(map[string]*relayed)
+	}
+	r.relayed[id], r.relayOrder = q, append(r.relayOrder, id)
+	q.from.asking++
+	q.target.answering++
+	if q.at = r.sessions[q.to]; q.at != nil {
+		q.at.answering++
+	}
+}
+
+// unrelay ends that waiting.
+func (r *Room) unrelay(id string, q *relayed) {
+	delete(r.relayed, id)
+	q.from.asking--
+	q.target.answering--
+	if q.at != nil {
+		q.at.answering--
+	}
+}
+
 // expireRelayed answers requests that have waited too long.
 func (r *Room) expireRelayed() {
 	now := r.svc.now()
-	for id, q := range r.relayed {
-		if now.Sub(q.since) > relayTimeout {
+	for len(r.relayOrder) > 0 {
+		id := r.relayOrder[0]
+		q := r.relayed[id]
+		if q != nil && now.Sub(q.since) <= relayTimeout {
+			return // as all behind it
+		}
+		r.relayOrder = r.relayOrder[1:]
+		if q != nil {
 			r.failRelayed(id, q, stanza.NewError(stanza.Wait, stanza.RemoteServerTimeout, "The occupant has not answered."))
 		}
 	}
@@ -153,6 +174,9 @@ func (r *Room) expireRelayed() {
 
 // dropRelayed ends the requests of a session that has left, and those to it.
 func (r *Room) dropRelayed(s *Session) {
+	if s.asking == 0 && s.answering == 0 && s.occupant.answering == 0 {
+		return
+	}
 	for id, q := range r.relayed {
 		switch {
 		case q.from == s:
@@ -164,7 +188,7 @@ func (r *Room) dropRelayed(s *Session) {
 }
 
 func (r *Room) failRelayed(id string, q *relayed, err *stanza.Error) {
-	delete(r.relayed, id)
+	r.unrelay(id, q)
 	if reply, ok := q.request.ErrorReply(err); ok {
 		r.reply(reply)
 	}

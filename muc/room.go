@@ -59,6 +59,7 @@ type Room struct {
 	audience     []*Session           // all sessions; appended to or replaced, never changed
 	slots        []any                // features' state
 	relayed      map[string]*relayed  // requests between occupants, by the room's id
+	relayOrder   []string             // their ids, with those of answered ones, from old to new
 	tombstone    *Tombstone           // what is left of the room, while it does not exist
 }
 
@@ -184,7 +185,7 @@ func (r *Room) end() {
 	r.exists, r.stored, r.locked, r.asleep = false, false, false, false
 	r.values, r.shared, r.unknown, r.affiliations = r.svc.defaults, true, nil, nil
 	r.index = affiliationIndex{}
-	r.occupants, r.sessions, r.audience, r.slots, r.relayed = nil, nil, nil, nil, nil
+	r.occupants, r.sessions, r.audience, r.slots, r.relayed, r.relayOrder = nil, nil, nil, nil, nil, nil
 	r.subject, r.subjectID, r.emptyAt = Subject{}, "", time.Time{}
 }
 
