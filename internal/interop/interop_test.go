@@ -75,6 +75,7 @@ tls.mode = "starttls_required"
 // rooms is a room service as `muster init` writes it, with a long history.
 const rooms = `[modules.mod_muc]
 history_size = 100000
+max_user_conferences = 100000
 [modules.mod_muc.default_room]
 persistent = true
 moderated = false

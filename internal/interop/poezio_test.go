@@ -96,11 +96,12 @@ func TestPoezio(t *testing.T) {
 	romeo.until("Configuration")
 	romeo.key("C-y")
 	romeo.say("He jests at scars")
-	romeo.until("Romeo> He jests at scars")
-	juliet.say("/join team@conference.localhost/Juliet")
+	romeo.until("Romeo> He jests at scars") // the room is open
+	juliet.say("/join team@conference.localhost/Juliet") // it reads what was said from the archive, up to the last second
 	juliet.until("You (Juliet) joined the room")
-	juliet.until("Romeo> He jests at scars") // the history
 	romeo.until("Juliet", "joined the room")
+	romeo.say("that never felt a wound")
+	juliet.until("Romeo> that never felt a wound")
 	romeo.say("/topic Balcony")
 	juliet.until("Romeo set the subject to: Balcony")
 	juliet.say("/nick Jule")
