@@ -16,6 +16,7 @@ type change struct {
 	affiliations []affiliationChange
 	roles        []roleChange
 	posts        []func(r *Room)
+	data         map[string][]byte
 	subject      *Subject
 	subjectID    string
 	destroy      *DestroyEvent
@@ -42,7 +43,7 @@ func (c *change) empty() bool { return !c.durable() && len(c.roles) == 0 && len(
 
 // durable reports whether something of the change has to be stored.
 func (c *change) durable() bool {
-	return len(c.values) > 0 || len(c.affiliations) > 0 || c.subject != nil || c.destroy != nil || c.unlock
+	return len(c.values) > 0 || len(c.affiliations) > 0 || len(c.data) > 0 || c.subject != nil || c.destroy != nil || c.unlock
 }
 
 // persistentAfter reports whether the room is to be stored once ch has taken
@@ -60,7 +61,7 @@ func (r *Room) persistentAfter(ch *change) bool {
 // roomChange is what has to be stored of ch: everything if the room is not
 // stored yet.
 func (r *Room) roomChange(ch *change) RoomChange {
-	c := RoomChange{Created: r.created, Subject: ch.subject, SubjectID: ch.subjectID}
+	c := RoomChange{Created: r.created, Subject: ch.subject, SubjectID: ch.subjectID, Data: r.dataWith(ch)}
 	if !r.stored || len(ch.values) > 0 {
 		values := slices.Clone(r.values)
 		for i, v := range ch.values {
@@ -101,12 +102,17 @@ func (r *Room) applyChange(ch *change) {
 		r.applyDestroy(ch.destroy)
 		return
 	}
+	kept := r.dataWith(ch)
 	if ch.unlock {
 		r.locked = false
 		r.svc.relist(r)
 	}
 	if ch.subject != nil {
 		r.subject, r.subjectID = *ch.subject, ch.subjectID
+	}
+	r.data = nil // of a stored room it is in the store
+	if !r.stored {
+		r.data = kept
 	}
 	for i := range ch.affiliations {
 		r.setRecord(ch.affiliations[i].record)

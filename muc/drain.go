@@ -193,16 +193,22 @@ func (r *Room) commit(c command) {
 	r.stall()
 	rec := r.roomChange(&ch)
 	keep := stays && ch.destroy == nil
+	stored := r.stored && ch.destroy == nil
 	write := func() {
 		ctx, cancel := context.WithTimeout(r.svc.ioCtx, commitTimeout)
 		defer cancel()
-		var err error
-		if keep {
-			err = r.svc.opts.Store.ApplyRoomChange(ctx, r.jid, r.svc.opts.Epoch, rec)
-		} else {
-			err = r.svc.forgetStored(ctx, r.jid, buried)
+		n := &committed{change: ch, cmd: c, stored: keep}
+		if !keep && stored { // the room goes on without being stored
+			n.data, n.err = r.svc.opts.Store.RoomData(ctx, r.jid)
 		}
-		r.tell(&committed{change: ch, cmd: c, stored: keep, err: err})
+		switch {
+		case n.err != nil:
+		case keep:
+			n.err = r.svc.opts.Store.ApplyRoomChange(ctx, r.jid, r.svc.opts.Epoch, rec)
+		default:
+			n.err = r.svc.forgetStored(ctx, r.jid, buried)
+		}
+		r.tell(n)
 	}
 	if r.storing { // one write of a room after the other
 		r.postponed = write
@@ -216,6 +222,7 @@ type committed struct {
 	change change
 	cmd    command
 	stored bool
+	data   map[string][]byte // of a room that is not stored any more
 	err    error
 }
 
@@ -231,6 +238,9 @@ func (n *committed) take(r *Room) {
 		return
 	}
 	r.stored = n.stored
+	if n.data != nil {
+		r.data = n.data
+	}
 	r.adopt(&n.change, n.cmd)
 }
 

@@ -54,6 +54,7 @@ type Room struct {
 	index        affiliationIndex
 	subject      Subject
 	subjectID    string
+	data         map[string][]byte    // what features keep, while the room is not stored
 	occupants    map[string]*Occupant // by nickname key
 	sessions     map[jid.JID]*Session // by full real JID
 	audience     []*Session           // all sessions; appended to or replaced, never changed
@@ -186,6 +187,7 @@ func (r *Room) end() {
 	r.values, r.shared, r.unknown, r.affiliations = r.svc.defaults, true, nil, nil
 	r.index = affiliationIndex{}
 	r.occupants, r.sessions, r.audience, r.slots, r.relayed, r.relayOrder = nil, nil, nil, nil, nil, nil
+	r.data = nil
 	r.subject, r.subjectID, r.emptyAt = Subject{}, "", time.Time{}
 }
 

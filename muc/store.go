@@ -25,6 +25,9 @@ type Store interface {
 	// Room returns a stored room, or what is left of a destroyed one;
 	// ErrNoRoom if there is neither.
 	Room(ctx context.Context, room jid.JID) (*RoomRecord, error)
+	// RoomData returns what features keep of a room, by key; nothing if it is not
+	// stored.
+	RoomData(ctx context.Context, room jid.JID) (map[string][]byte, error)
 	// Rooms returns the part of a service's rooms that q asks for, ordered by
 	// local part in byte order.
 	Rooms(ctx context.Context, q RoomsQuery) ([]RoomDescriptor, error)
@@ -96,6 +99,7 @@ type RoomChange struct {
 	Settings     map[string][]string // replaces all settings
 	Subject      *Subject
 	SubjectID    string              // with Subject
+	Data         map[string][]byte   // replaces what is kept under these keys; empty removes
 	Affiliations []AffiliationRecord // replaces these JIDs' entries; None without Data removes
 }
 

@@ -24,6 +24,8 @@ type troubled struct {
 
 func (s *troubled) Room(context.Context, jid.JID) (*muc.RoomRecord, error) { return nil, muc.ErrNoRoom }
 
+func (s *troubled) RoomData(context.Context, jid.JID) (map[string][]byte, error) { return nil, nil }
+
 func (s *troubled) Rooms(context.Context, muc.RoomsQuery) ([]muc.RoomDescriptor, error) {
 	return nil, nil
 }

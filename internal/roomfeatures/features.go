@@ -21,7 +21,7 @@ type Options struct {
 	// they cannot.
 	Nicknames *Nicknames
 	// The features to be left out.
-	NoRetraction, NoModeration, NoHats bool
+	NoRetraction, NoModeration, NoHats, NoAvatars bool
 }
 
 // All returns every built-in feature.
@@ -64,6 +64,9 @@ func All(o Options) []muc.Extension {
 	cmds := &commands{}
 	if !o.NoHats {
 		list = append(list, &hats{commands: cmds})
+	}
+	if !o.NoAvatars {
+		list = append(list, &avatar{})
 	}
 	return append(list, cmds)
 }

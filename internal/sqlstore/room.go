@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -189,12 +190,46 @@ func changeRoom(ctx context.Context, q querier, id int64, change *muc.RoomChange
 			return err
 		}
 	}
+	for _, key := range slices.Sorted(maps.Keys(change.Data)) {
+		if err := changeData(ctx, q, id, key, change.Data[key]); err != nil {
+			return err
+		}
+	}
 	if s := change.Subject; s != nil {
 		_, err := q.exec(ctx, `UPDATE rooms SET subject = $2, subject_author = $3, subject_time = $4, subject_id = $5,
 			subject_real = $6 WHERE id = $1`, id, s.Text, text(s.Author), micros(s.Time), change.SubjectID, text(s.RealJID))
 		return err
 	}
 	return nil
+}
+
+func changeData(ctx context.Context, q querier, room int64, key string, data []byte) error {
+	if len(data) == 0 {
+		_, err := q.exec(ctx, "DELETE FROM room_data WHERE room = $1 AND key = $2", room, key)
+		return err
+	}
+	_, err := q.exec(ctx, `INSERT INTO room_data (room, key, data) VALUES ($1, $2, $3)
+		ON CONFLICT (room, key) DO UPDATE SET data = excluded.data`, room, key, data)
+	return err
+}
+
+// RoomData returns what features keep of a room, by key; nothing if it is not
+// stored.
+func (db *DB) RoomData(ctx context.Context, room jid.JID) (map[string][]byte, error) {
+	all := make(map[string][]byte)
+	err := db.meta.each(ctx, `SELECT key, data FROM room_data
+		WHERE room = (SELECT id FROM rooms WHERE service = $1 AND local = $2)`, []any{room.Domain(), room.Local()},
+		func(rows *sql.Rows) error {
+			var key string
+			var data []byte
+			err := rows.Scan(&key, &data)
+			all[key] = data
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("load data of room %s: %w", room, clean(err))
+	}
+	return all, nil
 }
 
 // dropTombstone forgets that a room of that name was destroyed.

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -112,6 +113,32 @@ func TestDataOfNobody(t *testing.T) {
 			if !reflect.DeepEqual(room.Affiliations, step.want) {
 				t.Errorf("step %d: got %v, want %v", i, room.Affiliations, step.want)
 			}
+		}
+	})
+}
+
+// TestRoomData: what features keep of a room, and that it goes with the room.
+func TestRoomData(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		db, ctx := open(), t.Context()
+		type data = map[string][]byte
+		large := bytes.Repeat([]byte{0, 0xff}, 1<<16)
+		for i, step := range []struct{ change, want data }{
+			{nil, data{}},
+			{data{"a": {0, 1}, "b": large}, data{"a": {0, 1}, "b": large}},
+			{data{"a": {2}}, data{"a": {2}, "b": large}},
+			{data{"a": nil, "c": nil}, data{"b": large}},
+		} {
+			must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Created: noon, Data: step.change}))
+			if got, err := db.RoomData(ctx, coven); err != nil || !reflect.DeepEqual(got, step.want) {
+				t.Errorf("step %d: got %d keys, %v, want %d", i, len(got), err, len(step.want))
+			}
+		}
+		must(t, db.DeleteRoom(ctx, coven, 0, nil))
+		must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Created: noon}))
+		if got, err := db.RoomData(ctx, coven); err != nil || len(got) > 0 {
+			t.Errorf("a room made anew has %d keys of the old one, %v", len(got), err)
 		}
 	})
 }
