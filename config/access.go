@@ -55,7 +55,7 @@ func (v *Value) text() string { return fmt.Sprintf("%q", v.is) }
 
 // Shaper is [shaper.NAME].
 type Shaper struct {
-	MaxRate Positive `toml:"max_rate" doc:"Bytes in a second that are read from a connection; what one second brings may also come at once. Required."`
+	MaxRate Positive `toml:"max_rate" doc:"Bytes in a second; what one second brings may also come at once. Required."`
 }
 
 func (s *Shaper) defaults() { *s = Shaper{} }
@@ -190,6 +190,15 @@ func (n *names) shaper(path, name string) {
 			n.d.wrong(at, v.String(), fmt.Sprintf(`%s asks this rule for a shaper: want "none" or a shaper that [shaper.NAME] defines`, path))
 		}
 	}
+}
+
+// shaperItself checks a setting that names a shaper and never a rule.
+func (n *names) shaperItself(path, name string) {
+	n.used["shaper."+name] = true
+	if _, ok := n.c.Shaper[name]; ok || name == access.None {
+		return
+	}
+	n.d.wrong(path, name, `want "none" or a shaper that [shaper.NAME] defines`+maybe(name, slices.Sorted(maps.Keys(n.c.Shaper))))
 }
 
 // unused finds the rules and shapers that nothing names. MongooseIM gives some

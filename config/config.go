@@ -122,6 +122,11 @@ type MUC struct {
 	AccessCreate           string      `toml:"access_create" reload:"yes" doc:"Rule that says who may create rooms."`
 	AccessAdmin            string      `toml:"access_admin" reload:"yes" doc:"Rule that says who administers the service: they own every room, and need neither a seat nor a password."`
 	AccessPersistent       string      `toml:"access_persistent" reload:"yes" doc:"Rule that says who may make rooms persistent, or temporary."`
+	RoomShaper             string      `toml:"room_shaper" reload:"yes" doc:"Shaper of what is said in a room, all in all. What is too fast waits its turn."`
+	UserMessageShaper      string      `toml:"user_message_shaper" reload:"yes" doc:"Shaper of the messages of each session in a room. What is too fast waits, and further messages are refused meanwhile."`
+	UserPresenceShaper     string      `toml:"user_presence_shaper" reload:"yes" doc:"Shaper of the presence of each session in a room. What is too fast waits, and newer presence takes its place."`
+	MinMessageInterval     Seconds     `toml:"min_message_interval" reload:"yes" doc:"Seconds between two messages of a session in a room. One that comes earlier waits, and further ones are refused meanwhile."`
+	MinPresenceInterval    Seconds     `toml:"min_presence_interval" reload:"yes" doc:"Seconds between two presences of a session in a room. One that comes earlier waits, and newer presence takes its place; leaving never waits."`
 	HistorySize            Count       `toml:"history_size" doc:"Messages that somebody who enters gets to see at most."`
 	MaxUsers               Positive    `toml:"max_users" doc:"Most sessions in a room; rooms may ask for less."`
 	MaxUsersAdminThreshold Positive    `toml:"max_users_admin_threshold" doc:"Sessions beyond the limit for a room's owners and admins."`
@@ -190,6 +195,7 @@ func (m *MUC) defaults() {
 	*m = MUC{
 		Host: "conference.@HOST@", Backend: "rdbms", OnlineBackend: "mnesia", HistorySize: 20,
 		Access: "all", AccessCreate: "all", AccessAdmin: "none", AccessPersistent: "all",
+		RoomShaper: "none", UserMessageShaper: "none", UserPresenceShaper: "none",
 		MaxUsers: 200, MaxUsersAdminThreshold: 5, MaxUserConferences: 10,
 		DefaultRoom: DefaultRoom{
 			AllowChangeSubj: true, AllowPrivateMessages: true, AllowQueryUsers: true, PublicList: true, AllowVisitorStatus: true, AllowVisitorNickchange: true,

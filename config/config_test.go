@@ -52,6 +52,16 @@ m.toml:11:1: modules.mod_disco.server_info[2].urls: required: addresses, like ["
 		{"host", "[general]\nhosts = [\"a b\", \"x.org\", \"X.ORG\"]\n", `m.toml:2:26: general.hosts[2]: want every domain once, got "X.ORG"`},
 		{"inline", minimal + "[modules.mod_muc.default_room]\naffiliations = [{user = \"u\", server = \"s\", affiliation = \"boss\"}]\n", `affiliations[0].affiliation: want "owner", "admin", "member" or "outcast", got "boss"`},
 		{"postgres", minimal + "[storage]\ndriver = \"postgres\"\n", "storage.url: required when storage.driver is postgres"},
+		{
+			"pace of rooms", minimal + "[shaper.slow]\nmax_rate = 9\n[access]\nslower = [{acl = \"all\", value = \"slow\"}]\n[modules.mod_muc]\n" +
+				"min_message_interval = -0.5\nmin_presence_interval = \"2s\"\nroom_shaper = \"slwo\"\nuser_message_shaper = \"slower\"\nuser_presence_shaper = \"slow\"\n",
+			`m.toml:8:24: modules.mod_muc.min_message_interval: want a number of seconds such as 2 or 0.4, at most 86400, got -0.5
+m.toml:9:25: modules.mod_muc.min_presence_interval: want a number of seconds such as 2 or 0.4, at most 86400, got "2s"
+m.toml:10:15: modules.mod_muc.room_shaper: want "none" or a shaper that [shaper.NAME] defines (did you mean "slow"?), got "slwo"
+m.toml:11:23: modules.mod_muc.user_message_shaper: want "none" or a shaper that [shaper.NAME] defines`,
+		},
+		{"seconds without end", minimal + "[modules.mod_muc]\nmin_message_interval = inf\n", "m.toml:4:24: modules.mod_muc.min_message_interval: want a number of seconds"},
+		{"no number of seconds", minimal + "[modules.mod_muc]\nmin_message_interval = nan\n", "m.toml:4:24: modules.mod_muc.min_message_interval: want a number of seconds"},
 		{"rooms on the host", minimal + "[modules.mod_muc]\nhost = \"example.org\"\n", "modules.mod_muc.host: want a domain of its own"},
 	}
 	for _, test := range tests {

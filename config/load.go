@@ -178,6 +178,9 @@ func (d *decoder) check(c *Config) {
 		n.rule(path+"access_create", m.AccessCreate)
 		n.rule(path+"access_admin", m.AccessAdmin)
 		n.rule(path+"access_persistent", m.AccessPersistent)
+		n.shaperItself(path+"room_shaper", m.RoomShaper)
+		n.shaperItself(path+"user_message_shaper", m.UserMessageShaper)
+		n.shaperItself(path+"user_presence_shaper", m.UserPresenceShaper)
 	}
 	if r := c.Modules.Register; r != nil {
 		d.register(c, r, n)

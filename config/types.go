@@ -3,7 +3,9 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -141,6 +143,26 @@ func (c *Count) set(v any) error {
 
 func (c *Count) form() string { return "an integer from 0 on" }
 func (c *Count) text() string { return fmt.Sprint(int(*c)) }
+
+// Seconds is a length of time as a number of seconds, with decimals or without.
+type Seconds time.Duration
+
+func (s *Seconds) set(v any) error {
+	n, ok := v.(float64)
+	if whole, isWhole := v.(int64); isWhole {
+		n, ok = float64(whole), true
+	}
+	if !ok || !(n >= 0 && n <= 86_400) { // nor NaN
+		return fmt.Errorf("want %s", s.form())
+	}
+	*s = Seconds(math.Round(n * float64(time.Second)))
+	return nil
+}
+
+func (s *Seconds) form() string { return "a number of seconds such as 2 or 0.4, at most 86400" }
+func (s *Seconds) text() string {
+	return strconv.FormatFloat(time.Duration(*s).Seconds(), 'f', -1, 64)
+}
 
 // Port is a TCP port; 0 lets the system choose.
 type Port int

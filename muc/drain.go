@@ -60,8 +60,10 @@ func (r *Room) takeNote(n note) {
 }
 
 // nextCommand returns what is to be done next, nil if nothing is at hand.
-// Stanzas released from a held sender come first.
+// Stanzas released from a held sender, or whose time has come, come first.
 func (r *Room) nextCommand() command {
+	r.turn = time.Now()
+	r.releaseDue(r.turn)
 	if len(r.backlog) > 0 {
 		c := r.backlog[0]
 		r.backlog = r.backlog[1:]
@@ -91,7 +93,7 @@ func (r *Room) resume() {
 // room does not exist, or it is stored and put to sleep. It reports whether the
 // drain ends with that.
 func (r *Room) retire() bool {
-	if r.exists && !r.asleep || r.waiting || r.storing || len(r.outbox) > 0 || len(r.held) > 0 || len(r.asking) > 0 || len(r.backlog) > 0 || r.next < len(r.batch) {
+	if r.exists && !r.asleep || r.waiting || r.storing || len(r.outbox) > 0 || len(r.held) > 0 || len(r.delays.order) > 0 || r.delays.armed || len(r.asking) > 0 || len(r.backlog) > 0 || r.next < len(r.batch) {
 		return false
 	}
 	if !r.mailbox.closeIfIdle() {
@@ -124,6 +126,7 @@ func (r *Room) collapse(cause command) {
 		h.cancel()
 		left = append(append(left, h.cmd), h.waiting...)
 	}
+	left = append(left, r.takeDelayed()...)
 	left = append(left, r.mailbox.shut()...)
 	for _, c := range left {
 		r.failed(c.base())

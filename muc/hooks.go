@@ -41,6 +41,10 @@ type Hooks struct {
 	// RoomLoaded runs when a stored room wakes, before anything else happens in
 	// it.
 	RoomLoaded hook.Notify[LoadEvent]
+	// PresenceArrived runs when available presence is taken up, whatever it means:
+	// an entry, another nickname, an update. An error refuses it; to let it wait is
+	// what ev.Delay is for. It does not run while the room is locked.
+	PresenceArrived hook.Filter[ArrivalEvent]
 	// BeforeJoin runs after the nickname is prepared and before any presence is
 	// sent. ev.Role and ev.Nick may be changed (a changed nick is announced by
 	// status 210). It also runs for a second session of an occupant, but not
@@ -180,6 +184,12 @@ type LoadEvent struct {
 	// Recent are the newest archived messages, oldest first: those that
 	// Options.Recent asks for, and changes of the subject, before or among them.
 	Recent []ArchivedMessage
+}
+
+// ArrivalEvent is available presence to the room, from somebody inside or not.
+type ArrivalEvent struct {
+	Event
+	Stanza *stanza.Stanza
 }
 
 // JoinEvent is a session that asks to enter.

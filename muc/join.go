@@ -22,6 +22,9 @@ func (c *presenceCommand) decide(r *Room) error {
 	s := r.sessions[c.st.From]
 	switch c.st.Type {
 	case "":
+		if err := c.decideArrival(r); err != nil {
+			return err
+		}
 		if s == nil {
 			return c.decideEntering(r)
 		}
@@ -44,6 +47,14 @@ func (c *presenceCommand) decide(r *Room) error {
 		return c.decideProbe(r, s)
 	}
 	return stanza.NewError(stanza.Modify, stanza.BadRequest, "Rooms have no presence subscriptions.")
+}
+
+// decideArrival asks whether it is time for a presence.
+func (c *presenceCommand) decideArrival(r *Room) error {
+	if !r.exists || r.locked {
+		return nil
+	}
+	return r.svc.hooks.PresenceArrived.Run(&r.watch, &ArrivalEvent{Event: Event{Room: r, req: &c.request}, Stanza: &c.st})
 }
 
 // decideProbe answers a probe by an occupant (XEP-0045 §17.3).

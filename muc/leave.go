@@ -33,6 +33,7 @@ func (r *Room) takeOut(s *Session, sh *showing, code int) {
 	wasPrimary := o.sessions[0] == s
 	r.remove(s)
 	r.dropRelayed(s)
+	r.dropDelayed(s.addr)
 	r.sayTo(s, view)
 	if wasPrimary {
 		r.announce(o, &showing{})

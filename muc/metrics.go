@@ -16,6 +16,8 @@ type metrics struct {
 	failedCommits    prometheus.Counter
 	unarchived       prometheus.Counter
 	loadsRefused     prometheus.Counter
+	delayed          prometheus.Counter
+	superseded       prometheus.Counter
 	refusals         *prometheus.CounterVec
 }
 
@@ -37,12 +39,14 @@ func newMetrics(reg prometheus.Registerer, domain string) *metrics {
 		failedCommits: counter("muster_muc_failed_commits_total", "Changes of rooms that could not be stored."),
 		unarchived:    counter("muster_muc_unarchived_total", "Messages refused because the archive failed."),
 		loadsRefused:  counter("muster_muc_loads_refused_total", "Rooms not woken because too many waited for the store."),
+		delayed:       counter("muster_muc_delayed_total", "Stanzas that have waited for their time in a room."),
+		superseded:    counter("muster_muc_superseded_total", "Presence that waited for its time and was replaced by a newer one."),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "muster_muc_refusals_total", Help: "Stanzas answered with an error, by condition.", ConstLabels: labels,
 		}, []string{"condition"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.rooms, m.occupants, m.messages, m.delivered, m.panics, m.slowHooks, m.failedCommits, m.unarchived, m.loadsRefused, m.refusals)
+		reg.MustRegister(m.rooms, m.occupants, m.messages, m.delivered, m.panics, m.slowHooks, m.failedCommits, m.unarchived, m.loadsRefused, m.delayed, m.superseded, m.refusals)
 	}
 	return m
 }

@@ -167,6 +167,7 @@ func (r *Room) removeAll(o *Occupant) []*Session {
 	delete(r.occupants, o.key)
 	for _, s := range sessions {
 		r.dropRelayed(s)
+		r.dropDelayed(s.addr)
 	}
 	return sessions
 }

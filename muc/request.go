@@ -21,8 +21,10 @@ type request struct {
 	done     func(error)      // for a call from code: takes the result
 	checks   map[string]error // answers of deferred checks, by name of the function
 	check    func(context.Context) error
-	name     string // of the function that deferred check
-	detached bool   // of an event that cannot wait
+	name     string          // of the function that deferred check
+	detached bool            // of an event that cannot wait
+	until    time.Time       // which a function has delayed it
+	progress map[string]*int // of functions, by name
 }
 
 func (q *request) base() *request { return q }
@@ -153,7 +155,7 @@ func (r *Room) detain(c command) bool {
 // execute runs one command: it decides, and if that changed nothing that must
 // be stored, it applies.
 func (r *Room) execute(c command) {
-	if r.held != nil && r.detain(c) {
+	if r.held != nil && r.detain(c) || len(r.delays.order) > 0 && r.overtake(c) {
 		return
 	}
 	err := r.decide(c)
@@ -162,6 +164,10 @@ func (r *Room) execute(c command) {
 	case errors.Is(err, errDeferred):
 		r.staged = change{}
 		r.hold(c)
+		return
+	case errors.Is(err, errDelayed):
+		r.staged = change{}
+		r.delay(c)
 		return
 	default:
 		r.staged = change{}

@@ -27,6 +27,8 @@ type Room struct {
 	next    int
 	backlog []command // released from held senders, before batch
 	held    map[jid.JID]*held
+	delays  delays
+	turn    time.Time            // when the command at hand was taken up
 	asking  map[jid.JID][]*query // by session; the first is being answered
 	waiting bool                 // for a load or a commit
 	outbox  []outItem

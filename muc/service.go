@@ -367,6 +367,9 @@ func (s *Service) Shutdown(ctx context.Context) error {
 type shutdownNote struct{}
 
 func (shutdownNote) take(r *Room) {
+	for _, c := range r.takeDelayed() {
+		r.refuse(c.base(), stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "The chat service is shutting down."))
+	}
 	if r.exists {
 		r.evictAll(statusShutdown, "The chat service is shutting down.")
 	}

@@ -39,7 +39,7 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 		if err != nil {
 			return err
 		}
-		features := roomfeatures.Options{OccupantIDKey: key, RoomsPerUser: users, Nicknames: nicknames}
+		features := roomfeatures.Options{OccupantIDKey: key, RoomsPerUser: users, Nicknames: nicknames, Pace: s.roomPace}
 		o, err := roomOptions(&cfg.Modules, m.HostFor(host), features, extensions)
 		if err != nil {
 			return err
@@ -97,6 +97,20 @@ func (s *Server) setRoomAccess(o *muc.Options, host string) {
 	o.MayCreate = allows(func(m *config.MUC) string { return m.AccessCreate })
 	o.IsAdmin = allows(func(m *config.MUC) string { return m.AccessAdmin })
 	o.MayPersist = allows(func(m *config.MUC) string { return m.AccessPersistent })
+}
+
+// roomPace are the limits of pace as they are when it is asked.
+func (s *Server) roomPace() roomfeatures.Pace {
+	cfg := s.config.Load()
+	m := cfg.Modules.MUC
+	if m == nil {
+		return roomfeatures.Pace{}
+	}
+	rate := func(name string) int { return int(cfg.Shaper[name].MaxRate) }
+	return roomfeatures.Pace{
+		MessageInterval: time.Duration(m.MinMessageInterval), PresenceInterval: time.Duration(m.MinPresenceInterval),
+		RoomRate: rate(m.RoomShaper), MessageRate: rate(m.UserMessageShaper), PresenceRate: rate(m.UserPresenceShaper),
+	}
 }
 
 // roomOptions are the settings of one room service.

@@ -12,6 +12,9 @@ type Options struct {
 	HistorySize int
 	// RoomsPerUser limits the rooms that somebody is in; nil does not.
 	RoomsPerUser *RoomsPerUser
+	// Pace says how fast people may send, asked for each stanza; nil: as fast as
+	// they like.
+	Pace func() Pace
 	// OccupantIDKey is the secret behind occupant ids; nil: there are none.
 	// With another key everybody has other ids.
 	OccupantIDKey []byte
@@ -33,6 +36,7 @@ func All(o Options) []muc.Extension {
 		&invitations{password: secret, members: members},
 		voiceRequests{},
 		roomsPerUser{o.RoomsPerUser},
+		pace{limits: o.Pace},
 		voice{},
 		subject{},
 		privateMessages{},

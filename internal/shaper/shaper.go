@@ -46,3 +46,9 @@ func (b *Bucket) fill(now time.Time) {
 	}
 	b.at = now
 }
+
+// Full reports whether the bucket is as good as new.
+func (b *Bucket) Full(now time.Time) bool {
+	b.fill(now)
+	return b.level >= float64(b.rate)
+}

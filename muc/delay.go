@@ -1,0 +1,221 @@
+package muc
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// maxDelayed bounds the stanzas that wait for their time in a room.
+const maxDelayed = 10_000
+
+// errDelayed ends a decision until its time has come.
+var errDelayed = errors.New("delayed")
+
+// Delay lets the stanza wait until a time, and nothing else: others go on, and
+// so does its sender. A handler returns what Delay returns. When the time has
+// come all checks and hooks of the event run again, in the order of those
+// times, before whatever comes to the room then; see Progress.
+//
+// Of one session and kind of stanza one waits at a time. A newer presence takes
+// its place, its time and its progress; another message is refused with
+// resource-constraint (see Waiting). Messages of somebody whose entry waits wait
+// behind it. A leave takes presence along, and messages are refused then.
+func (ev *Event) Delay(until time.Time) error {
+	if !ev.CanWait() {
+		return errCannotDefer
+	}
+	ev.req.until = until
+	return errDelayed
+}
+
+// CanWait reports whether the event can be deferred and delayed: it comes of a
+// stanza, and not of another event or of code.
+func (ev *Event) CanWait() bool { return ev.req != nil && !ev.req.detached && ev.req.done == nil }
+
+// Waiting reports whether another stanza of that session and kind waits after
+// Delay.
+func (ev *Event) Waiting() bool { return ev.Room.delays.lanes[laneOf(ev.req)] != nil }
+
+// Time is when the room has taken up the stanza. What was to wait until then
+// has had its turn.
+func (ev *Event) Time() time.Time { return ev.Room.turn }
+
+// Progress is a number that the function at hand keeps with the stanza: 0 at
+// first, then what it has left when it ran before Defer or Delay.
+func (ev *Event) Progress() *int {
+	q := ev.req
+	if q.progress == nil {
+		q.progress = make(map[string]*int)
+	}
+	name := ev.Room.watch.name
+	if q.progress[name] == nil {
+		q.progress[name] = new(int)
+	}
+	return q.progress[name]
+}
+
+// lane is where one stanza waits at a time.
+type lane struct {
+	from jid.JID
+	kind stanza.Kind
+}
+
+func laneOf(q *request) lane { return lane{q.st.From, q.st.Kind} }
+
+// delayed is a stanza that waits for its time.
+type delayed struct {
+	cmd     command
+	at      time.Time
+	waiting []command // messages behind an entry
+}
+
+// delays are a room's stanzas that wait for their time. There is a timer only
+// while there are some.
+type delays struct {
+	lanes map[lane]*delayed
+	order []*delayed // next first
+	timer *time.Timer
+	armed bool // the timer's note is to come
+}
+
+// delay lets c wait for its time.
+func (r *Room) delay(c command) {
+	d, q := &r.delays, c.base()
+	l := laneOf(q)
+	former := d.lanes[l]
+	switch {
+	case r.svc.ctx.Err() != nil:
+		r.abort(c, stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "The chat service is shutting down."))
+	case former != nil && l.kind == stanza.Presence:
+		r.svc.metrics.superseded.Inc()
+		q.progress = former.cmd.base().progress
+		r.finished(former.cmd.base())
+		former.cmd = c
+	case former != nil:
+		r.abort(c, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Your last message waits for its turn. Send more slowly."))
+	case len(d.order) >= maxDelayed:
+		r.abort(c, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too much waits for its turn in this room."))
+	default:
+		r.svc.metrics.delayed.Inc()
+		if d.lanes == nil {
+			d.lanes = make(map[lane]*delayed)
+		}
+		e := &delayed{cmd: c, at: q.until}
+		d.lanes[l] = e
+		i, _ := slices.BinarySearchFunc(d.order, e.at, func(o *delayed, at time.Time) int {
+			if o.at.After(at) {
+				return 1
+			}
+			return -1
+		})
+		d.order = slices.Insert(d.order, i, e)
+		r.setAlarm()
+	}
+}
+
+// setAlarm sets the timer for the first that waits.
+func (r *Room) setAlarm() {
+	d := &r.delays
+	if d.armed && !d.timer.Stop() {
+		return // its note comes, and sets it anew
+	}
+	d.armed = len(d.order) > 0
+	if !d.armed {
+		*d = delays{}
+		return
+	}
+	wait := time.Until(d.order[0].at)
+	if d.timer == nil {
+		d.timer = time.AfterFunc(wait, func() { r.tell(dueNote{}) })
+	} else {
+		d.timer.Reset(wait)
+	}
+}
+
+// dueNote says that somebody's time has come.
+type dueNote struct{}
+
+func (dueNote) take(r *Room) {
+	r.delays.armed = false
+	r.releaseDue(time.Now())
+	r.setAlarm()
+}
+
+// releaseDue hands on what has waited long enough.
+func (r *Room) releaseDue(now time.Time) {
+	d := &r.delays
+	for len(d.order) > 0 && !d.order[0].at.After(now) {
+		e := d.order[0]
+		d.order = slices.Delete(d.order, 0, 1)
+		delete(d.lanes, laneOf(e.cmd.base()))
+		r.backlog = append(append(r.backlog, e.cmd), e.waiting...)
+	}
+}
+
+// overtake reports whether c has to wait behind the delayed entry of its
+// sender. A leave takes along what waits instead.
+func (r *Room) overtake(c command) bool {
+	q := c.base()
+	if q.st.Kind == stanza.Presence && (q.st.Type == stanza.TypeUnavailable || q.st.Type == stanza.TypeError) {
+		r.dropDelayed(q.st.From)
+		if e := r.undelay(lane{q.st.From, stanza.Presence}); e != nil { // an entry, too
+			r.finished(e.cmd.base())
+			r.backlog = append(e.waiting, r.backlog...)
+		}
+		return false
+	}
+	entry := r.delays.lanes[lane{q.st.From, stanza.Presence}]
+	if entry == nil || q.st.Kind != stanza.Message || r.sessions[q.st.From] != nil {
+		return false
+	}
+	if len(entry.waiting) >= maxHeld {
+		r.refuse(q, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Wait until you have entered the room."))
+		return true
+	}
+	entry.waiting = append(entry.waiting, c)
+	return true
+}
+
+// dropDelayed ends what waits of a session that has left; but it may be about to
+// enter anew.
+func (r *Room) dropDelayed(from jid.JID) {
+	if e := r.undelay(lane{from, stanza.Message}); e != nil {
+		r.refuse(e.cmd.base(), stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You have left before it was the message's turn."))
+	}
+	update := lane{from, stanza.Presence}
+	if e := r.delays.lanes[update]; e != nil && e.cmd.base().st.Child(stanza.NSMUC, "x") == nil {
+		r.undelay(update)
+		r.finished(e.cmd.base())
+	}
+}
+
+// undelay takes out what waits in a lane, nil if nothing does.
+func (r *Room) undelay(l lane) *delayed {
+	d := &r.delays
+	e := d.lanes[l]
+	if e == nil {
+		return nil
+	}
+	delete(d.lanes, l)
+	d.order = slices.DeleteFunc(d.order, func(o *delayed) bool { return o == e })
+	if len(d.order) == 0 {
+		r.setAlarm()
+	}
+	return e
+}
+
+// takeDelayed takes out everything that waits.
+func (r *Room) takeDelayed() []command {
+	d := &r.delays
+	var list []command
+	for _, e := range d.order {
+		list = append(append(list, e.cmd), e.waiting...)
+	}
+	d.order, d.lanes = nil, nil
+	r.setAlarm()
+	return list
+}
