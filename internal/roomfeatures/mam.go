@@ -109,7 +109,7 @@ func metadata(ev *muc.RequestEvent) error {
 		answer := stanza.NewElement(nsMAM, "metadata")
 		for _, name := range []string{"start", "end"} {
 			q.Newest = name == "end"
-			page, err := archive.Page(ctx, q.ByID())
+			page, err := archive.Page(ctx, q)
 			if err != nil {
 				return muc.Answer{}, err
 			}
@@ -125,7 +125,9 @@ func metadata(ev *muc.RequestEvent) error {
 // wholeArchive selects everything that was said in a room, and nothing of one
 // that had its name before.
 func wholeArchive(r *muc.Room) muc.ArchiveQuery {
-	return muc.ArchiveQuery{Room: r.JID(), Start: r.Created().Truncate(time.Millisecond)}
+	q := muc.ArchiveQuery{Room: r.JID(), Start: r.Created().Truncate(time.Millisecond)}.ByID()
+	q.Start = time.Time{} // the ids say it, and to count them is quick
+	return q
 }
 
 // run finds the answer. It runs away from the room.
@@ -162,7 +164,7 @@ func (q *mamQuery) run(ctx context.Context, archive muc.Archive) (muc.Answer, er
 // §4.1.3, §4.3.2).
 func (q *mamQuery) lookUp(ctx context.Context, archive muc.Archive) error {
 	var named []string
-	for _, id := range append([]string{q.filter.AfterID, q.filter.BeforeID, q.page.After, q.page.Before}, q.ids...) {
+	for _, id := range append([]string{q.afterID, q.beforeID, q.page.After, q.page.Before}, q.ids...) {
 		if id != "" && !slices.Contains(named, id) {
 			named = append(named, id)
 		}
@@ -182,13 +184,21 @@ func (q *mamQuery) lookUp(ctx context.Context, archive muc.Archive) error {
 	return nil
 }
 
-// selection is the query within the part that is asked for.
-func (q *mamQuery) selection() muc.ArchiveQuery {
-	s := q.filter.ByID()
-	s.AfterID = max(s.AfterID, q.page.After)
-	if b := q.page.Before; b != "" && (s.BeforeID == "" || b < s.BeforeID) {
-		s.BeforeID = b
+// whole selects everything that the query is about.
+func (q *mamQuery) whole() muc.ArchiveQuery { return between(q.filter.ByID(), q.afterID, q.beforeID) }
+
+// between is what s selects behind one message and before another; "": any.
+func between(s muc.ArchiveQuery, after, before string) muc.ArchiveQuery {
+	s.AfterID = max(s.AfterID, after)
+	if before != "" && (s.BeforeID == "" || before < s.BeforeID) {
+		s.BeforeID = before
 	}
+	return s
+}
+
+// selection is the part that is asked for.
+func (q *mamQuery) selection() muc.ArchiveQuery {
+	s := between(q.whole(), q.page.After, q.page.Before)
 	s.Newest = q.page.Last || q.page.Before != ""
 	if q.page.Index >= 0 && !q.bounded() {
 		s.Skip = q.page.Index
@@ -258,7 +268,7 @@ func (q *mamQuery) count(ctx context.Context, archive muc.Archive, page []muc.Ar
 	if q.page.Index >= 0 && !q.bounded() {
 		result.Index = q.page.Index // XEP-0059 §2.6
 	}
-	whole := q.filter.ByID()
+	whole := q.whole()
 	switch {
 	case complete && !q.bounded() && q.page.Index < 0:
 		result.Index, result.Count = 0, len(page)

@@ -17,6 +17,8 @@ const maxMAMIDs = 200
 type mamQuery struct {
 	filter   muc.ArchiveQuery
 	created  time.Time // of the room
+	afterID  string    // the message that it begins behind, "" for none
+	beforeID string    // the message that it ends before, "" for none
 	ids      []string  // nil: not only these
 	page     stanza.Page
 	max      int // messages of the page
@@ -59,7 +61,7 @@ func parseMAMQuery(r *muc.Room, query *stanza.Element) (*mamQuery, error) {
 		filter: wholeArchive(r), page: stanza.Page{Max: -1, Index: -1},
 		queryID: query.Attr("queryid"), flip: query.Child(nsMAM, "flip-page") != nil,
 	}
-	q.created = q.filter.Start
+	q.created = r.Created().Truncate(time.Millisecond)
 	page, err := stanza.ParsePage(query)
 	if err != nil {
 		return nil, badQuery("%v", err)
@@ -129,13 +131,13 @@ func (q *mamQuery) take(f *stanza.Field) error {
 		}
 		if f.Var == "end" {
 			q.filter.End = t
-		} else if t.After(q.filter.Start) {
+		} else {
 			q.filter.Start = t
 		}
 	case "before-id":
-		q.filter.BeforeID = value
+		q.beforeID = value
 	case "after-id":
-		q.filter.AfterID = value
+		q.afterID = value
 	}
 	return nil
 }
