@@ -358,7 +358,7 @@ func parseStanza(t *testing.T, xml string) stanza.Stanza {
 	return st
 }
 
-// TestShutdown tells everybody (332).
+// TestShutdown tells everybody (XEP-0045 §11.2, status 332).
 func TestShutdown(t *testing.T) {
 	run(t, muc.Options{}, func(w *world) {
 		w.open("ben")

@@ -1,6 +1,6 @@
-// Command status reads docs/protocol.md, checks that every test it names is
-// there, and writes the status table of README.md from it. It runs in the root
-// of the repository.
+// Command status writes into docs/protocol.md which tests cite which section of
+// XEP-0045, checks that every test the document names is there, and writes the
+// status table of README.md from it. It runs in the root of the repository.
 package main
 
 import (
@@ -46,8 +46,18 @@ func main() {
 	}
 }
 
-// write writes the table into the README below root.
+// write writes the table of sections into the document below root, and the
+// table of specifications into the README.
 func write(root string) error {
+	is, should, err := sections(root)
+	if err != nil {
+		return err
+	}
+	if is != should {
+		if err := os.WriteFile(filepath.Join(root, protocolFile), []byte(should), 0o644); err != nil {
+			return err
+		}
+	}
 	stale, fresh, err := readme(root)
 	if err != nil || stale == fresh {
 		return err

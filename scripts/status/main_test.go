@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,6 +17,30 @@ func TestReadmeIsFresh(t *testing.T) {
 	}
 	if is != should {
 		t.Error("the status table of README.md is stale: run make generate")
+	}
+}
+
+// TestSectionsAreFresh fails if go generate would change the table of the
+// sections of XEP-0045, or if there is none.
+func TestSectionsAreFresh(t *testing.T) {
+	is, should, err := sections("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if is != should || !strings.Contains(is, sectionsBegin) {
+		t.Errorf("the sections of XEP-0045 in %s are stale: run make generate", protocolFile)
+	}
+}
+
+func TestCitations(t *testing.T) {
+	t.Parallel()
+	got := citedByScript("# XEP-0045 §7.2, §10.1.2: in; XEP-0059 §2, RFC 6120 §8.3\n-- script --\nC a: <x y='§1'/>\n# §7.7: more.\n  # XEP-0313 §4\n")
+	if want := []string{"7.2", "10.1.2", "7.7"}; !slices.Equal(got, want) {
+		t.Errorf("a transcript cites %v, want %v", got, want)
+	}
+	tests := citedByTests("// XEP-0045 §1.1\nvar x int\n\n// TestA: XEP-0045 §8.2\n// and §8.3.\nfunc TestA(t *testing.T) {\n\t// XEP-0045 §9\n}\n")
+	if want := []string{"8.2", "8.3"}; len(tests) != 1 || !slices.Equal(tests["TestA"], want) {
+		t.Errorf("tests cite %v, want of TestA %v", tests, want)
 	}
 }
 
