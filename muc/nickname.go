@@ -1,7 +1,11 @@
 package muc
 
 import (
+	"context"
+	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
@@ -92,4 +96,24 @@ func (s *Service) serviceNick(st stanza.Stanza) {
 		s.log.LogAttrs(s.ioCtx, slog.LevelError, "look for a reserved nickname", slog.Any("err", err))
 	}
 	s.opts.Router.Send(st.Result(reservedNickInfo(nick)))
+}
+
+// ReleaseNicks takes away what the rooms in memory have reserved for somebody
+// who is gone, and waits until that is done. Of rooms that sleep the store must
+// have done so before.
+func (s *Service) ReleaseNicks(ctx context.Context, who jid.JID) error {
+	s.mu.RLock()
+	rooms := slices.Collect(maps.Keys(s.rooms))
+	s.mu.RUnlock()
+	var errs []error
+	for _, room := range rooms {
+		h := &Handle{s, room}
+		err := h.Do(ctx, func(r *Room) error {
+			return r.SetAffiliation(System, who, r.Entry(who).Affiliation, AffiliationOptions{ReleaseNick: true})
+		})
+		if err != nil && !errors.Is(err, ErrNoRoom) && stanza.AsError(err) == nil { // an error stanza: the room was destroyed
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -54,6 +54,7 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 		s.rooms = append(s.rooms, service)
 		s.router.AddService(service.Domain().Domain(), service)
 	}
+	s.accounts.OnDeleted("nicknames in rooms", s.releaseNicks)
 	s.onEnd("rooms", roomsEnd, s.endRooms)
 	return nil
 }
@@ -71,6 +72,16 @@ func (s *Server) loadNicknames(ctx context.Context, domain string) (*roomfeature
 	}
 	s.accounts.OnDeleted("nicknames in "+domain, nicknames.AccountDeleted)
 	return nicknames, nil
+}
+
+// releaseNicks takes away what rooms have reserved for an account that is gone:
+// first what is stored, so that no room that wakes finds it.
+func (s *Server) releaseNicks(ctx context.Context, account jid.JID) error {
+	errs := []error{s.db.ReleaseRoomNicks(ctx, account)}
+	for _, service := range s.rooms {
+		errs = append(errs, service.ReleaseNicks(ctx, account))
+	}
+	return errors.Join(errs...)
 }
 
 // endRooms ends all room services at once.

@@ -62,8 +62,8 @@ func (s *Server) buildServices(cfg *config.Config) error {
 }
 
 // onAccountDeleted lists, in order, who has to do something when an account is
-// gone; loadNicknames adds the reserved nicknames. What is stored under its name
-// goes afterwards, in one transaction; see sqlstore.DB.PurgeAccount. Rooms keep their affiliations, as they do for people
+// gone; buildRooms adds the reserved nicknames. What is stored under its name
+// goes afterwards, in one transaction; see sqlstore.DB.PurgeAccount. Rooms keep the affiliations, as they do for people
 // of other servers.
 func (s *Server) onAccountDeleted() {
 	for _, part := range []struct {

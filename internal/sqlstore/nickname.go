@@ -59,3 +59,18 @@ func (db *DB) ReleaseNick(ctx context.Context, service string, owner jid.JID) er
 	}
 	return nil
 }
+
+// ReleaseRoomNicks removes the nicknames that single rooms have reserved for
+// owner.
+func (db *DB) ReleaseRoomNicks(ctx context.Context, owner jid.JID) error {
+	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
+		_, err := q.exec(ctx, releaseRoomNicks, text(owner))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("release the nicknames of %s in rooms: %w", owner, clean(err))
+	}
+	return nil
+}
+
+const releaseRoomNicks = "UPDATE affiliations SET nick = '' WHERE jid = $1 AND nick <> ''"

@@ -2,11 +2,13 @@ package sqlstore
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 
 	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
 )
 
 func TestReservedNicks(t *testing.T) {
@@ -42,9 +44,20 @@ func TestReservedNicks(t *testing.T) {
 		must(t, db.ReleaseNick(ctx, rooms, romeo))
 		must(t, db.ReleaseNick(ctx, rooms, romeo))
 		check("released", rooms, nick(juliet, "Zoë 🌹", "zoë 🌹"))
+		room := newJID(t, "coven", rooms)
+		members := []muc.AffiliationRecord{
+			{JID: juliet, Affiliation: muc.Member, Nick: "Capulet", Reason: "A friend"}, {JID: romeo, Affiliation: muc.Owner, Nick: "Montague"},
+		}
+		must(t, db.ApplyRoomChange(ctx, room, 1, muc.RoomChange{Created: noon, Descriptor: &muc.RoomDescriptor{JID: room}, Affiliations: members}))
 		must(t, db.RemoveAccount(ctx, juliet))
 		must(t, db.PurgeAccount(ctx, juliet))
 		check("of an account that is gone", rooms)
 		check("of an account that is gone, elsewhere", others)
+		members[0].Nick = ""
+		rec, err := db.Room(ctx, room)
+		must(t, err)
+		if !reflect.DeepEqual(rec.Affiliations, members) {
+			t.Errorf("in the room: got %v\nwant %v", rec.Affiliations, members)
+		}
 	})
 }

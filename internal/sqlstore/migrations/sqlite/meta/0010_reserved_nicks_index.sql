@@ -1,0 +1,1 @@
+CREATE INDEX affiliations_reserved ON affiliations (jid) WHERE nick <> '';
