@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/muster-im/muster/config"
 )
@@ -75,6 +76,19 @@ m.toml:11:23: modules.mod_muc.user_message_shaper: want "none" or a shaper that 
 				t.Errorf("%s\ngot:\n%v\nwant:\n%s", test.text, err, test.want)
 			}
 		})
+	}
+}
+
+func TestSeconds(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{"0": 0, "2": 2 * time.Second, "0.4": 400 * time.Millisecond, "86400": 24 * time.Hour} {
+		c, err := config.Parse("m.toml", []byte(minimal+"[modules.mod_muc]\nmin_message_interval = "+text+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := time.Duration(c.Modules.MUC.MinMessageInterval); got != want {
+			t.Errorf("%s: got %v, want %v", text, got, want)
+		}
 	}
 }
 

@@ -44,6 +44,22 @@ tls.keyfile = "a.key"
 [modules.mod_mine]
 colour = "red"
 `, nil},
+		{"pace of rooms", `
+[general]
+hosts = ["a.test"]
+[[listen.c2s]]
+port = 5222
+[shaper.slow]
+max_rate = 100
+[modules.mod_muc]
+min_message_interval = 0.4
+min_presence_interval = 4
+room_shaper = "slow"
+user_message_shaper = "slow"
+user_presence_shaper = "slow"
+[modules.mod_mine]
+colour = "red"
+`, nil},
 		{"values", `
 [general]
 hosts = ["a.test", "b.test"]
