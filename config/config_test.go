@@ -63,6 +63,7 @@ m.toml:11:23: modules.mod_muc.user_message_shaper: want "none" or a shaper that 
 		},
 		{"seconds without end", minimal + "[modules.mod_muc]\nmin_message_interval = inf\n", "m.toml:4:24: modules.mod_muc.min_message_interval: want a number of seconds"},
 		{"no number of seconds", minimal + "[modules.mod_muc]\nmin_message_interval = nan\n", "m.toml:4:24: modules.mod_muc.min_message_interval: want a number of seconds"},
+		{"another database", minimal + "[storage]\ndriver = \"postgres\"\nurl = \"mysql://x\"\n", "m.toml:5:7: storage.url: want a URL like postgres://user:password@host/database"},
 		{"rooms on the host", minimal + "[modules.mod_muc]\nhost = \"example.org\"\n", "modules.mod_muc.host: want a domain of its own"},
 	}
 	for _, test := range tests {

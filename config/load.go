@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -140,10 +141,12 @@ func (d *decoder) check(c *Config) {
 	if c.General.DataDir == "" {
 		d.wrong("general.data_dir", "", "want a directory")
 	}
-	switch url := c.Storage.URL; {
-	case c.Storage.Driver == "postgres" && url == "":
+	switch address := c.Storage.URL; {
+	case c.Storage.Driver == "postgres" && address == "":
 		d.problem(d.at("storage.url", "storage.driver"), "storage.url", "required when storage.driver is postgres")
-	case c.Storage.Driver == "sqlite" && url != "":
+	case c.Storage.Driver == "postgres" && !isPostgresURL(string(address)):
+		d.problem(d.at("storage.url", "storage.url"), "storage.url", "want a URL like postgres://user:password@host/database, or keywords like host=/run/postgresql dbname=muster")
+	case c.Storage.Driver == "sqlite" && address != "":
 		d.problem(d.at("storage.url", "storage.url"), "storage.url", "SQLite keeps its files in general.data_dir: remove this key, or set storage.driver to postgres")
 	}
 	n := d.access(c)
@@ -189,6 +192,16 @@ func (d *decoder) check(c *Config) {
 	if m := c.Modules.Disco; m != nil {
 		d.disco(m)
 	}
+}
+
+// isPostgresURL reports whether a connection string has one of PostgreSQL's two
+// forms. What it names is not looked at.
+func isPostgresURL(s string) bool {
+	if strings.HasPrefix(s, "postgres://") || strings.HasPrefix(s, "postgresql://") {
+		_, err := url.Parse(s)
+		return err == nil
+	}
+	return strings.Contains(s, "=")
 }
 
 // duplicates finds listeners that would be in each other's way.
