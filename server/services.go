@@ -56,7 +56,7 @@ func (s *Server) buildServices(cfg *config.Config) error {
 	s.blocks.SetPresence(s.contacts)
 	s.about = s.describe(cfg)
 	s.keepUserData()
-	s.onAccountDeleted()
+	s.onAccountDeleted(waiting)
 	s.buildRegistration(cfg)
 	return s.buildClients(cfg, hasher)
 }
@@ -65,7 +65,7 @@ func (s *Server) buildServices(cfg *config.Config) error {
 // gone; buildRooms adds the reserved nicknames. What is stored under its name
 // goes afterwards, in one transaction; see sqlstore.DB.PurgeAccount. Rooms keep the affiliations, as they do for people
 // of other servers.
-func (s *Server) onAccountDeleted() {
+func (s *Server) onAccountDeleted(waiting *offline.Service) {
 	for _, part := range []struct {
 		name    string
 		deleted func(ctx context.Context, account jid.JID) error
@@ -73,6 +73,7 @@ func (s *Server) onAccountDeleted() {
 		{"sessions", func(ctx context.Context, j jid.JID) error { s.clients.EndAccount(ctx, j); return nil }},
 		{"contacts", s.contacts.AccountDeleted},
 		{"block list", s.blocks.AccountDeleted},
+		{"offline messages", func(_ context.Context, j jid.JID) error { waiting.AccountDeleted(j); return nil }},
 		{"last activity", func(ctx context.Context, j jid.JID) error { s.activity.AccountDeleted(ctx, j); return nil }},
 	} {
 		s.accounts.OnDeleted(part.name, part.deleted)

@@ -195,6 +195,10 @@ func (s *Service) makeRoom(to jid.JID) {
 	}
 }
 
+// AccountDeleted forgets what was refused to an account that is no more: whoever
+// gets the name next has room.
+func (s *Service) AccountDeleted(account jid.JID) { s.makeRoom(account.Bare()) }
+
 // lock keeps messages from being stored for an account.
 func (s *Service) lock(account jid.JID) (unlock func()) {
 	l := &s.storing[maphash.Comparable(s.seed, account)%lockCount]

@@ -249,6 +249,9 @@ func TestFlood(t *testing.T) {
 	}
 	send("refused")
 	expect(1, "after a delivery that failed")
+	s.AccountDeleted(juliet)
+	send("refused")
+	expect(1, "for the next owner of the name")
 	s.deliver(t)
 	send("kept")
 	expect(1, "after a delivery")
