@@ -1,6 +1,7 @@
 // Command status writes into docs/protocol.md which tests cite which section of
 // XEP-0045, checks that every test the document names is there, and writes the
-// status table of README.md from it. It runs in the root of the repository.
+// status table of README.md and muster.doap from it. It runs in the root of the
+// repository.
 package main
 
 import (
@@ -46,8 +47,9 @@ func main() {
 	}
 }
 
-// write writes the table of sections into the document below root, and the
-// table of specifications into the README.
+// write writes the table of sections into the document below root, the table of
+// specifications into the README, and the description of the project for
+// machines.
 func write(root string) error {
 	is, should, err := sections(root)
 	if err != nil {
@@ -59,10 +61,19 @@ func write(root string) error {
 		}
 	}
 	stale, fresh, err := readme(root)
-	if err != nil || stale == fresh {
+	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(root, readmeFile), []byte(fresh), 0o644)
+	if stale != fresh {
+		if err := os.WriteFile(filepath.Join(root, readmeFile), []byte(fresh), 0o644); err != nil {
+			return err
+		}
+	}
+	description, err := freshDOAP(root)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(root, doapFile), []byte(description), 0o644)
 }
 
 // readme returns the README as it is and as it should be.
