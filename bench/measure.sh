@@ -55,6 +55,7 @@ meter fanout --tls none
 meter fanout --tls starttls
 meter fanout --tls none --senders 1 --window 1 --set 'muc#roomconfig_persistentroom=0'
 meter fanout --tls none --occupants 1000 --window 2 --set 'muc#roomconfig_persistentroom=0'
+meter join --tls none --set 'muc#roomconfig_persistentroom=0'
 start
 meter chat --tls none
 meter chat --tls none --window 1
@@ -103,3 +104,4 @@ done
 echo
 go test -run '^$' -bench 'Parse|Encode' -benchmem ./stanza | grep ^Benchmark
 go test -run '^$' -bench FanOut ./internal/stream | grep ^Benchmark
+go test -run '^$' -bench 'Join|Affiliations|Memory' -benchmem ./muc | grep ^Benchmark

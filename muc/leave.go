@@ -26,7 +26,7 @@ func (r *Room) dropGhost(s *Session, st *stanza.Stanza) {
 func (r *Room) takeOut(s *Session, sh *showing, code int) {
 	o := s.occupant
 	if len(o.sessions) == 1 {
-		r.putOut(o, sh, code)
+		r.putOut([]*Occupant{o}, sh, code)
 		return
 	}
 	view := r.presenceOf(o, sh, s.show, true)

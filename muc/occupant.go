@@ -156,18 +156,24 @@ func (r *Room) remove(s *Session) {
 	}
 }
 
-// removeAll takes an occupant with all sessions out and returns them.
-func (r *Room) removeAll(o *Occupant) []*Session {
-	sessions := o.sessions
-	for _, s := range sessions {
-		delete(r.sessions, s.addr)
+// removeAll takes occupants with all sessions out and returns the sessions of
+// each.
+func (r *Room) removeAll(list []*Occupant) [][]*Session {
+	sessions := make([][]*Session, len(list))
+	for i, o := range list {
+		sessions[i] = o.sessions
+		for _, s := range o.sessions {
+			delete(r.sessions, s.addr)
+		}
+		o.sessions, o.gone = nil, true
+		delete(r.occupants, o.key)
 	}
-	r.audience = slices.DeleteFunc(slices.Clone(r.audience), func(x *Session) bool { return x.occupant == o })
-	o.sessions, o.gone = nil, true
-	delete(r.occupants, o.key)
-	for _, s := range sessions {
-		r.dropRelayed(s)
-		r.dropDelayed(s.addr)
+	r.audience = slices.DeleteFunc(slices.Clone(r.audience), func(s *Session) bool { return s.occupant.gone })
+	for _, own := range sessions {
+		for _, s := range own {
+			r.dropRelayed(s)
+			r.dropDelayed(s.addr)
+		}
 	}
 	return sessions
 }

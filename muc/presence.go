@@ -1,6 +1,7 @@
 package muc
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/muster-im/muster/jid"
@@ -218,31 +219,42 @@ func (r *Room) claimsRoom(address string) bool {
 // RemoveOccupant puts o out of the room, with one of the status codes of
 // XEP-0045 (301, 307, 321, 322, 333); everybody sees it, and why.
 func (r *Room) RemoveOccupant(o *Occupant, code int, actor Actor, reason string) {
-	if !o.gone {
-		r.putOut(o, removed(code, actor, reason), code)
-	}
+	r.RemoveOccupants([]*Occupant{o}, code, actor, reason)
 }
 
-// putOut removes o with all sessions and tells everybody.
-func (r *Room) putOut(o *Occupant, sh *showing, code int) {
-	selfView, others := r.presenceOf(o, sh, r.seesAddresses(o), true), *sh
-	full, anonymous := r.presenceOf(o, &others, true, false), r.presenceOf(o, &others, false, false)
-	sessions := r.removeAll(o)
-	if to := r.viewersOf(o); len(to) > 0 {
-		enc := [2]*stanza.Encoded{stanza.Encode(anonymous), stanza.Encode(full)}
-		r.outbox = append(r.outbox, outItem{enc: enc, to: to})
-	}
-	enc := stanza.Encode(selfView)
-	for _, s := range sessions {
-		r.outbox = append(r.outbox, outItem{enc: [2]*stanza.Encoded{enc, enc}, only: s})
-	}
-	r.occupantGone(o, code)
+// RemoveOccupants puts many out at once, as RemoveOccupant does with one: each
+// learns it of himself, and those who stay of everybody.
+func (r *Room) RemoveOccupants(list []*Occupant, code int, actor Actor, reason string) {
+	r.putOut(slices.DeleteFunc(slices.Clone(list), func(o *Occupant) bool { return o.gone }), removed(code, actor, reason), code)
 }
 
-// occupantGone is what happens after somebody has left, however.
-func (r *Room) occupantGone(o *Occupant, code int) {
-	r.svc.occupantLeft()
-	r.notify(r.svc.hooks.Left.Run(&r.watch, &LeftEvent{Room: r, Occupant: o, Code: code}))
+// farewell is how somebody who is put out is shown to himself and to others.
+type farewell struct{ self, full, anonymous stanza.Stanza }
+
+// putOut removes occupants with all sessions and tells everybody.
+func (r *Room) putOut(list []*Occupant, sh *showing, code int) {
+	if len(list) == 0 {
+		return
+	}
+	shown := make([]farewell, len(list))
+	for i, o := range list {
+		shown[i] = farewell{r.presenceOf(o, sh, r.seesAddresses(o), true), r.presenceOf(o, sh, true, false), r.presenceOf(o, sh, false, false)}
+	}
+	sessions := r.removeAll(list)
+	for i, o := range list {
+		if to := r.viewersOf(o); len(to) > 0 {
+			enc := [2]*stanza.Encoded{stanza.Encode(shown[i].anonymous), stanza.Encode(shown[i].full)}
+			r.outbox = append(r.outbox, outItem{enc: enc, to: to})
+		}
+		enc := stanza.Encode(shown[i].self)
+		for _, s := range sessions[i] {
+			r.outbox = append(r.outbox, outItem{enc: [2]*stanza.Encoded{enc, enc}, only: s})
+		}
+	}
+	for _, o := range list {
+		r.svc.occupantLeft()
+		r.notify(r.svc.hooks.Left.Run(&r.watch, &LeftEvent{Room: r, Occupant: o, Code: code}))
+	}
 	if len(r.occupants) == 0 && r.exists {
 		r.emptied()
 	}

@@ -35,9 +35,7 @@ func (f *membersOnly) Register(h *muc.Hooks) {
 				outsiders = append(outsiders, o)
 			}
 		}
-		for _, o := range outsiders {
-			ev.Room.RemoveOccupant(o, statusMembersOnly, muc.Actor{}, "The room is for members only now.")
-		}
+		ev.Room.RemoveOccupants(outsiders, statusMembersOnly, muc.Actor{}, "The room is for members only now.")
 	})
 	h.Disco.Add("members-only", 0, func(ev *muc.DiscoEvent) { ev.Feature(either(on.Get(ev.Room), "muc_membersonly", "muc_open")) })
 	// XEP-0045 §9.5: members of a members-only room may know each other.
