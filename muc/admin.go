@@ -111,7 +111,11 @@ func (c *adminCommand) decideRole(r *Room, item *stanza.Element, word, reason st
 	var o *Occupant
 	if nick := item.Attr("nick"); nick != "" {
 		o = r.Occupant(nick)
-	} else if j, err := jid.Parse(item.Attr("jid")); err == nil {
+	} else if address := item.Attr("jid"); address != "" {
+		j, err := jid.Parse(address)
+		if err != nil {
+			return stanza.NewError(stanza.Modify, stanza.JIDMalformed, "The item's address is malformed.")
+		}
 		if s := r.sessions[j]; s != nil {
 			o = s.occupant
 		}
