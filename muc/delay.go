@@ -92,7 +92,7 @@ func (r *Room) delay(c command) {
 		r.abort(c, stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "The chat service is shutting down."))
 	case former != nil && l.kind == stanza.Presence:
 		r.svc.metrics.superseded.Inc()
-		q.progress = former.cmd.base().progress
+		q.supersede(former.cmd.base())
 		r.finished(former.cmd.base())
 		former.cmd = c
 	case former != nil:
@@ -114,6 +114,20 @@ func (r *Room) delay(c command) {
 		})
 		d.order = slices.Insert(d.order, i, e)
 		r.setAlarm()
+	}
+}
+
+// supersede makes a presence take the place of one that waits. Who asks to enter
+// and then changes his presence still asks.
+func (q *request) supersede(former *request) {
+	q.progress = former.progress
+	x := former.st.Child(stanza.NSMUC, "x")
+	if x == nil || q.st.Child(stanza.NSMUC, "x") != nil {
+		return
+	}
+	q.st = q.st.With(x)
+	if q.st.To.IsBare() {
+		q.st.To = former.st.To
 	}
 }
 

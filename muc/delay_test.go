@@ -137,3 +137,16 @@ func TestDelayedEntry(t *testing.T) {
 		w.expect("ben@test/r", "<status code='201'/>", "<item-not-found") // he has to configure his room first
 	})
 }
+
+// TestDelayedEntryAndUpdate: presence that takes the place of an entry enters.
+func TestDelayedEntryAndUpdate(t *testing.T) {
+	run(t, muc.Options{Extensions: []muc.Extension{later}}, func(w *world) {
+		w.open()
+		w.send(strings.Replace(enter("ben"), "</presence>", "<status>later</status></presence>", 1))
+		w.send("<presence from='ben@test/r' to='coven@conf.test'><status>later, away</status></presence>")
+		w.expectNothing("ben@test/r")
+		time.Sleep(time.Minute)
+		w.expect("ben@test/r", "<status code='110'/>", "later, away")
+		w.expect("anna@test/r", "from='coven@conf.test/ben'", "later, away")
+	})
+}
