@@ -74,6 +74,9 @@ func address(ctx context.Context, c *admin.Client, s string) (jid.JID, error) {
 		if len(info.Hosts) != 1 {
 			return jid.JID{}, fmt.Errorf("%q: which host? Say one of %s", s, atHosts(s, info.Hosts))
 		}
+		if strings.EqualFold(s, info.Hosts[0]) {
+			return jid.JID{}, fmt.Errorf("%q is the server's host: say whose account you mean, like romeo@%s", s, info.Hosts[0])
+		}
 		s += "@" + info.Hosts[0]
 	}
 	j, err := jid.Parse(s)

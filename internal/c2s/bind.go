@@ -117,7 +117,11 @@ func (n *negotiation) claim(ctx context.Context, full jid.JID) (*Session, *stanz
 			// RFC 6120 §7.6.2.1.
 			return nil, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The account has too many sessions."), nil
 		}
-		other.Replace()
+		if other.jid == full {
+			other.Replace()
+		} else if !other.giveUp(always) {
+			continue // it has been resumed meanwhile
+		}
 		select {
 		case <-other.gone:
 		case <-n.done:

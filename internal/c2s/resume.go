@@ -55,12 +55,20 @@ func (s *Session) detach(ctx context.Context, k *link) bool {
 
 // expire ends a session that has not been resumed in time.
 func (s *Session) expire() {
+	s.giveUp(func() bool { return time.Since(s.detached) >= s.sm.timeout })
+}
+
+// giveUp ends the session if it still waits to be resumed, and if that is due,
+// which is asked with the mutex held. It reports whether it has.
+func (s *Session) giveUp(due func() bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.link == nil && s.final == "" && time.Since(s.detached) >= s.sm.timeout {
-		s.final = reasonExpired
-		s.abandon()
+	if s.link != nil || s.leaving || s.final != "" || !due() {
+		return false
 	}
+	s.final = reasonExpired
+	s.abandon()
+	return true
 }
 
 // attach gives the session a new connection, whose client has handled h stanzas.
@@ -217,9 +225,11 @@ func (s *Server) limitDetached(account jid.JID) {
 	oldest, n := s.oldestDetachedLocked(account)
 	s.mu.Unlock()
 	if n > maxDetached {
-		oldest.end(reasonExpired, nil)
+		oldest.giveUp(always)
 	}
 }
+
+func always() bool { return true }
 
 // oldestDetachedLocked returns the session of an account that has waited longest
 // to be resumed, and how many wait.

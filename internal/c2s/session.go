@@ -35,7 +35,7 @@ type Session struct {
 	state router.PresenceState
 
 	mu sync.Mutex
-	// Guarded by mu; sm is set by the reader, who may read it without.
+	// Guarded by mu; link and sm are set by the reader, who may read them without.
 	link      *link       // what carries the session; nil while nothing does
 	listener  *Listener   // of link, or of the last one
 	sm        *management // nil until enabled
@@ -44,6 +44,7 @@ type Session struct {
 	owedBytes int
 	final     reason // why the session is not to be resumed any more; "": it may
 	leaving   bool   // finish runs, or is about to
+	finished  bool   // finish has begun
 	over      bool   // nothing more is taken
 	quiet     bool   // what can wait is held back
 	held      []*stanza.Encoded
@@ -290,12 +291,20 @@ func (s *Session) run(ctx context.Context, k *link) {
 // client has not got.
 func (s *Session) finish(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
+	s.mu.Lock()
+	again := s.finished
+	s.finished = true
+	s.mu.Unlock()
+	if again {
+		s.log(ctx, slog.LevelError, "session ended twice") // a mistake of ours, which must not cost more
+		return
+	}
 	s.guard(ctx, func() { s.srv.opts.Router.Unbind(s) })
 	s.redeliver(ctx, false)
 	s.guard(ctx, func() { s.srv.opts.Contacts.Ended(ctx, s) })
 	s.redeliver(ctx, true) // what was under way to it when it was unbound
 	if s.srv.opts.Blocks != nil {
-		s.srv.opts.Blocks.Close(s.state.BlockList())
+		s.guard(ctx, func() { s.srv.opts.Blocks.Close(s.state.BlockList()) })
 	}
 	s.srv.metrics.sessions.Dec()
 	s.mu.Lock()
