@@ -114,7 +114,9 @@ func (r *Room) decideForm(actor Actor, form *stanza.Form, q *request) error {
 		}
 		if err := r.stageField(actor, f, field.Values); err != nil {
 			if se := stanza.AsError(err); se != nil {
-				return se
+				named := *se
+				named.Text = f.spec.Var + ": " + se.Text
+				return &named
 			}
 			return stanza.NewError(stanza.Modify, stanza.NotAcceptable, f.spec.Var+": "+err.Error())
 		}
