@@ -32,6 +32,7 @@ var tiers = map[string]int{
 
 	"internal/admin":        4,
 	"internal/bench":        4,
+	"internal/muclog":       4,
 	"internal/roomfeatures": 4,
 	"internal/sqlstore":     4,
 

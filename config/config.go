@@ -74,6 +74,7 @@ type Auth struct {
 // Modules is [modules.…].
 type Modules struct {
 	MUC      *MUC      `toml:"mod_muc" doc:"Chat rooms (XEP-0045)."`
+	MUCLog   *MUCLog   `toml:"mod_muc_log" doc:"Logs of rooms in files, for those rooms where logging is switched on."`
 	MAM      *MAM      `toml:"mod_mam" doc:"Archives that clients can read (XEP-0313). It runs without the table, too."`
 	Register *Register `toml:"mod_register" doc:"Accounts that people make, change and remove with their clients (XEP-0077). Turning it on or off takes a restart; access = \"none\" does not."`
 	Disco    *Disco    `toml:"mod_disco" doc:"What the server says of itself."`
@@ -159,6 +160,7 @@ type DefaultRoom struct {
 	Anonymous              bool          `toml:"anonymous" doc:"Only moderators see real addresses."`
 	MaxUsers               Positive      `toml:"max_users" doc:"Most sessions, up to max_users of the service."`
 	MayGetMemberList       []string      `toml:"maygetmemberlist" choice:"moderator,participant,visitor" doc:"Roles that may read the list of members, besides owners and admins."`
+	Logging                bool          `toml:"logging" doc:"What happens is logged in files; needs mod_muc_log. Also for rooms that are older than that."`
 	Affiliations           []Affiliation `toml:"affiliations" doc:"Affiliations that every new room starts with, besides its owner."`
 	Subject                string        `toml:"subject" doc:"Subject line."`
 	SubjectAuthor          string        `toml:"subject_author" doc:"Nickname that the subject line is from."`

@@ -77,6 +77,9 @@ func parseIn(dir, name string, data []byte, extensions []string) (*Config, error
 // resolve makes paths what they are for this process.
 func (c *Config) resolve(src *source) {
 	c.General.DataDir = src.resolve(c.General.DataDir)
+	if m := c.Modules.MUCLog; m != nil && m.Outdir != "" {
+		m.Outdir = src.resolve(m.Outdir)
+	}
 	tables := make([]*TLS, 0, len(c.Listen.C2S)+len(c.Listen.HTTP))
 	for i := range c.Listen.C2S {
 		tables = append(tables, &c.Listen.C2S[i].TLS)
@@ -185,6 +188,7 @@ func (d *decoder) check(c *Config) {
 		n.shaperItself(path+"user_message_shaper", m.UserMessageShaper)
 		n.shaperItself(path+"user_presence_shaper", m.UserPresenceShaper)
 	}
+	d.muclog(c, n)
 	if r := c.Modules.Register; r != nil {
 		d.register(c, r, n)
 	}

@@ -10,7 +10,6 @@ var later = map[string]string{ //nolint:gochecknoglobals // a table
 	"outgoing_pools":                                  "outgoing pools",
 	"listen.component":                                "component listeners",
 	"listen.s2s":                                      "federation",
-	"modules.mod_muc_log":                             "room logs on disk",
 	"modules.mod_mam.pm":                              "archives of accounts",
 	"modules.mod_mam.cache":                           "caches of the archive",
 	"modules.mod_mam.cache_users":                     "caches of the archive",
@@ -52,7 +51,6 @@ var later = map[string]string{ //nolint:gochecknoglobals // a table
 	"modules.mod_muc.hibernate_timeout":               "the options of hibernation (empty rooms leave memory by themselves)",
 	"modules.mod_muc.hibernated_room_check_interval":  "the options of hibernation (empty rooms leave memory by themselves)",
 	"modules.mod_muc.hibernated_room_timeout":         "the options of hibernation (empty rooms leave memory by themselves)",
-	"modules.mod_muc.default_room.logging":            "room logs on disk",
 }
 
 // always are modules of the systems that people come from whose work every

@@ -90,7 +90,7 @@ func (r *Room) formatSettings(values []any) map[string][]string {
 	}
 	for i, f := range r.svc.hooks.fields {
 		if f.computed == nil {
-			settings[f.spec.Var] = f.format(values[i])
+			settings[f.spec.stored()] = f.format(values[i])
 		}
 	}
 	return settings

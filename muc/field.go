@@ -45,7 +45,8 @@ const (
 // FieldSpec describes one setting: how it stands in the form, how it is read
 // and what its change means. A setting with no Label is stored but not shown.
 type FieldSpec struct {
-	Var     string // form variable, and key of the stored value
+	Var     string // form variable
+	Stored  string // key of the stored value; "" is Var
 	Section Section
 	Order   int // within the section; equal ones keep the order of creation
 	Label   string
@@ -64,6 +65,14 @@ type FieldSpec struct {
 	// Announce returns the status code of a change, which runs after it; nil:
 	// StatusConfigChanged.
 	Announce func(r *Room) int
+}
+
+// stored is the key of the stored value.
+func (s *FieldSpec) stored() string {
+	if s.Stored != "" {
+		return s.Stored
+	}
+	return s.Var
 }
 
 // fieldCore is a setting without its type.

@@ -57,6 +57,8 @@ type Hooks struct {
 	SessionJoined hook.Notify[JoinedEvent]
 	// BeforeNickChange may refuse a new nickname or change ev.Nick.
 	BeforeNickChange hook.Filter[NickEvent]
+	// NickChanged runs after somebody has got another nickname.
+	NickChanged hook.Notify[NickChangedEvent]
 	// BeforePresence may change or refuse an occupant's presence update.
 	BeforePresence hook.Filter[PresenceEvent]
 	// BuildPresence adds elements to the presence that a room shows of an
@@ -79,9 +81,16 @@ type Hooks struct {
 	// Archived decides whether the room keeps its historic messages in the
 	// archive. If nobody answers it does not.
 	Archived hook.Decide[RoomEvent, bool]
+	// Logged decides whether what happens in the room is recorded elsewhere than
+	// in the archive, which who enters is told (status 170). If nobody answers it
+	// is not.
+	Logged hook.Decide[RoomEvent, bool]
 	// MessagePosted runs when a message has its place in the room's order. If
 	// it is archived it is still to be committed.
 	MessagePosted hook.Notify[PostedEvent]
+	// MessageSent runs when it is certain that a posted message goes out: at
+	// once, or with its commit if it is archived.
+	MessageSent hook.Notify[PostedEvent]
 	// MessageWithdrawn runs when the archive has failed to commit a posted
 	// message, which nobody will get.
 	MessageWithdrawn hook.Notify[PostedEvent]
@@ -223,6 +232,13 @@ type NickEvent struct {
 	Nick     string // the new one, prepared; may be changed
 }
 
+// NickChangedEvent is a session with another nickname.
+type NickChangedEvent struct {
+	Room    *Room
+	Session *Session // under the new nickname
+	From    string   // the one before, which further sessions may keep
+}
+
 // PresenceEvent is a presence update of an occupant's session.
 type PresenceEvent struct {
 	Event
@@ -254,7 +270,8 @@ func (ev *BuildMessageEvent) Add(e *stanza.Element) { ev.extra = append(ev.extra
 type LeftEvent struct {
 	Room     *Room
 	Occupant *Occupant
-	Code     int // status code of a removal (301, 307, 321, 322, 332, 333); 0: left by himself
+	Code     int    // status code of a removal (301, 307, 321, 322, 332, 333); 0: left by himself
+	Reason   string // of a removal, or what he says in leaving
 }
 
 // MessageEvent is a groupchat message.
@@ -272,6 +289,9 @@ type PostedEvent struct {
 	Stanza  *stanza.Stanza // as broadcast
 	// Historic says that the message belongs into history.
 	Historic bool
+	// Private says that who sent it wants it stored nowhere for long
+	// (XEP-0334 §4).
+	Private bool
 	// SubjectChange says that it changes the subject.
 	SubjectChange bool
 }

@@ -222,7 +222,7 @@ func (r *Room) entryCodes(created, renamed bool) []int {
 	if r.NonAnonymous() {
 		codes = append(codes, statusNonAnonymousNow)
 	}
-	if r.archives() {
+	if r.Recorded() {
 		codes = append(codes, statusLoggedNow)
 	}
 	if created {

@@ -75,7 +75,7 @@ func (c *presenceCommand) decideNick(r *Room, s *Session, nick, key string) erro
 // only if nobody stays there. An occupant may also join himself: another of
 // his own nicknames, where several sessions are allowed.
 func (r *Room) changeNick(s *Session, ev *NickEvent, to jid.JID, key string, renamed bool) {
-	o := s.occupant
+	o, before := s.occupant, s.occupant.nick
 	var codes []int
 	if renamed {
 		codes = append(codes, statusNickChanged)
@@ -112,4 +112,5 @@ func (r *Room) changeNick(s *Session, ev *NickEvent, to jid.JID, key string, ren
 	o.forget()
 	r.announceToOthers(o, &showing{})
 	r.announceToSelf(o, []*Session{s}, &showing{codes: codes})
+	r.notify(r.svc.hooks.NickChanged.Run(&r.watch, &NickChangedEvent{Room: r, Session: s, From: before}))
 }

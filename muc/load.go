@@ -118,7 +118,7 @@ func (r *Room) restore(rec *RoomRecord) {
 	r.values, r.shared = slices.Clone(r.svc.defaults), false
 	rest := maps.Clone(rec.Settings)
 	for i, f := range r.svc.hooks.fields {
-		given, ok := rest[f.spec.Var]
+		given, ok := rest[f.spec.stored()]
 		if !ok || f.computed != nil {
 			continue
 		}
@@ -129,7 +129,7 @@ func (r *Room) restore(rec *RoomRecord) {
 			continue
 		}
 		r.values[i] = v
-		delete(rest, f.spec.Var)
+		delete(rest, f.spec.stored())
 	}
 	r.unknown = rest
 	r.setRecords(rec.Affiliations)

@@ -67,12 +67,29 @@ func (r *Room) judge(ev *MessageEvent) (historic, archived bool, err error) {
 	return true, !hint("no-permanent-store") && r.archives(), nil
 }
 
+// private reports whether the sender wants a message stored nowhere for long.
+func private(ev *MessageEvent) bool {
+	return !ev.SubjectChange &&
+		(ev.Stanza.Child(stanza.NSHints, "no-store") != nil || ev.Stanza.Child(stanza.NSHints, "no-permanent-store") != nil)
+}
+
 // archives reports whether the room keeps its historic messages.
 func (r *Room) archives() bool {
 	if r.svc.opts.Archive == nil {
 		return false
 	}
 	yes, err := r.svc.hooks.Archived.Run(&r.watch, &RoomEvent{r}, false)
+	r.notify(err)
+	return yes
+}
+
+// Recorded reports whether what is said in the room is kept: archived or
+// logged.
+func (r *Room) Recorded() bool {
+	if r.archives() {
+		return true
+	}
+	yes, err := r.svc.hooks.Logged.Run(&r.watch, &RoomEvent{r}, false)
 	r.notify(err)
 	return yes
 }
@@ -119,7 +136,7 @@ func (r *Room) publish(q *request, ev *MessageEvent, historic, archive bool) {
 	if ev.SubjectChange && archive {
 		r.subject, r.subjectID = r.newSubject(ev), m.ID
 	}
-	posted := PostedEvent{Room: r, Message: m, Stanza: &out, Historic: historic, SubjectChange: ev.SubjectChange}
+	posted := PostedEvent{Room: r, Message: m, Stanza: &out, Historic: historic, Private: private(ev), SubjectChange: ev.SubjectChange}
 	r.notify(r.svc.hooks.MessagePosted.Run(&r.watch, &posted))
 	it := outItem{enc: [2]*stanza.Encoded{enc, enc}, to: r.audience}
 	if it.to == nil {
@@ -131,7 +148,9 @@ func (r *Room) publish(q *request, ev *MessageEvent, historic, archive bool) {
 	r.outbox = append(r.outbox, it)
 	if archive {
 		r.sendToArchive(it.ticket)
+		return
 	}
+	r.notify(r.svc.hooks.MessageSent.Run(&r.watch, &posted))
 }
 
 func (r *Room) sendToArchive(t *ticket) {

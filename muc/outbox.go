@@ -186,6 +186,7 @@ func (n *archived) take(r *Room) {
 		if t.message.Subject {
 			r.subjectArchived(t)
 		}
+		r.notify(r.svc.hooks.MessageSent.Run(&r.watch, &t.event))
 		return
 	}
 	r.svc.metrics.unarchived.Inc()

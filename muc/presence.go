@@ -228,6 +228,15 @@ func (r *Room) RemoveOccupants(list []*Occupant, code int, actor Actor, reason s
 	r.putOut(slices.DeleteFunc(slices.Clone(list), func(o *Occupant) bool { return o.gone }), removed(code, actor, reason), code)
 }
 
+// said is the reason of a removal, or the status of who leaves.
+func (sh *showing) said() string {
+	if sh.reason != "" || sh.payload == nil {
+		return sh.reason
+	}
+	parting := stanza.Stanza{Children: sh.payload.children}
+	return parting.ChildText(stanza.NSClient, "status")
+}
+
 // farewell is how somebody who is put out is shown to himself and to others.
 type farewell struct{ self, full, anonymous stanza.Stanza }
 
@@ -253,7 +262,7 @@ func (r *Room) putOut(list []*Occupant, sh *showing, code int) {
 	}
 	for _, o := range list {
 		r.svc.occupantLeft()
-		r.notify(r.svc.hooks.Left.Run(&r.watch, &LeftEvent{Room: r, Occupant: o, Code: code}))
+		r.notify(r.svc.hooks.Left.Run(&r.watch, &LeftEvent{Room: r, Occupant: o, Code: code, Reason: sh.said()}))
 	}
 	if len(r.occupants) == 0 && r.exists {
 		r.emptied()
@@ -275,6 +284,6 @@ func (r *Room) evictAll(code int, reason string) {
 	for _, o := range gone {
 		o.gone = true
 		r.svc.occupantLeft()
-		r.notify(r.svc.hooks.Left.Run(&r.watch, &LeftEvent{Room: r, Occupant: o, Code: code}))
+		r.notify(r.svc.hooks.Left.Run(&r.watch, &LeftEvent{Room: r, Occupant: o, Code: code, Reason: reason}))
 	}
 }

@@ -48,6 +48,7 @@ func (s *Server) build(cfg *config.Config) error {
 	if err := s.buildServices(cfg); err != nil {
 		return err
 	}
+	s.buildRoomLogs(cfg)
 	return s.buildRooms(cfg, roomArchive{messages}, extensions)
 }
 

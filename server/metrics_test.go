@@ -37,6 +37,7 @@ func everything(t *testing.T) (*Server, []metric) {
 	cfg := config.Development()
 	cfg.General.DataDir = t.TempDir()
 	cfg.Modules.Register = &config.Register{Access: "all"}
+	cfg.Modules.MUCLog = &config.MUCLog{}
 	s, err := New(cfg, Options{NoListen: true})
 	if err != nil {
 		t.Fatal(err)

@@ -45,6 +45,7 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 			return err
 		}
 		s.setRoomAccess(&o, host)
+		s.logRooms(cfg, &o, host)
 		o.Router, o.Store, o.Archive = s.router, s.db, archive
 		o.Logger, o.Registerer = s.log, s.registry
 		service, err := muc.New(o)
@@ -127,7 +128,7 @@ func (s *Server) roomPace() roomfeatures.Pace {
 // roomOptions are the settings of one room service.
 func roomOptions(modules *config.Modules, domain string, features roomfeatures.Options, extensions []muc.Extension) (muc.Options, error) {
 	m := modules.MUC
-	features.HistorySize = int(m.HistorySize)
+	features.HistorySize, features.Logs = int(m.HistorySize), modules.MUCLog != nil
 	if mam := modules.MAM; mam != nil {
 		features.DefaultPage, features.MaxPage = int(mam.MUC.DefaultResultLimit), int(mam.MUC.MaxResultLimit)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/muster-im/muster/internal/blocking"
 	"github.com/muster-im/muster/internal/c2s"
 	"github.com/muster-im/muster/internal/entity"
+	"github.com/muster-im/muster/internal/muclog"
 	"github.com/muster-im/muster/internal/register"
 	"github.com/muster-im/muster/internal/roster"
 	"github.com/muster-im/muster/internal/router"
@@ -68,6 +69,7 @@ type Server struct {
 	about        *entity.Service
 	blocks       *blocking.Service
 	rooms        []*muc.Service
+	roomLog      *muclog.Log // nil: rooms are not logged
 	clients      *c2s.Server
 	registration *register.Service  // nil unless modules.mod_register is there
 	serving      context.Context    //nolint:containedctx // what services are called with; ends after the last connection

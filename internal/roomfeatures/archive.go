@@ -4,15 +4,24 @@ import "github.com/muster-im/muster/muc"
 
 // archive says whether a room's messages are kept: those of persistent rooms
 // are, unless their owner switches it off; those of temporary ones are not.
-type archive struct{}
+type archive struct {
+	logs bool // rooms are logged, too, and the usual field is about that
+}
 
-func (archive) Register(h *muc.Hooks) {
+func (a archive) Register(h *muc.Hooks) {
 	var on *muc.Field[bool]
+	variable := "muc#roomconfig_enablelogging"
+	if a.logs {
+		variable = "muc#roomconfig_enablearchiving"
+	}
 	on = muc.NewBoolField(h, muc.FieldSpec{
-		Var: "muc#roomconfig_enablelogging", Section: muc.SectionOther, Order: 20, Label: "Keep the messages (persistent rooms only)",
+		Var: variable, Stored: "muc#roomconfig_enablelogging", Section: muc.SectionOther, Order: 20, Label: "Keep the messages (persistent rooms only)",
 		Announce: func(r *muc.Room) int {
-			if on.Get(r) {
+			switch {
+			case on.Get(r):
 				return muc.StatusLoggingOn
+			case r.Recorded(): // in a log
+				return muc.StatusConfigChanged
 			}
 			return muc.StatusLoggingOff
 		},

@@ -23,6 +23,9 @@ type Options struct {
 	// Nicknames are those that people reserve in all rooms of the service; nil:
 	// they cannot.
 	Nicknames *Nicknames
+	// Logs says that rooms have a switch for logs, muc#roomconfig_enablelogging;
+	// that of the archive is muc#roomconfig_enablearchiving then.
+	Logs bool
 	// The features to be left out.
 	NoRetraction, NoModeration, NoHats, NoAvatars bool
 }
@@ -41,7 +44,7 @@ func All(o Options) []muc.Extension {
 		subject{},
 		privateMessages{},
 		history{size: o.HistorySize},
-		archive{},
+		archive{logs: o.Logs},
 		mam{defaultPage: o.DefaultPage, maxPage: o.MaxPage},
 		retention{},
 		memberList{},

@@ -1,0 +1,56 @@
+package config
+
+import "path/filepath"
+
+// MUCLog is [modules.mod_muc_log].
+type MUCLog struct {
+	Outdir         string  `toml:"outdir" doc:"Directory of the logs, made when it is first written to. Empty: muc_log in general.data_dir."`
+	AccessLog      string  `toml:"access_log" reload:"yes" doc:"Rule that says which owners may switch the logging of their room."`
+	Dirtype        string  `toml:"dirtype" choice:"subdirs,plain" doc:"Files are ROOM/YYYY/MM/DD with subdirs, ROOM/YYYY-MM-DD with plain."`
+	Dirname        string  `toml:"dirname" choice:"room_jid,room_name" doc:"ROOM is the whole address, or its local part alone."`
+	FileFormat     string  `toml:"file_format" choice:"html,plaintext" doc:"Pages, or text."`
+	CSSFile        string  `toml:"css_file" doc:"Address of a style sheet for the pages, instead of the one in them."`
+	Timezone       string  `toml:"timezone" choice:"local,universal" doc:"Days and times are those of the server's zone, or UTC."`
+	TopLink        TopLink `toml:"top_link" doc:"The link at the top right of each page."`
+	SpamPrevention bool    `toml:"spam_prevention" doc:"Ask search engines not to follow links in messages."`
+}
+
+// TopLink is [modules.mod_muc_log.top_link].
+type TopLink struct {
+	Target string `toml:"target" doc:"Address."`
+	Text   string `toml:"text" doc:"Text."`
+}
+
+func (m *MUCLog) defaults() {
+	*m = MUCLog{
+		AccessLog: "none", Dirtype: "subdirs", Dirname: "room_jid", FileFormat: "html", Timezone: "local",
+		TopLink: TopLink{Target: "/", Text: "Home"}, SpamPrevention: true,
+	}
+}
+
+// RoomLogs returns the directory of the logs of rooms.
+func (c *Config) RoomLogs() string {
+	if m := c.Modules.MUCLog; m != nil && m.Outdir != "" {
+		return m.Outdir
+	}
+	return filepath.Join(c.General.DataDir, "muc_log")
+}
+
+// muclog checks the logs of rooms.
+func (d *decoder) muclog(c *Config, n *names) {
+	const path = "modules.mod_muc_log."
+	m, rooms := c.Modules.MUCLog, c.Modules.MUC
+	if m == nil {
+		if rooms != nil && rooms.DefaultRoom.Logging {
+			d.wrong("modules.mod_muc.default_room.logging", true, "want [modules.mod_muc_log], which writes the logs")
+		}
+		return
+	}
+	n.rule(path+"access_log", m.AccessLog)
+	if rooms == nil {
+		d.problem(d.at("modules.mod_muc_log", path), "modules.mod_muc_log", "there are no rooms without [modules.mod_muc]")
+	}
+	if m.Dirname == "room_name" && len(c.General.Hosts) > 1 {
+		d.wrong(path+"dirname", m.Dirname, "want room_jid, because rooms of several hosts may have the same local part")
+	}
+}
