@@ -96,7 +96,7 @@ func TestPoezio(t *testing.T) {
 	romeo.until("Configuration")
 	romeo.key("C-y")
 	romeo.say("He jests at scars")
-	romeo.until("Romeo> He jests at scars") // the room is open
+	romeo.until("Romeo> He jests at scars")              // the room is open
 	juliet.say("/join team@conference.localhost/Juliet") // it reads what was said from the archive, up to the last second
 	juliet.until("You (Juliet) joined the room")
 	romeo.until("Juliet", "joined the room")
