@@ -48,7 +48,7 @@ func TestBadInput(t *testing.T) {
 		{"delete somebody and nobody", "", []string{"delete", "juliet", "romeo"}, `there is no account romeo@localhost`},
 		{"delete somebody and nonsense", "", []string{"delete", "juliet", "@"}, `malformed address`},
 		{"delete elsewhere", "", []string{"delete", "juliet@verona.test"}, `no accounts at "verona.test"`},
-		{"delete a host", "", []string{"delete", "localhost"}, `there is no account localhost@localhost`},
+		{"delete a host", "", []string{"delete", "localhost"}, `"localhost" is the server's host`},
 		{"list elsewhere", "", []string{"list", "verona.test"}, `no accounts at "verona.test"`},
 	} {
 		got := user(tt.stdin, tt.args...)

@@ -48,6 +48,7 @@ type siege struct {
 func newSiege(t *testing.T) *siege {
 	t.Helper()
 	return startSiege(t, `[modules.mod_muc]
+max_user_conferences = 100000
 history_size = 20
 [modules.mod_muc.default_room]
 moderated = false
@@ -67,6 +68,7 @@ allow_plain_without_tls = true
 [storage]
 durability = "process"
 [modules.mod_muc]
+max_user_conferences = 100000
 history_size = 20
 [modules.mod_muc.default_room]
 moderated = false

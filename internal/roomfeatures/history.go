@@ -56,7 +56,7 @@ func (f history) Register(h *muc.Hooks) {
 		messages = wanted(messages, ev.Stanza.Child(stanza.NSMUC, "x").Child(stanza.NSMUC, "history"), ev.Session.RealJID())
 		list := make([]*stanza.Encoded, 0, len(messages))
 		for i := range messages {
-			if enc := messages[i].encoded(); enc != nil {
+			if enc := messages[i].encoded(ev.Room); enc != nil {
 				list = append(list, enc)
 			}
 		}
@@ -85,13 +85,13 @@ func (h *recent) replace(replace func(*muc.ArchivedMessage) bool) {
 }
 
 // encoded returns the message with its time; nil if it is not readable.
-func (p *past) encoded() *stanza.Encoded {
+func (p *past) encoded(r *muc.Room) *stanza.Encoded {
 	if p.enc == nil {
 		st, err := stanza.Parse(p.message.Stanza)
 		if err != nil {
 			return nil
 		}
-		if st.Child(stanza.NSDelay, "delay") == nil { // XEP-0045 §7.9: the past of a conversation of two has its own
+		if st.Child(stanza.NSDelay, "delay") == nil || r.Affiliation(p.message.RealJID) < muc.Owner { // XEP-0045 §7.9: the owner may bring the past along
 			st = st.With(stanza.Delay(p.message.Room, p.message.Time))
 		}
 		p.enc = stanza.Encode(st)
