@@ -230,3 +230,15 @@ func maybe(name string, known []string) string {
 	}
 	return ""
 }
+
+// muc checks what [modules.mod_muc] names.
+func (n *names) muc(m *MUC) {
+	const path = "modules.mod_muc."
+	n.rule(path+"access", m.Access)
+	n.rule(path+"access_create", m.AccessCreate)
+	n.rule(path+"access_admin", m.AccessAdmin)
+	n.rule(path+"access_persistent", m.AccessPersistent)
+	n.shaperItself(path+"room_shaper", m.RoomShaper)
+	n.shaperItself(path+"user_message_shaper", m.UserMessageShaper)
+	n.shaperItself(path+"user_presence_shaper", m.UserPresenceShaper)
+}

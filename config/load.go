@@ -177,16 +177,7 @@ func (d *decoder) check(c *Config) {
 	d.mechanisms(c)
 	if m := c.Modules.MUC; m != nil {
 		d.muc(c, m)
-	}
-	if m := c.Modules.MUC; m != nil {
-		const path = "modules.mod_muc."
-		n.rule(path+"access", m.Access)
-		n.rule(path+"access_create", m.AccessCreate)
-		n.rule(path+"access_admin", m.AccessAdmin)
-		n.rule(path+"access_persistent", m.AccessPersistent)
-		n.shaperItself(path+"room_shaper", m.RoomShaper)
-		n.shaperItself(path+"user_message_shaper", m.UserMessageShaper)
-		n.shaperItself(path+"user_presence_shaper", m.UserPresenceShaper)
+		n.muc(m)
 	}
 	d.muclog(c, n)
 	if r := c.Modules.Register; r != nil {
