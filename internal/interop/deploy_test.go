@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // dockerfile returns the instructions of a Dockerfile, by stage.
@@ -136,13 +135,7 @@ func TestImage(t *testing.T) {
 	if err := serve.Start(); err != nil {
 		t.Fatal(err)
 	}
-	healthy := false
-	for range 200 {
-		if healthy = command("status").Run() == nil; healthy {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	healthy := eventually(t, func() bool { return command("status").Run() == nil })
 	if out, err := command("user", "add", "romeo", "secret").CombinedOutput(); !healthy || err != nil {
 		text, _ := os.ReadFile(log.Name())
 		t.Errorf("healthy: %v; user add: %v\n%s%s", healthy, err, out, text)
