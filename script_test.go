@@ -10,5 +10,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestScripts runs the transcripts of testdata/script against a whole server.
-func TestScripts(t *testing.T) { xmpptest.Run(t, "testdata/script/*.txt", xmpptest.NewServer) }
+// TestScripts runs the transcripts of testdata/script against a whole server, on
+// each engine.
+func TestScripts(t *testing.T) {
+	xmpptest.OnEngines(t, func(t *testing.T, start xmpptest.Start) {
+		t.Helper()
+		xmpptest.Run(t, "testdata/script/*.txt", start)
+	})
+}

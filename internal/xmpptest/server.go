@@ -9,6 +9,7 @@ import (
 
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
 	"github.com/muster-im/muster/server"
 )
 
@@ -34,6 +35,11 @@ type whole struct {
 // data directory that the file names does not count.
 func NewServer(t testing.TB, files map[string]string) System {
 	t.Helper()
+	return newWhole(t, files, func(*config.Config) {})
+}
+
+func newWhole(t testing.TB, files map[string]string, adapt func(*config.Config)) System {
+	t.Helper()
 	cfg := config.Modern(domain)
 	cfg.Listen.C2S[0].TLS.Mode = "none"
 	cfg.Modules.MUC.Host = Rooms
@@ -45,6 +51,7 @@ func NewServer(t testing.TB, files map[string]string) System {
 	}
 	cfg.General.DataDir = t.TempDir()
 	cfg.Storage.Durability = "process" // nobody pulls the plug
+	adapt(cfg)
 	w := &whole{t: t, cfg: cfg}
 	if err := w.start(); err != nil {
 		t.Fatal(err)
@@ -64,6 +71,9 @@ func (w *whole) start() error {
 
 // Far is the server of the domain Far.
 func (w *whole) Far() *Remote { return &w.far }
+
+// Rooms returns the room service of a domain, nil if there is none.
+func (w *whole) Rooms(domain string) *muc.Service { return w.server.Rooms(domain) }
 
 // Dial connects to the first listener.
 func (w *whole) Dial() net.Conn { return w.server.Dial() }
