@@ -1,0 +1,222 @@
+// Package shared is what groups of people mean to contact lists: a Snapshot is
+// one group at one moment, a View is what all groups say of one account. Both
+// never change; a group that changes has another snapshot. So a roster is a
+// function of what is stored for its owner and of his view, and what a change
+// of groups does to it is the difference of two views. There are no goroutines;
+// only a Source may block.
+package shared
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/muster-im/muster/jid"
+)
+
+// Contract says how long a group makes its members contacts of each other.
+type Contract string
+
+// The contracts.
+const (
+	// Permanent: who have once been members at the same time stay contacts.
+	Permanent Contract = "permanent"
+	// Overlay: contacts while both are members.
+	Overlay Contract = "overlay"
+)
+
+// Key is a group's name among all sources; it never becomes another group's.
+type Key string
+
+// Span is a membership by the revisions at which it began and ended. Left 0 is
+// a member.
+type Span struct{ Joined, Left int64 }
+
+// Entry is somebody in a Snapshot: a member, or somebody who has been one and
+// whom a permanent group still connects.
+type Entry struct {
+	JID     jid.JID // bare
+	Name    string  // that the group has for him; "" none
+	Span            // the latest
+	Earlier []Span
+}
+
+// current reports whether he is a member.
+func (e *Entry) current() bool { return e.Left == 0 }
+
+func (e *Entry) equal(o *Entry) bool {
+	return e.JID == o.JID && e.Name == o.Name && e.Span == o.Span && slices.Equal(e.Earlier, o.Earlier)
+}
+
+// with returns the latest moment at which both spans had begun, and whether
+// they have a moment in common.
+func (s Span) with(o Span) (since int64, ok bool) {
+	return max(s.Joined, o.Joined), (s.Left == 0 || o.Joined < s.Left) && (o.Left == 0 || s.Joined < o.Left)
+}
+
+// met returns when the last of the times began that two were members together.
+func (e *Entry) met(o *Entry) (since int64, ok bool) {
+	if len(e.Earlier)+len(o.Earlier) == 0 {
+		return e.with(o.Span)
+	}
+	for _, a := range append(slices.Clip(e.Earlier), e.Span) {
+		for _, b := range append(slices.Clip(o.Earlier), o.Span) {
+			if t, both := a.with(b); both {
+				since, ok = max(since, t), true
+			}
+		}
+	}
+	return since, ok
+}
+
+// SnapshotOptions describe a Snapshot.
+type SnapshotOptions struct {
+	Key      Key
+	Label    string // the roster group that its members are shown in; "" none
+	Contract Contract
+	Public   bool // everybody sees the members, who see nobody but each other
+	Revision int64
+	Entries  []Entry // in any order; of two with one address the later counts
+}
+
+// Snapshot is what one group means to rosters at one moment. It never changes.
+type Snapshot struct {
+	key      Key
+	label    string
+	labels   []Label
+	contract Contract
+	public   bool
+	revision int64
+	entries  []Entry // ordered by address
+
+	// What has changed since the snapshot of the revision before, for whoever
+	// has that one; changed is nil if it is not known.
+	before  int64
+	changed []jid.JID
+}
+
+// NewSnapshot returns a snapshot.
+func NewSnapshot(o SnapshotOptions) *Snapshot {
+	s := &Snapshot{key: o.Key, label: o.Label, contract: o.Contract, public: o.Public, revision: o.Revision}
+	s.labels = labelOf(o.Key, o.Label)
+	s.entries = slices.Clone(o.Entries)
+	slices.SortStableFunc(s.entries, func(a, b Entry) int { return compare(a.JID, b.JID) })
+	last := 0
+	for i := range s.entries {
+		if i > 0 && s.entries[last].JID != s.entries[i].JID {
+			last++
+		}
+		s.entries[last] = s.entries[i]
+	}
+	if len(s.entries) > 0 {
+		s.entries = s.entries[:last+1]
+	}
+	return s
+}
+
+// Key returns the group's name among all sources.
+func (s *Snapshot) Key() Key { return s.key }
+
+// Entries returns who is in the snapshot, ordered by address. It must not be
+// changed.
+func (s *Snapshot) Entries() []Entry { return s.entries }
+
+// entry returns somebody's entry, nil if there is none.
+func (s *Snapshot) entry(j jid.JID) *Entry {
+	i, ok := slices.BinarySearchFunc(s.entries, j, func(e Entry, j jid.JID) int { return compare(e.JID, j) })
+	if !ok {
+		return nil
+	}
+	return &s.entries[i]
+}
+
+// Change is what becomes of a group at a revision.
+type Change struct {
+	Revision int64
+	Label    string
+	Contract Contract
+	Entries  []Entry // that are different now; one without a span goes
+}
+
+// With returns what the snapshot becomes by a change.
+func (s *Snapshot) With(c Change) *Snapshot {
+	next := *s
+	next.revision, next.before, next.contract = c.Revision, s.revision, c.Contract
+	if c.Label != s.label {
+		next.label, next.labels = c.Label, labelOf(s.key, c.Label)
+	}
+	sorted := slices.SortedFunc(slices.Values(c.Entries), func(a, b Entry) int { return compare(a.JID, b.JID) })
+	next.changed = make([]jid.JID, 0, len(sorted))
+	next.entries = make([]Entry, 0, len(s.entries)+len(sorted))
+	rest := s.entries
+	for _, e := range sorted {
+		i, found := slices.BinarySearchFunc(rest, e.JID, func(e Entry, j jid.JID) int { return compare(e.JID, j) })
+		next.entries = append(next.entries, rest[:i]...)
+		if found {
+			i++
+		}
+		rest = rest[i:]
+		next.changed = append(next.changed, e.JID)
+		if e.Span != (Span{}) {
+			next.entries = append(next.entries, e)
+		}
+	}
+	next.entries = append(next.entries, rest...)
+	return &next
+}
+
+func labelOf(key Key, text string) []Label {
+	if text == "" {
+		return nil
+	}
+	return []Label{{Group: key, Text: text}}
+}
+
+// compare orders addresses.
+func compare(a, b jid.JID) int {
+	return cmp.Or(cmp.Compare(a.Domain(), b.Domain()), cmp.Compare(a.Local(), b.Local()))
+}
+
+// Source has groups that bring contacts.
+//
+// Its owner is given a function that it calls with the accounts for which a
+// group has changed, after Snapshots returns what is new; nil are all. Who is
+// online then gets what is different.
+type Source interface {
+	// Snapshots returns the groups that concern an account, as they are now:
+	// those in which it has an entry, and public ones. With keep they are asked
+	// for again and again until Release: they should be in memory.
+	Snapshots(ctx context.Context, account jid.JID, keep bool) ([]*Snapshot, error)
+	// Release says that an account is not online any more.
+	Release(account jid.JID)
+}
+
+// Directory is what all sources say together.
+type Directory struct{ sources []Source }
+
+// NewDirectory returns the directory of sources; later ones decide what people
+// are called.
+func NewDirectory(sources ...Source) *Directory { return &Directory{sources} }
+
+// View returns what groups say of an account now. With keep it is online:
+// Release ends that.
+func (d *Directory) View(ctx context.Context, account jid.JID, keep bool) (*View, error) {
+	v := &View{account: account}
+	for _, source := range d.sources {
+		snapshots, err := source.Snapshots(ctx, account, keep)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range snapshots {
+			v.groups = append(v.groups, viewed{s, s.entry(account)})
+		}
+	}
+	return v, nil
+}
+
+// Release says that an account is not online any more.
+func (d *Directory) Release(account jid.JID) {
+	for _, source := range d.sources {
+		source.Release(account)
+	}
+}

@@ -1,0 +1,228 @@
+package shared
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/muster-im/muster/jid"
+)
+
+// Label is a roster group that a contact is shown in because of a group.
+type Label struct {
+	Group Key
+	Text  string
+}
+
+// Contact is somebody whom groups make a contact of an account.
+type Contact struct {
+	JID    jid.JID // bare
+	To     bool    // the account sees his presence
+	From   bool    // he sees the account's
+	Name   string  // that a group has for him; "" none
+	Labels []Label // of the groups that both are in; must not be changed
+	Since  int64   // when the last reason began: the revision of a group
+}
+
+// View is what groups say of one account at one moment. It never changes.
+type View struct {
+	account jid.JID
+	groups  []viewed
+}
+
+// viewed is a group and the account's entry in it, nil for an outsider of a
+// public group.
+type viewed struct {
+	*Snapshot
+	self *Entry
+}
+
+// add adds what the group says of e to a contact, and reports whether it says
+// anything.
+func (g *viewed) add(c *Contact, e *Entry) bool {
+	to, from, together, since := g.between(e)
+	if !to && !from {
+		return false
+	}
+	c.To, c.From, c.Since = c.To || to, c.From || from, max(c.Since, since)
+	if !to {
+		return true
+	}
+	if e.Name != "" {
+		c.Name = e.Name
+	}
+	switch {
+	case !together:
+	case len(c.Labels) == 0:
+		c.Labels = g.labels
+	default:
+		c.Labels = append(slices.Clip(c.Labels), g.labels...)
+	}
+	return true
+}
+
+// between returns who of the account and e sees the other, whether both are in
+// the group now, and since when.
+func (g *viewed) between(e *Entry) (to, from, together bool, since int64) {
+	together = g.self != nil && g.self.current() && e.current()
+	switch {
+	case g.self == nil:
+		visible := g.public && e.current()
+		return visible, false, visible, e.Joined
+	case together:
+		return true, true, true, max(g.self.Joined, e.Joined)
+	case g.public && e.current():
+		return true, false, true, e.Joined
+	case g.public && g.self.current():
+		return false, true, false, g.self.Joined
+	case g.contract == Overlay:
+		return false, false, false, 0
+	}
+	since, met := g.self.met(e)
+	return met, met, false, since
+}
+
+// Contact returns what groups say of somebody; ok is false if they say nothing.
+func (v *View) Contact(j jid.JID) (c Contact, ok bool) {
+	if v == nil || j == v.account {
+		return c, false
+	}
+	c.JID = j
+	for i := range v.groups {
+		if e := v.groups[i].entry(j); e != nil {
+			ok = v.groups[i].add(&c, e) || ok
+		}
+	}
+	return c, ok
+}
+
+// Contacts iterates over everybody of whom groups say something, ordered by
+// address.
+func (v *View) Contacts() iter.Seq[Contact] {
+	return func(yield func(Contact) bool) {
+		if v == nil {
+			return
+		}
+		rest := make([][]Entry, len(v.groups))
+		for i := range v.groups {
+			rest[i] = v.groups[i].entries
+		}
+		for {
+			c, ok, end := v.next(rest)
+			if end || ok && !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// next takes the first address off the rests and returns what groups say of it.
+func (v *View) next(rest [][]Entry) (c Contact, ok, end bool) {
+	for _, r := range rest {
+		if len(r) > 0 && (c.JID.IsZero() || compare(r[0].JID, c.JID) < 0) {
+			c.JID = r[0].JID
+		}
+	}
+	if c.JID.IsZero() {
+		return c, false, true
+	}
+	for i := range rest {
+		if len(rest[i]) == 0 || rest[i][0].JID != c.JID {
+			continue
+		}
+		if c.JID != v.account {
+			ok = v.groups[i].add(&c, &rest[i][0]) || ok
+		}
+		rest[i] = rest[i][1:]
+	}
+	return c, ok, false
+}
+
+// SeenByAll reports whether the account is in a public group: everybody sees
+// its presence, and Contacts does not name them.
+func (v *View) SeenByAll() bool {
+	return v != nil && slices.ContainsFunc(v.groups, func(g viewed) bool {
+		return g.public && g.self != nil && g.self.current()
+	})
+}
+
+// Changed returns, ordered by address, of whom groups may say something else
+// than in an earlier view of the same account.
+func (v *View) Changed(old *View) []jid.JID {
+	var list []jid.JID
+	for i := range v.groups {
+		list = v.groups[i].changed(old.group(v.groups[i].key), list)
+	}
+	if old != nil {
+		for i := range old.groups {
+			if v.group(old.groups[i].key) == nil {
+				list = append(list, addresses(old.groups[i].entries)...)
+			}
+		}
+	}
+	slices.SortFunc(list, compare)
+	return slices.DeleteFunc(slices.Compact(list), func(j jid.JID) bool { return j == v.account })
+}
+
+func (v *View) group(key Key) *viewed {
+	if v == nil {
+		return nil
+	}
+	for i := range v.groups {
+		if v.groups[i].key == key {
+			return &v.groups[i]
+		}
+	}
+	return nil
+}
+
+// changed appends of whom the group may say something else than it did.
+func (g *viewed) changed(old *viewed, list []jid.JID) []jid.JID {
+	switch {
+	case old == nil:
+		return append(list, addresses(g.entries)...)
+	case old.Snapshot == g.Snapshot:
+		return list
+	case old.label != g.label || old.contract != g.contract || old.public != g.public || !sameSelf(old.self, g.self):
+		return append(append(list, addresses(old.entries)...), addresses(g.entries)...)
+	case g.Snapshot.changed != nil && g.before == old.revision:
+		return append(list, g.Snapshot.changed...)
+	}
+	return append(list, different(old.entries, g.entries)...)
+}
+
+func sameSelf(a, b *Entry) bool { return a == b || a != nil && b != nil && a.equal(b) }
+
+func addresses(entries []Entry) []jid.JID {
+	list := make([]jid.JID, len(entries))
+	for i := range entries {
+		list[i] = entries[i].JID
+	}
+	return list
+}
+
+// different returns whose entries differ.
+func different(a, b []Entry) (list []jid.JID) {
+	for len(a) > 0 || len(b) > 0 {
+		order := 0
+		switch {
+		case len(a) == 0:
+			order = 1
+		case len(b) == 0:
+			order = -1
+		default:
+			order = compare(a[0].JID, b[0].JID)
+		}
+		switch {
+		case order < 0:
+			list, a = append(list, a[0].JID), a[1:]
+		case order > 0:
+			list, b = append(list, b[0].JID), b[1:]
+		default:
+			if !a[0].equal(&b[0]) {
+				list = append(list, a[0].JID)
+			}
+			a, b = a[1:], b[1:]
+		}
+	}
+	return list
+}
