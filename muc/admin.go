@@ -39,7 +39,25 @@ func (c *adminCommand) decide(r *Room) error {
 			return itemError(err, i, len(items))
 		}
 	}
+	if err := r.checkOneEach(); err != nil {
+		return err
+	}
 	return r.checkOwnerRemains()
+}
+
+// checkOneEach refuses staged changes that give somebody a role and an
+// affiliation at once, of which one would contradict the other.
+func (r *Room) checkOneEach() error {
+	for i, c := range r.staged.roles {
+		concerned := func(a affiliationChange) bool {
+			return a.record.JID == c.occupant.bare || a.record.JID == c.occupant.bare.DomainOnly()
+		}
+		again := func(other roleChange) bool { return other.occupant == c.occupant }
+		if slices.ContainsFunc(r.staged.affiliations, concerned) || slices.ContainsFunc(r.staged.roles[:i], again) {
+			return stanza.NewError(stanza.Modify, stanza.BadRequest, "Two items are of "+c.occupant.nick+".")
+		}
+	}
+	return nil
 }
 
 // itemError names the item of several that is refused.

@@ -133,13 +133,11 @@ func (r *Room) maySetRole(actor Actor, o *Occupant, role Role) error {
 
 func (r *Room) applyRole(c roleChange) {
 	actor, o, role, reason := c.actor, c.occupant, c.role, c.reason
-	if o.gone {
+	if o.gone && role != RoleNone {
 		return
 	}
 	from := o.role
-	if role == RoleNone {
-		r.RemoveOccupant(o, statusKicked, actor, reason)
-	} else {
+	if role != RoleNone { // who is kicked is gone by now
 		r.changeRole(o, role, &showing{actor: actor, reason: reason})
 	}
 	r.notify(r.svc.hooks.RoleSet.Run(&r.watch, &RoleEvent{

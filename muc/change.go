@@ -118,6 +118,7 @@ func (r *Room) applyChange(ch *change) {
 		r.setRecord(ch.affiliations[i].record)
 	}
 	concerned := r.concerned(ch.affiliations)
+	r.takeAway(r.exits(ch, concerned), true)
 	for i := range ch.affiliations {
 		r.affiliationChanged(&ch.affiliations[i], concerned[i])
 	}
@@ -189,19 +190,52 @@ func (r *Room) announceConfig(values map[int]any, first bool) {
 	r.say(stanza.Stanza{Kind: stanza.Message, Type: stanza.TypeGroupchat, From: r.jid}.With(x), nil)
 }
 
-// affiliationChanged brings the occupants concerned in line with a new entry:
-// a ban or a lost membership puts out, a rise or a fall changes the role
-// (XEP-0045 §9).
-func (r *Room) affiliationChanged(a *affiliationChange, concerned []*Occupant) {
-	concerned = slices.DeleteFunc(concerned, func(o *Occupant) bool { return o.gone }) // by an entry before
-	if a.data {
-		for _, o := range concerned {
-			r.Announce(o)
+// exits are the occupants whom a change puts out, each once and for the first of
+// its reasons: a ban, a lost membership (XEP-0045 §9.1, §9.4), a kick (§8.2).
+func (r *Room) exits(ch *change, concerned [][]*Occupant) []exit {
+	var list []exit
+	leaving := make(map[*Occupant]bool)
+	add := func(o *Occupant, code int, actor Actor, reason string) {
+		if !leaving[o] && !o.gone {
+			leaving[o] = true
+			list = append(list, exit{o, removed(code, actor, reason), code})
 		}
-		return
 	}
+	for i := range ch.affiliations {
+		a := &ch.affiliations[i]
+		for _, o := range concerned[i] {
+			now := r.Affiliation(o.bare)
+			switch {
+			case a.data:
+			case now == Outcast:
+				add(o, statusBanned, a.actor, a.record.Reason)
+			case r.DefaultRole(o.bare, now) == RoleNone:
+				add(o, statusAffiliationLost, a.actor, a.record.Reason)
+			}
+		}
+	}
+	for _, c := range ch.roles {
+		if c.role == RoleNone {
+			add(c.occupant, statusKicked, c.actor, c.reason)
+		}
+	}
+	return list
+}
+
+// affiliationChanged brings those of the occupants concerned who stay in line
+// with a new entry: a rise or a fall changes the role (XEP-0045 §9).
+func (r *Room) affiliationChanged(a *affiliationChange, concerned []*Occupant) {
 	for _, o := range concerned {
-		r.adjust(o, a)
+		switch {
+		case o.gone:
+		case a.data:
+			r.Announce(o)
+		default:
+			r.adjust(o, a)
+		}
+	}
+	if a.data {
+		return
 	}
 	if len(concerned) == 0 && a.from != a.record.Affiliation {
 		r.tellOfAbsent(a)
@@ -214,14 +248,7 @@ func (r *Room) affiliationChanged(a *affiliationChange, concerned []*Occupant) {
 func (r *Room) adjust(o *Occupant, a *affiliationChange) {
 	now := r.Affiliation(o.bare)
 	role := r.DefaultRole(o.bare, now)
-	switch {
-	case now == Outcast:
-		r.RemoveOccupant(o, statusBanned, a.actor, a.record.Reason)
-		return
-	case role == RoleNone:
-		r.RemoveOccupant(o, statusAffiliationLost, a.actor, a.record.Reason)
-		return
-	case role <= o.role && (a.from < Admin || now >= Admin):
+	if role <= o.role && (a.from < Admin || now >= Admin) {
 		role = o.role
 	}
 	r.changeRole(o, role, &showing{actor: a.actor, reason: a.record.Reason})

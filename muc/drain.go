@@ -120,13 +120,13 @@ func (r *Room) collapse(cause command) {
 	if cause != nil && !r.answered(cause.base()) {
 		r.failed(cause.base())
 	}
+	left := append(r.takeDelayed(), r.backlog...)
 	r.goodbye()
-	left := append(r.backlog, r.batch[r.next:]...)
+	left = append(left, r.batch[r.next:]...)
 	for _, h := range r.held {
 		h.cancel()
 		left = append(append(left, h.cmd), h.waiting...)
 	}
-	left = append(left, r.takeDelayed()...)
 	left = append(left, r.mailbox.shut()...)
 	for _, c := range left {
 		r.failed(c.base())
@@ -151,7 +151,7 @@ func (r *Room) goodbye() {
 			r.logPanic(newPanic("", v))
 		}
 	}()
-	r.evictAll(332, "The room has failed and was closed. Please enter again.")
+	r.evictAll(removed(statusShutdown, Actor{}, "The room has failed and was closed. Please enter again."), statusShutdown)
 	r.flushAll()
 }
 

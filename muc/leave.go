@@ -26,7 +26,7 @@ func (r *Room) dropGhost(s *Session, st *stanza.Stanza) {
 func (r *Room) takeOut(s *Session, sh *showing, code int) {
 	o := s.occupant
 	if len(o.sessions) == 1 {
-		r.putOut([]*Occupant{o}, sh, code)
+		r.putOut([]exit{{o, sh, code}})
 		return
 	}
 	view := r.presenceOf(o, sh, s.show, true)

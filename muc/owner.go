@@ -61,7 +61,7 @@ func (c *ownerCommand) decide(r *Room) error {
 func (c *ownerCommand) apply(r *Room) {
 	r.reply(c.st.Result(c.answer))
 	if c.close {
-		r.evictAll(statusKicked, "The room was not configured.")
+		r.evictAll(removed(statusKicked, Actor{}, "The room was not configured."), statusKicked)
 		r.end()
 	}
 }
@@ -178,14 +178,7 @@ func (r *Room) applyDestroy(ev *DestroyEvent) {
 		destroy.AddTextElement("reason", ev.Reason)
 	}
 	none := None
-	for _, o := range r.occupants {
-		sh := &showing{unavailable: true, affiliation: &none, destroy: destroy}
-		r.announceToSelf(o, o.sessions, sh)
-	}
-	for _, o := range r.occupants {
-		r.svc.occupantLeft()
-		r.notify(r.svc.hooks.Left.Run(&r.watch, &LeftEvent{Room: r, Occupant: o}))
-	}
+	r.evictAll(&showing{unavailable: true, affiliation: &none, destroy: destroy}, 0)
 	ev.Room = r
 	r.notify(r.svc.hooks.Destroyed.Run(&r.watch, ev))
 	r.end()

@@ -1,7 +1,6 @@
 package muc
 
 import (
-	"slices"
 	"strconv"
 
 	"github.com/muster-im/muster/jid"
@@ -225,7 +224,14 @@ func (r *Room) RemoveOccupant(o *Occupant, code int, actor Actor, reason string)
 // RemoveOccupants puts many out at once, as RemoveOccupant does with one: each
 // learns it of himself, and those who stay of everybody.
 func (r *Room) RemoveOccupants(list []*Occupant, code int, actor Actor, reason string) {
-	r.putOut(slices.DeleteFunc(slices.Clone(list), func(o *Occupant) bool { return o.gone }), removed(code, actor, reason), code)
+	sh := removed(code, actor, reason)
+	var exits []exit
+	for _, o := range list {
+		if !o.gone {
+			exits = append(exits, exit{o, sh, code})
+		}
+	}
+	r.putOut(exits)
 }
 
 // said is the reason of a removal, or the status of who leaves.
@@ -237,53 +243,59 @@ func (sh *showing) said() string {
 	return parting.ChildText(stanza.NSClient, "status")
 }
 
-// farewell is how somebody who is put out is shown to himself and to others.
-type farewell struct{ self, full, anonymous stanza.Stanza }
+// exit is the end of an occupant's stay: how he is shown, and the status code
+// that says why, 0 if he has left himself.
+type exit struct {
+	occupant *Occupant
+	sh       *showing
+	code     int
+}
 
-// putOut removes occupants with all sessions and tells everybody.
-func (r *Room) putOut(list []*Occupant, sh *showing, code int) {
-	if len(list) == 0 {
-		return
-	}
-	shown := make([]farewell, len(list))
-	for i, o := range list {
-		shown[i] = farewell{r.presenceOf(o, sh, r.seesAddresses(o), true), r.presenceOf(o, sh, true, false), r.presenceOf(o, sh, false, false)}
-	}
-	sessions := r.removeAll(list)
-	for i, o := range list {
-		if to := r.viewersOf(o); len(to) > 0 {
-			enc := [2]*stanza.Encoded{stanza.Encode(shown[i].anonymous), stanza.Encode(shown[i].full)}
-			r.outbox = append(r.outbox, outItem{enc: enc, to: to})
-		}
-		enc := stanza.Encode(shown[i].self)
-		for _, s := range sessions[i] {
-			r.outbox = append(r.outbox, outItem{enc: [2]*stanza.Encoded{enc, enc}, only: s})
-		}
-	}
-	for _, o := range list {
-		r.svc.occupantLeft()
-		r.notify(r.svc.hooks.Left.Run(&r.watch, &LeftEvent{Room: r, Occupant: o, Code: code, Reason: sh.said()}))
-	}
-	if len(r.occupants) == 0 && r.exists {
+// farewell is how somebody who is put out is shown to himself and to others.
+type farewell struct{ self, full, anonymous *stanza.Encoded }
+
+// putOut removes occupants with all sessions and tells everybody. A room that
+// nobody is in any more may end with that.
+func (r *Room) putOut(list []exit) {
+	r.takeAway(list, true)
+	if len(list) > 0 && len(r.occupants) == 0 && r.exists {
 		r.emptied()
 	}
 }
 
-// evictAll puts everybody out with one status code, telling each only of
-// himself.
-func (r *Room) evictAll(code int, reason string) {
-	for _, o := range r.occupants {
-		sh := removed(code, Actor{}, reason)
-		view := r.presenceOf(o, sh, r.seesAddresses(o), true)
-		for _, s := range o.sessions {
-			r.sayTo(s, view)
+// takeAway removes occupants in one step: the room is without all of them before
+// anybody hears of one. Those who stay learn of them if they are to be told.
+func (r *Room) takeAway(list []exit, told bool) {
+	shown := make([]farewell, len(list))
+	gone := make([]*Occupant, len(list))
+	for i, e := range list {
+		gone[i] = e.occupant
+		shown[i].self = stanza.Encode(r.presenceOf(e.occupant, e.sh, r.seesAddresses(e.occupant), true))
+		if told {
+			shown[i].full = stanza.Encode(r.presenceOf(e.occupant, e.sh, true, false))
+			shown[i].anonymous = stanza.Encode(r.presenceOf(e.occupant, e.sh, false, false))
 		}
 	}
-	gone := r.occupants
-	r.occupants, r.sessions, r.audience = make(map[string]*Occupant), make(map[jid.JID]*Session), nil
-	for _, o := range gone {
-		o.gone = true
-		r.svc.occupantLeft()
-		r.notify(r.svc.hooks.Left.Run(&r.watch, &LeftEvent{Room: r, Occupant: o, Code: code, Reason: reason}))
+	sessions := r.removeAll(gone)
+	for i, o := range gone {
+		if to := r.viewersOf(o); told && len(to) > 0 {
+			r.outbox = append(r.outbox, outItem{enc: [2]*stanza.Encoded{shown[i].anonymous, shown[i].full}, to: to})
+		}
+		for _, s := range sessions[i] {
+			r.outbox = append(r.outbox, outItem{enc: [2]*stanza.Encoded{shown[i].self, shown[i].self}, only: s})
+		}
 	}
+	for _, e := range list {
+		r.svc.occupantLeft()
+		r.notify(r.svc.hooks.Left.Run(&r.watch, &LeftEvent{Room: r, Occupant: e.occupant, Code: e.code, Reason: e.sh.said()}))
+	}
+}
+
+// evictAll puts everybody out with one showing, telling each only of himself.
+func (r *Room) evictAll(sh *showing, code int) {
+	list := make([]exit, 0, len(r.occupants))
+	for _, o := range r.occupants {
+		list = append(list, exit{o, sh, code})
+	}
+	r.takeAway(list, false)
 }

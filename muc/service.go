@@ -371,7 +371,7 @@ func (shutdownNote) take(r *Room) {
 		r.refuse(c.base(), stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "The chat service is shutting down."))
 	}
 	if r.exists {
-		r.evictAll(statusShutdown, "The chat service is shutting down.")
+		r.evictAll(removed(statusShutdown, Actor{}, "The chat service is shutting down."), statusShutdown)
 	}
 }
 
