@@ -21,6 +21,6 @@
 // before it is applied; until then the room does nothing else.
 //
 // Nothing in a room blocks. The service has one goroutine per room that has
-// work, per running load, commit or deferred check, and one timer that puts
-// idle rooms to sleep.
+// work, per running load, commit or deferred check, of which there are so many at
+// a time, and one timer that puts idle rooms to sleep.
 package muc

@@ -90,6 +90,11 @@ func (c *presenceCommand) decideEntering(r *Room) error {
 		c.then = func(r *Room) { r.reply(kickOutsider(&c.st)) }
 		return nil
 	}
+	if c.checks != nil { // time has passed since it was asked
+		if err := r.svc.checkUse(c.st.From); err != nil {
+			return err
+		}
+	}
 	nick, key, err := nickOf(c.st.To)
 	if err != nil {
 		return err

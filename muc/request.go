@@ -67,7 +67,7 @@ func (ev *Event) Defer(check func(ctx context.Context) error) error {
 // held is a sender whose stanza waits for a deferred check.
 type held struct {
 	cmd     command
-	cancel  context.CancelFunc
+	cancel  func()
 	waiting []command // his later stanzas
 }
 
@@ -78,23 +78,43 @@ const maxHeld = 32
 func (r *Room) hold(c command) {
 	q := c.base()
 	ctx, cancel := context.WithTimeout(r.svc.ctx, r.svc.opts.DeferTimeout)
-	h := &held{cmd: c, cancel: cancel}
+	h := &held{cmd: c}
+	check, name := q.check, q.name
+	q.check = nil
+	stop, ok := r.svc.deferredOf(name).run(q.st.From.Bare(), func() {
+		defer cancel()
+		err := runCheck(ctx, name, check)
+		r.tell(&checked{held: h, err: err})
+	})
+	if !ok {
+		cancel()
+		r.abort(c, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too much of yours waits to be checked."))
+		return
+	}
+	h.cancel = func() { cancel(); stop() }
 	if r.held == nil {
 		r.held = make(map[jid.JID]*held)
 	}
 	r.held[q.st.From] = h
-	check := q.check
-	q.check = nil
-	r.svc.deferred.run(func() {
-		defer cancel()
-		err := runCheck(ctx, q.name, check)
-		r.tell(&checked{held: h, err: err})
-	})
 }
 
+// deferredOf returns where the checks of one function take turns.
+func (s *Service) deferredOf(name string) *turns {
+	s.deferMu.Lock()
+	defer s.deferMu.Unlock()
+	t := s.deferred[name]
+	if t == nil {
+		t = &turns{tasks: &s.tasks, size: deferredWorkers}
+		s.deferred[name] = t
+	}
+	return t
+}
+
+// runCheck runs a deferred check, also if its time is over: it knows best what
+// that means.
 func runCheck(ctx context.Context, name string, check func(context.Context) error) (err error) {
-	if err := ctx.Err(); err != nil {
-		return err
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
 	}
 	defer func() {
 		if v := recover(); v != nil {
@@ -116,7 +136,10 @@ func (n *checked) take(r *Room) {
 		return // cancelled meanwhile
 	}
 	err := n.err
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case r.svc.ctx.Err() != nil:
+		err = stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "The chat service is shutting down.")
+	case errors.Is(err, context.DeadlineExceeded):
 		err = stanza.NewError(stanza.Wait, stanza.RemoteServerTimeout, "The check took too long.")
 	}
 	if q.checks == nil {

@@ -113,7 +113,6 @@ type Service struct {
 	ioCtx     context.Context //nolint:containedctx // of loads and commits, which finish during a shutdown
 	ioCancel  context.CancelFunc
 	io        *pool
-	deferred  *pool
 	lookups   [2]*pool     // by whether they may take long
 	asking    atomic.Int64 // requests that wait for an answer from elsewhere
 	tasks     tasks
@@ -124,6 +123,10 @@ type Service struct {
 	rooms   map[jid.JID]*Room
 	listed  map[jid.JID]RoomDescriptor // live public rooms that are not stored
 	closing bool
+
+	deferMu sync.Mutex
+	// Guarded by deferMu.
+	deferred map[string]*turns // by name of the function: a slow one holds up no other
 
 	idleMu sync.Mutex
 	// Guarded by idleMu.
@@ -146,10 +149,11 @@ func New(o Options) (*Service, error) {
 		log:     o.Logger.With(slog.String("service", domain.String())),
 		metrics: newMetrics(o.Registerer, domain.String()),
 		rooms:   make(map[jid.JID]*Room), listed: make(map[jid.JID]RoomDescriptor), idle: make(map[*Room]struct{}),
+		deferred: make(map[string]*turns),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.ioCtx, s.ioCancel = context.WithCancel(context.Background())
-	s.io, s.deferred = newPool(&s.tasks, 16), newPool(&s.tasks, 64)
+	s.io = newPool(&s.tasks, 16)
 	s.lookups = [2]*pool{newPool(&s.tasks, queryWorkers), newPool(&s.tasks, slowWorkers)}
 	s.core = addCoreFields(s.hooks, &s.opts)
 	registerEntryChecks(s.hooks)
@@ -177,10 +181,12 @@ func (s *Service) Handle(st stanza.Stanza) (busy <-chan struct{}) { return s.han
 func (s *Service) HandleShared(st stanza.Stanza) { s.handle(st, false) }
 
 func (s *Service) handle(st stanza.Stanza, mayPark bool) (busy <-chan struct{}) {
-	if s.opts.MayUse != nil && !s.opts.MayUse(st.From) && !isFarewell(&st) {
-		s.metrics.refused(stanza.Forbidden)
-		s.answer(st, stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not use this service."))
-		return nil
+	if !isFarewell(&st) {
+		if err := s.checkUse(st.From); err != nil {
+			s.metrics.refused(err.Condition)
+			s.answer(st, err)
+			return nil
+		}
 	}
 	if st.To.Local() == "" {
 		return s.handleService(st)
@@ -201,6 +207,14 @@ func (s *Service) handle(st stanza.Stanza, mayPark bool) (busy <-chan struct{}) 
 		s.answer(st, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The room is too busy. Send again later."))
 	}
 	return busy
+}
+
+// checkUse refuses whoever may not use the service at all.
+func (s *Service) checkUse(who jid.JID) *stanza.Error {
+	if s.opts.MayUse == nil || s.opts.MayUse(who) {
+		return nil
+	}
+	return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not use this service.")
 }
 
 // isFarewell reports whether a stanza only ends somebody's presence, which he

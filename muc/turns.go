@@ -1,0 +1,116 @@
+package muc
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/muster-im/muster/jid"
+)
+
+const (
+	// deferredWorkers bounds the deferred checks of one function that run at a
+	// time.
+	deferredWorkers = 64
+	// maxTurns bounds the checks of one person that wait for their turn.
+	maxTurns = 256
+)
+
+// turns runs functions that may block, so many at a time. Those that have to
+// wait are taken one of each person's in turn, so that somebody who asks for
+// much at once keeps nobody waiting but himself. What waits costs no goroutine.
+type turns struct {
+	tasks *tasks
+	size  int
+
+	mu sync.Mutex
+	// Guarded by mu.
+	lines   map[jid.JID][]*turn
+	order   []jid.JID // of the lines, next first
+	workers int
+}
+
+// turn is a function that waits to be run.
+type turn struct{ fn func() }
+
+// run runs fn when it is its turn; false says that too much of that person waits
+// already. stop forgets fn if it has not begun.
+func (t *turns) run(who jid.JID, fn func()) (stop func(), ok bool) {
+	n := &turn{fn}
+	t.tasks.begin()
+	if !t.add(who, n) {
+		t.tasks.end()
+		return nil, false
+	}
+	return func() {
+		if t.remove(who, n) {
+			t.tasks.end()
+		}
+	}, true
+}
+
+func (t *turns) add(who jid.JID, n *turn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	line := t.lines[who]
+	if len(line) >= maxTurns {
+		return false
+	}
+	if t.lines == nil {
+		t.lines = make(map[jid.JID][]*turn)
+	}
+	if len(line) == 0 {
+		t.order = append(t.order, who)
+	}
+	t.lines[who] = append(line, n)
+	if t.workers < t.size {
+		t.workers++
+		go t.work()
+	}
+	return true
+}
+
+// remove takes out what has not begun; false: it has.
+func (t *turns) remove(who jid.JID, n *turn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	line := t.lines[who]
+	i := slices.Index(line, n)
+	if i < 0 {
+		return false
+	}
+	if line = slices.Delete(line, i, i+1); len(line) > 0 {
+		t.lines[who] = line
+	} else {
+		delete(t.lines, who)
+		t.order = slices.DeleteFunc(t.order, func(j jid.JID) bool { return j == who })
+	}
+	return true
+}
+
+// work runs functions until none waits.
+func (t *turns) work() {
+	for fn := t.next(); fn != nil; fn = t.next() {
+		fn()
+		t.tasks.end()
+	}
+}
+
+func (t *turns) next() func() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.order) == 0 {
+		t.order, t.lines = nil, nil // a burst's memory is given back
+		t.workers--
+		return nil
+	}
+	who := t.order[0]
+	t.order = t.order[1:]
+	line := t.lines[who]
+	if len(line) > 1 {
+		t.lines[who] = line[1:]
+		t.order = append(t.order, who)
+	} else {
+		delete(t.lines, who)
+	}
+	return line[0].fn
+}
