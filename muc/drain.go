@@ -195,7 +195,7 @@ func (r *Room) commit(c command) {
 	}
 	r.stall()
 	rec := r.roomChange(&ch)
-	keep := stays && ch.destroy == nil
+	keep, fresh := stays && ch.destroy == nil, !r.stored
 	stored := r.stored && ch.destroy == nil
 	write := func() {
 		ctx, cancel := context.WithTimeout(r.svc.ioCtx, commitTimeout)
@@ -207,7 +207,7 @@ func (r *Room) commit(c command) {
 		switch {
 		case n.err != nil:
 		case keep:
-			n.err = r.svc.opts.Store.ApplyRoomChange(ctx, r.jid, r.svc.opts.Epoch, rec)
+			n.err = r.svc.keepStored(ctx, r.jid, rec, fresh)
 		default:
 			n.err = r.svc.forgetStored(ctx, r.jid, buried)
 		}

@@ -3,6 +3,7 @@ package muc
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 
@@ -206,6 +207,18 @@ func (t *Tombstone) err() *stanza.Error {
 		e.Address = "xmpp:" + t.Alternative.String() + "?join"
 	}
 	return e
+}
+
+// keepStored stores a change of a room. A fresh one begins without an archive:
+// there is one if the server died before that of another room of that name was
+// deleted.
+func (s *Service) keepStored(ctx context.Context, room jid.JID, c RoomChange, fresh bool) error {
+	if fresh && s.opts.Archive != nil {
+		if err := s.opts.Archive.Delete(ctx, room); err != nil {
+			return fmt.Errorf("delete former archive: %w", err)
+		}
+	}
+	return s.opts.Store.ApplyRoomChange(ctx, room, s.opts.Epoch, c)
 }
 
 // forgetStored removes a room and its archive for good.

@@ -51,7 +51,8 @@ func (a roomArchive) Delete(ctx context.Context, room jid.JID) error {
 	return a.archive.Delete(ctx, room)
 }
 
-// archiveLimits is what a room's archive keeps: what its service does, or less.
+// archiveLimits is what a room's archive keeps: what its service does, or less;
+// store.ErrNotFound if there is no such room.
 func (s *Server) archiveLimits(ctx context.Context, room jid.JID) (store.ArchiveLimits, error) {
 	var limits store.ArchiveLimits
 	if mam := s.config.Load().Modules.MAM; mam != nil {
@@ -59,7 +60,7 @@ func (s *Server) archiveLimits(ctx context.Context, room jid.JID) (store.Archive
 	}
 	settings, err := s.db.RoomSettings(ctx, room)
 	if errors.Is(err, muc.ErrNoRoom) {
-		return limits, nil
+		return limits, store.ErrNotFound
 	}
 	age, messages := roomfeatures.Retention(settings)
 	limits.Age, limits.Rows = stricter(limits.Age, age), stricter(limits.Rows, messages)

@@ -74,7 +74,8 @@ type Options struct {
 	Store    Store
 	MaxBytes int           // of rows that wait or are being stored; 16 MiB if 0
 	Timeout  time.Duration // of a commit; 5 s if 0
-	// Limits says what a room keeps; nil: everything. It may block until ctx ends.
+	// Limits says what a room keeps, store.ErrNotFound if there is no such room;
+	// nil: everything. It may block until ctx ends.
 	Limits     func(ctx context.Context, room jid.JID) (store.ArchiveLimits, error)
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer

@@ -113,8 +113,10 @@ func (d *disk) ReplaceArchived(_ context.Context, _ jid.JID, id string, _ []byte
 	return nil
 }
 
-func (d *disk) ArchiveRooms(context.Context, string, int) ([]jid.JID, error) {
-	return []jid.JID{room}, nil
+func (d *disk) DropArchive(context.Context, store.ArchiveRoom) error { return nil }
+
+func (d *disk) ArchiveRooms(context.Context, string, int) ([]store.ArchiveRoom, error) {
+	return []store.ArchiveRoom{{JID: room}}, nil
 }
 
 func (d *disk) TrimArchive(context.Context, jid.JID, time.Time, int) (int, bool, error) {

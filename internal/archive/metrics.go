@@ -20,7 +20,7 @@ type metrics struct {
 	// Rows that were not stored, by reason.
 	busy, closed, failed, timeout, inDoubt prometheus.Counter
 
-	expired, sweepErrors prometheus.Counter
+	expired, orphans, sweepErrors prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, queuedBytes func() float64) *metrics {
@@ -43,6 +43,10 @@ func newMetrics(reg prometheus.Registerer, queuedBytes func() float64) *metrics 
 			Name: "muster_archive_expired_total",
 			Help: "Room messages that were removed because they were too old or too many.",
 		}),
+		orphans: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "muster_archive_orphans_total",
+			Help: "Archives that were removed because there is no such room.",
+		}),
 		sweepErrors: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "muster_archive_expiry_errors_total",
 			Help: "Attempts to remove old room messages that failed.",
@@ -54,7 +58,7 @@ func newMetrics(reg prometheus.Registerer, queuedBytes func() float64) *metrics 
 		inDoubt: failures.WithLabelValues(reasonInDoubt),
 	}
 	if reg != nil {
-		reg.MustRegister(failures, m.rows, m.seconds, m.expired, m.sweepErrors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		reg.MustRegister(failures, m.rows, m.seconds, m.expired, m.orphans, m.sweepErrors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "muster_archive_queued_bytes",
 			Help: "Size of the room messages that wait to be archived.",
 		}, queuedBytes))

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -22,7 +23,9 @@ const (
 type retained interface {
 	// ArchiveRooms returns at most limit rooms that have an archive, in order,
 	// behind an address ("" for the first page).
-	ArchiveRooms(ctx context.Context, after string, limit int) ([]jid.JID, error)
+	ArchiveRooms(ctx context.Context, after string, limit int) ([]store.ArchiveRoom, error)
+	// DropArchive removes that archive, and none that the room has begun since.
+	DropArchive(ctx context.Context, room store.ArchiveRoom) error
 	// TrimArchive removes some of the oldest rows of a room that are from before
 	// a time or more than keep, and reports whether there may be more.
 	TrimArchive(ctx context.Context, room jid.JID, before time.Time, keep int) (removed int, more bool, err error)
@@ -59,13 +62,19 @@ func (a *Archive) sweep(ctx context.Context) error {
 		if len(rooms) < retainRooms {
 			return nil
 		}
-		after = rooms[len(rooms)-1].String()
+		after = rooms[len(rooms)-1].JID.String()
 	}
 }
 
-// trim removes what one room does not keep any longer.
-func (a *Archive) trim(ctx context.Context, room jid.JID) error {
-	limits, err := a.limits(ctx, room)
+// trim removes what one room does not keep any longer: everything, if there is
+// no such room. A server that died between deleting a room and its archive has
+// left that.
+func (a *Archive) trim(ctx context.Context, room store.ArchiveRoom) error {
+	limits, err := a.limits(ctx, room.JID)
+	if errors.Is(err, store.ErrNotFound) {
+		a.metrics.orphans.Inc()
+		return a.store.DropArchive(ctx, room)
+	}
 	if err != nil || limits == (store.ArchiveLimits{}) {
 		return err
 	}
@@ -75,7 +84,7 @@ func (a *Archive) trim(ctx context.Context, room jid.JID) error {
 	}
 	for {
 		start := time.Now()
-		removed, more, err := a.store.TrimArchive(ctx, room, before, limits.Rows)
+		removed, more, err := a.store.TrimArchive(ctx, room.JID, before, limits.Rows)
 		if err != nil {
 			return err
 		}

@@ -24,14 +24,25 @@ type attic struct {
 	fail  bool
 }
 
-func (s *attic) ArchiveRooms(_ context.Context, after string, limit int) ([]jid.JID, error) {
+func (s *attic) ArchiveRooms(_ context.Context, after string, limit int) ([]store.ArchiveRoom, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail {
 		return nil, errBadRow
 	}
 	i, _ := slices.BinarySearchFunc(s.rooms, after+"\x00", func(j jid.JID, a string) int { return slices.Compare([]byte(j.String()), []byte(a)) })
-	return s.rooms[i:min(i+limit, len(s.rooms))], nil
+	var list []store.ArchiveRoom
+	for k, room := range s.rooms[i:min(i+limit, len(s.rooms))] {
+		list = append(list, store.ArchiveRoom{JID: room, Archive: int64(i + k)})
+	}
+	return list, nil
+}
+
+func (s *attic) DropArchive(_ context.Context, room store.ArchiveRoom) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, fmt.Sprintf("%s dropped %d", room.JID.Local(), room.Archive))
+	return nil
 }
 
 func (s *attic) TrimArchive(_ context.Context, room jid.JID, before time.Time, keep int) (int, bool, error) {
@@ -98,6 +109,29 @@ func TestRetention(t *testing.T) {
 		defer cancel()
 		if err := a.Close(ctx); err != nil {
 			t.Errorf("close in the middle of it: %v", err)
+		}
+	})
+}
+
+// Of a room that is no more nothing is kept; one that cannot be looked up is left
+// alone.
+func TestOrphans(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &attic{rooms: []jid.JID{jid.MustParse("a@chat.example.org"), jid.MustParse("b@chat.example.org")}}
+		unknown := errBadRow
+		a := New(Options{Store: s, Limits: func(_ context.Context, room jid.JID) (store.ArchiveLimits, error) {
+			if room.Local() == "a" {
+				return store.ArchiveLimits{Rows: 7}, fmt.Errorf("look up: %w", store.ErrNotFound)
+			}
+			return store.ArchiveLimits{}, unknown
+		}})
+		time.Sleep(retainFirst + time.Second)
+		if got := s.trimmed(); !slices.Equal(got, []string{"a dropped 0"}) {
+			t.Errorf("got %q", got)
+		}
+		if err := a.Close(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }

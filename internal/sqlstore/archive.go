@@ -141,10 +141,23 @@ func (db *DB) ReplaceArchived(ctx context.Context, room jid.JID, id string, stan
 // at once and from the disk some time later.
 func (db *DB) DeleteArchive(ctx context.Context, room jid.JID) error {
 	room = room.Bare()
+	var id int64
+	found, err := db.archive.one(ctx, "SELECT id FROM archive_rooms WHERE room = $1", []any{text(room)}, &id)
+	if err != nil {
+		return fmt.Errorf("delete archive of %s: %w", room, clean(err))
+	}
+	if !found { // as for most new rooms: nothing is written
+		return nil
+	}
+	return db.DropArchive(ctx, store.ArchiveRoom{JID: room, Archive: id})
+}
+
+// DropArchive removes one archive of a room, and leaves alone what the room has
+// begun since.
+func (db *DB) DropArchive(ctx context.Context, r store.ArchiveRoom) error {
+	room, id := r.JID.Bare(), r.Archive
 	err := db.archive.update(ctx, func(ctx context.Context, q querier) error {
-		var id int64
-		found, err := q.one(ctx, "DELETE FROM archive_rooms WHERE room = $1 RETURNING id", []any{text(room)}, &id)
-		if err != nil || !found {
+		if n, err := q.exec(ctx, "DELETE FROM archive_rooms WHERE room = $1 AND id = $2", text(room), id); err != nil || n == 0 {
 			return err
 		}
 		if _, err := q.exec(ctx, "INSERT INTO archive_dropped (id) VALUES ($1)", id); err != nil {

@@ -7,18 +7,19 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 )
 
 // ArchiveRooms returns at most limit rooms that have an archive, ordered by
 // address in byte order, behind the address after ("" for the first page).
-func (db *DB) ArchiveRooms(ctx context.Context, after string, limit int) ([]jid.JID, error) {
-	var list []jid.JID
-	err := db.archive.each(ctx, "SELECT room FROM archive_rooms WHERE room > $1 ORDER BY room LIMIT $2",
+func (db *DB) ArchiveRooms(ctx context.Context, after string, limit int) ([]store.ArchiveRoom, error) {
+	var list []store.ArchiveRoom
+	err := db.archive.each(ctx, "SELECT room, id FROM archive_rooms WHERE room > $1 ORDER BY room LIMIT $2",
 		[]any{after, limit}, func(rows *sql.Rows) error {
-			var room jid.JID
-			err := rows.Scan(address{&room})
+			var room store.ArchiveRoom
+			err := rows.Scan(address{&room.JID}, &room.Archive)
 			list = append(list, room)
 			return err
 		})

@@ -174,8 +174,8 @@ func TestArchiveRooms(t *testing.T) {
 			page, err := db.ArchiveRooms(ctx, after, 2)
 			must(t, err)
 			for _, room := range page {
-				got = append(got, room.Local())
-				after = room.String()
+				got = append(got, room.JID.Local())
+				after = room.JID.String()
 			}
 			if len(page) < 2 {
 				break

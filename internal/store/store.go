@@ -116,6 +116,12 @@ type ArchiveQuery struct {
 	Limit      int       // at most so many rows; 0 is an error
 }
 
+// ArchiveRoom is one archive of a room. Another room of that name has another.
+type ArchiveRoom struct {
+	JID     jid.JID
+	Archive int64
+}
+
 // ArchiveLimits are what a room's archive keeps: rows that are older or more
 // are removed, the oldest first. 0 is without end.
 type ArchiveLimits struct {
