@@ -13,7 +13,9 @@ import (
 // contact is what presence needs to know of somebody.
 type contact struct {
 	jid   jid.JID
-	state state // never none
+	state state // what is stored; in lists from everybody, groups are in it
+
+	groups state // from everybody: what groups bring
 }
 
 // book is an account's contacts, kept in memory while it has sessions: who sees
@@ -35,23 +37,28 @@ func compare(c contact, j jid.JID) int {
 	return cmp.Or(cmp.Compare(c.jid.Domain(), j.Domain()), cmp.Compare(c.jid.Local(), j.Local()))
 }
 
+// find returns where somebody is among contacts, and whether he is.
+func find(contacts []contact, j jid.JID) (int, bool) {
+	return slices.BinarySearchFunc(contacts, j, compare)
+}
+
 // standing returns the state that somebody is in.
 func standing(contacts []contact, j jid.JID) state {
-	if i, ok := slices.BinarySearchFunc(contacts, j, compare); ok {
+	if i, ok := find(contacts, j); ok {
 		return contacts[i].state
 	}
 	return none
 }
 
-// with returns the contacts with one of them in a state.
-func with(contacts []contact, j jid.JID, st state) []contact {
-	i, ok := slices.BinarySearchFunc(contacts, j, compare)
+// with returns the contacts with one of them in a state, or without him.
+func with(contacts []contact, j jid.JID, st state, removed bool) []contact {
+	i, ok := find(contacts, j)
 	switch {
-	case ok && contacts[i].state == st, !ok && st == none:
+	case ok && !removed && contacts[i].state == st, !ok && removed:
 		return contacts
 	case !ok:
-		return slices.Insert(slices.Clone(contacts), i, contact{j, st})
-	case st == none:
+		return slices.Insert(slices.Clone(contacts), i, contact{jid: j, state: st})
+	case removed:
 		return slices.Delete(slices.Clone(contacts), i, i+1)
 	}
 	contacts = slices.Clone(contacts)
@@ -61,11 +68,9 @@ func with(contacts []contact, j jid.JID, st state) []contact {
 
 // contactsOf makes a book of a roster.
 func contactsOf(items []store.RosterItem) []contact {
-	var contacts []contact
+	contacts := make([]contact, 0, len(items))
 	for i := range items {
-		if st := stateOf(&items[i]); st != none {
-			contacts = append(contacts, contact{items[i].Contact, st})
-		}
+		contacts = append(contacts, contact{jid: items[i].Contact, state: stateOf(&items[i])})
 	}
 	slices.SortFunc(contacts, func(a, b contact) int { return compare(a, b.jid) })
 	return contacts
@@ -126,12 +131,13 @@ func (s *Service) forget(account jid.JID) {
 // noted brings an account's book up to what has been stored of an item, or says
 // that nobody knows (err). The account is locked.
 func (s *Service) noted(account jid.JID, item *store.RosterItem, err error) {
+	s.remember(account, item, err)
 	b := s.shard(account).books[account]
 	switch {
 	case b == nil:
 	case err != nil:
 		b.stale = true
 	case !b.stale:
-		s.keep(account, with(b.contacts, item.Contact, stateOf(item)))
+		s.keep(account, with(b.contacts, item.Contact, stateOf(item), item.Removed))
 	}
 }

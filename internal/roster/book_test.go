@@ -35,7 +35,7 @@ func TestWith(t *testing.T) {
 		who := jid.MustParse(fmt.Sprintf("c%d@d%d.test", random.IntN(9), random.IntN(3)))
 		st := []state{none, pendOut, toIn, both}[random.IntN(4)]
 		before := slices.Clone(contacts)
-		changed := with(contacts, who, st)
+		changed := with(contacts, who, st, st == none)
 		if !slices.Equal(contacts, before) {
 			t.Fatal("a list that others may be reading was changed")
 		}
@@ -45,7 +45,7 @@ func TestWith(t *testing.T) {
 	var want []contact
 	for who, st := range items {
 		if st != none {
-			want = append(want, contact{who, st})
+			want = append(want, contact{jid: who, state: st})
 		}
 		if got := standing(contacts, who); got != st {
 			t.Errorf("%s stands as %b, want %b", who, got, st)

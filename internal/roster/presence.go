@@ -128,7 +128,11 @@ func (s *Service) appear(ctx context.Context, session router.Session, p stanza.S
 	if err != nil {
 		return nil, err
 	}
+	if _, err := s.open(ctx, account, nil, 0); err != nil {
+		return nil, err
+	}
 	session.State().SetPresence(p, priority, true)
+	contacts = s.everybody(ctx, account, contacts) // who comes later finds this session
 	s.tell(ctx, session, p, contacts)
 	return contacts, nil
 }
@@ -140,7 +144,7 @@ func (s *Service) audience(ctx context.Context, account jid.JID) []contact {
 	if err != nil {
 		s.logError(ctx, "find who sees presence", account, err)
 	}
-	return contacts
+	return s.everybody(ctx, account, contacts)
 }
 
 // tell sends presence of a session to the contacts that see it and to the
@@ -203,6 +207,8 @@ func (s *Service) welcome(ctx context.Context, session router.Session, contacts 
 		asked = asked || c.state&pendIn != 0
 		switch {
 		case c.state&to == 0 || session.State().BlockList().Blocks(c.jid):
+		case c.groups&to != 0:
+			s.lookAtShared(c.jid, session)
 		case !s.isLocal(c.jid):
 			s.opts.Router.Route(ctx, probe(account, c.jid))
 		case granted[c.jid] || !s.repair(ctx, account, c.jid):
@@ -225,7 +231,11 @@ func (s *Service) ask(ctx context.Context, session router.Session, contacts []co
 		return
 	}
 	var requests []*stanza.Encoded
+	sh := s.sharing(account)
 	for i := range items {
+		if c, _ := sh.contact(items[i].Contact); c.From {
+			continue // he has what he asks for
+		}
 		if items[i].PendingIn && standing(contacts, items[i].Contact)&pendIn != 0 {
 			requests = append(requests, stanza.EncodeAddressed(requestOf(&items[i], account)))
 		}
@@ -255,6 +265,11 @@ func (s *Service) lookAt(account jid.JID, viewer router.Session) (shown bool) {
 		return false // whoever comes now tells the viewer himself
 	}
 	defer s.lock(account)()
+	return s.lookAtLocked(account, viewer)
+}
+
+// lookAtLocked is lookAt of an account that is locked.
+func (s *Service) lookAtLocked(account jid.JID, viewer router.Session) (shown bool) {
 	var batch []*stanza.Encoded
 	for _, session := range s.opts.Router.Sessions(account) {
 		hidden := session.State().BlockList().Blocks(viewer.JID())
@@ -320,6 +335,7 @@ func (s *Service) Ended(ctx context.Context, session router.Session) {
 	defer s.lock(account)()
 	if len(s.opts.Router.Sessions(account)) == 0 {
 		s.forget(account)
+		s.release(account)
 	}
 }
 

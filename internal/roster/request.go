@@ -25,36 +25,104 @@ func (s *Service) Get(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, 
 	}
 	known, versioned := iq.Payload().LookupAttr("ver")
 	defer s.lock(owner)()
-	if since, err := strconv.ParseInt(known, 10, 64); versioned && err == nil {
-		changes, _, err := s.opts.Store.RosterChanges(ctx, owner, since)
-		switch {
-		case err == nil: // §2.6.3: an empty result, the changes follow as pushes
-			session.State().SetInterested()
-			answer(session, iq, nil)
-			for i := range changes {
-				s.pushTo(session, &changes[i])
-			}
-			return nil, router.ErrAnswered
-		case !errors.Is(err, store.ErrNotFound):
-			return nil, fmt.Errorf("load changes of roster of %s: %w", owner, err)
+	if since, digest, ok := parseVer(known); versioned && ok {
+		if done, err := s.catchUp(ctx, session, iq, since, digest); done || err != nil {
+			return nil, err
 		}
 	}
 	items, version, err := s.load(ctx, owner)
 	if err != nil {
 		return nil, err
 	}
+	sh, err := s.open(ctx, owner, items, version)
+	if err != nil {
+		return nil, err
+	}
+	shown, digest := s.shownItems(sh, items)
+	sh = s.counted(owner, version, digest)
 	query := stanza.NewElement(stanza.NSRoster, "query")
 	if versioned {
-		query.SetAttr("ver", strconv.FormatInt(version, 10))
+		query.SetAttr("ver", sh.ver(version))
 	}
-	for i := range items {
-		if items[i].InRoster {
-			query.Add(itemElement(&items[i]))
-		}
+	query.Children = make([]stanza.Node, 0, len(shown))
+	for i := range shown {
+		query.Children = append(query.Children, stanza.Node{Element: itemElement(&shown[i])})
 	}
 	session.State().SetInterested()
 	answer(session, iq, query)
 	return nil, router.ErrAnswered
+}
+
+// catchUp answers a client that has a version of the roster, if what has
+// changed since is known: an empty result, the changes follow as pushes
+// (RFC 6121 §2.6.3). Of what groups do, only whether it is the same is known.
+func (s *Service) catchUp(ctx context.Context, session router.Session, iq *stanza.Stanza, since int64, digest uint64) (done bool, err error) {
+	owner := iq.From.Bare()
+	changes, _, err := s.opts.Store.RosterChanges(ctx, owner, since)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("load changes of roster of %s: %w", owner, err)
+	}
+	sh, err := s.open(ctx, owner, nil, 0)
+	if err != nil {
+		return false, err
+	}
+	if sh != nil && !sh.exact {
+		items, version, err := s.load(ctx, owner)
+		if err != nil {
+			return false, err
+		}
+		_, now := s.shownItems(sh, items)
+		sh = s.counted(owner, version, now)
+	}
+	if sh != nil && sh.digest != digest || sh == nil && digest != 0 {
+		return false, nil
+	}
+	session.State().SetInterested()
+	answer(session, iq, nil)
+	for i := range changes {
+		item := s.merged(sh, &changes[i])
+		s.metrics.pushes.Inc()
+		session.Deliver([]*stanza.Encoded{s.pushOf(owner, &item, sh.ver(item.Version))})
+	}
+	return true, router.ErrAnswered
+}
+
+// merged returns an item as clients are shown it.
+func (s *Service) merged(sh *sharing, item *store.RosterItem) store.RosterItem {
+	c, shown := sh.contact(item.Contact)
+	return merge(item, &c, shown)
+}
+
+// shownItems returns what clients are shown of a roster and of groups, and the
+// digest of the items that groups have a part in.
+func (s *Service) shownItems(sh *sharing, items []store.RosterItem) (shown []store.RosterItem, digest uint64) {
+	stored := make(map[jid.JID]int, len(items))
+	if sh != nil {
+		for i := range items {
+			stored[items[i].Contact] = i
+		}
+		for c := range sh.view.Contacts() {
+			if !sh.shows(&c) {
+				continue
+			}
+			item := store.RosterItem{Contact: c.JID, Subscription: store.SubNone}
+			if i, ok := stored[c.JID]; ok {
+				item = items[i]
+				stored[c.JID] = -1
+			}
+			shown = append(shown, merge(&item, &c, true))
+			digest += digestOf(&shown[len(shown)-1])
+		}
+	}
+	for i := range items {
+		if items[i].InRoster && stored[items[i].Contact] >= 0 {
+			shown = append(shown, items[i])
+		}
+	}
+	return shown, digest
 }
 
 // ownOnly refuses requests for somebody else's roster (RFC 6121 §2.3.3).
@@ -109,25 +177,43 @@ func (s *Service) Set(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, 
 	case remove:
 		return nil, s.remove(ctx, owner, wish.Contact)
 	}
-	defer s.lock(owner)()
-	item, err := s.item(ctx, owner, wish.Contact)
+	begun, err := s.putWish(ctx, owner, &wish)
 	if err != nil {
 		return nil, err
 	}
-	if !item.InRoster {
+	if begun {
+		s.reveal(owner, wish.Contact)
+	}
+	return nil, nil //nolint:nilnil // an empty result
+}
+
+// putWish makes an item what its owner wishes, and reports whether that brings
+// back a contact from groups.
+func (s *Service) putWish(ctx context.Context, owner jid.JID, wish *store.RosterItem) (begun bool, err error) {
+	defer s.lock(owner)()
+	item, err := s.item(ctx, owner, wish.Contact)
+	if err != nil {
+		return false, err
+	}
+	c, shown, err := s.sharedContact(ctx, owner, wish.Contact)
+	if err != nil {
+		return false, err
+	}
+	if !item.InRoster && !c.To {
 		if err := s.checkSize(ctx, owner); err != nil {
-			return nil, err
+			return false, err
 		}
 	}
-	if err := s.checkBytes(ctx, owner, &wish); err != nil {
-		return nil, err
+	if err := s.checkBytes(ctx, owner, wish); err != nil {
+		return false, err
 	}
-	item.Name, item.Groups, item.InRoster = wish.Name, wish.Groups, true
-	if err := s.put(ctx, owner, &item); err != nil {
-		return nil, err
+	before := item
+	edit(&item, wish, &c, c.To)
+	if err := s.put(ctx, owner, &before, &item); err != nil {
+		return false, err
 	}
 	s.push(owner, &item)
-	return nil, nil //nolint:nilnil // an empty result
+	return c.To && !shown, nil
 }
 
 // parseSet reads a roster set (RFC 6121 §2.1.5, §2.3.3). What a client says of
@@ -208,14 +294,18 @@ func (s *Service) parseGroups(item *stanza.Element) (groups []string, err error)
 }
 
 // remove takes a contact out, and with him the subscriptions both ways
-// (RFC 6121 §2.5.2).
+// (RFC 6121 §2.5.2). One from groups is not shown any more, which is nothing to
+// him.
 func (s *Service) remove(ctx context.Context, owner, contact jid.JID) error {
 	defer s.lockPair(owner, contact)()
-	before, err := s.takeOut(ctx, owner, contact)
+	before, seen, err := s.takeOut(ctx, owner, contact)
 	if err != nil {
 		return err
 	}
 	s.part(ctx, owner, contact, before)
+	if seen {
+		s.conceal(ctx, owner, contact)
+	}
 	return nil
 }
 
@@ -231,56 +321,54 @@ func (s *Service) part(ctx context.Context, owner, contact jid.JID, before state
 	}
 }
 
-// takeOut removes an item and returns the state that the contact was in. If he
-// saw the account he sees it go, before he hears why (RFC 6121 §3.2.2).
-func (s *Service) takeOut(ctx context.Context, owner, contact jid.JID) (before state, err error) {
+// takeOut removes an item and returns the state that the contact was in, and
+// whether he was seen through groups. If he saw the account he sees it go,
+// before he hears why (RFC 6121 §3.2.2).
+func (s *Service) takeOut(ctx context.Context, owner, contact jid.JID) (before state, seen bool, err error) {
 	defer s.lock(owner)()
 	item, err := s.item(ctx, owner, contact)
 	if err != nil {
-		return none, err
+		return none, false, err
 	}
-	if !item.InRoster { // §2.5.3
-		return none, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such contact.")
+	c, shown, err := s.sharedContact(ctx, owner, contact)
+	if err != nil {
+		return none, false, err
 	}
-	before = stateOf(&item)
-	item = store.RosterItem{Contact: contact, Subscription: store.SubNone}
-	if err := s.put(ctx, owner, &item); err != nil {
-		return none, err
+	if !item.InRoster && !shown { // §2.5.3
+		return none, false, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such contact.")
+	}
+	was := item
+	item = store.RosterItem{Contact: contact, Subscription: store.SubNone, Hidden: was.Hidden}
+	if c.To {
+		item.Hidden = c.Since + 1
+	}
+	if err := s.put(ctx, owner, &was, &item); err != nil {
+		return none, false, err
 	}
 	s.push(owner, &item)
-	if before&from != 0 {
+	before = stateOf(&was)
+	if before&from != 0 && !c.From {
 		s.hide(ctx, owner, contact)
 	}
-	return before, nil
+	return before, shown, nil
 }
 
 // push tells every interested session of a changed item (RFC 6121 §2.1.6). The
 // account is locked.
 func (s *Service) push(owner jid.JID, item *store.RosterItem) {
-	var batch []*stanza.Encoded
-	for _, session := range s.opts.Router.Sessions(owner) {
-		if !session.State().Interested() {
-			continue
-		}
-		if batch == nil {
-			batch = []*stanza.Encoded{pushOf(owner, item)}
-		}
-		s.metrics.pushes.Inc()
-		session.Deliver(batch)
-	}
-}
-
-// pushTo tells one session of an item.
-func (s *Service) pushTo(session router.Session, item *store.RosterItem) {
-	s.metrics.pushes.Inc()
-	session.Deliver([]*stanza.Encoded{pushOf(session.JID().Bare(), item)})
+	sh := s.sharing(owner)
+	s.pushAll(owner, []store.RosterItem{s.merged(sh, item)}, []string{sh.ver(item.Version)})
 }
 
 // pushOf is the push of an item. It comes from the account itself, which is
 // the one sender that clients accept it from (RFC 6121 §2.1.6).
-func pushOf(owner jid.JID, item *store.RosterItem) *stanza.Encoded {
-	version := strconv.FormatInt(item.Version, 10)
-	query := stanza.NewElement(stanza.NSRoster, "query", "ver", version).Add(itemElement(item))
-	push := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeSet, ID: "push-" + version, From: owner}
+func (s *Service) pushOf(owner jid.JID, item *store.RosterItem, ver string) *stanza.Encoded {
+	query := stanza.NewElement(stanza.NSRoster, "query")
+	if ver != "" {
+		query.SetAttr("ver", ver)
+	}
+	query.Add(itemElement(item))
+	id := "push-" + strconv.FormatUint(s.pushed.Add(1), 36)
+	push := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeSet, ID: id, From: owner}
 	return stanza.Encode(push.With(query))
 }

@@ -82,16 +82,17 @@ type Blocks interface {
 type Options struct {
 	Store       Store
 	Router      Router
-	Offline     Offline // nil: none
-	Blocks      Blocks  // nil: nobody is blocked
-	MaxItems    int     // contacts of one account; 0 is 5000
-	MaxWaiting  int     // requests of strangers that wait for one account; 0 is 500
-	MaxGroups   int     // groups of one contact; 0 is 50
-	MaxName     int     // bytes of a contact's or a group's name; 0 is 1023
-	MaxBytes    int     // bytes of all names and groups of a roster; 0 is 2 MiB
-	MaxPresence int     // bytes of what presence holds, which is kept for each session and in each room; 0 is 32 KiB
-	MaxDirected int     // addresses that have directed presence of one session; 0 is 10000
-	MaxKept     int     // contacts of people with sessions that are kept in memory; 0 is 500000
+	Offline     Offline       // nil: none
+	Blocks      Blocks        // nil: nobody is blocked
+	Groups      ContactSource // nil: none
+	MaxItems    int           // contacts of one account; 0 is 5000
+	MaxWaiting  int           // requests of strangers that wait for one account; 0 is 500
+	MaxGroups   int           // groups of one contact; 0 is 50
+	MaxName     int           // bytes of a contact's or a group's name; 0 is 1023
+	MaxBytes    int           // bytes of all names and groups of a roster; 0 is 2 MiB
+	MaxPresence int           // bytes of what presence holds, which is kept for each session and in each room; 0 is 32 KiB
+	MaxDirected int           // addresses that have directed presence of one session; 0 is 10000
+	MaxKept     int           // contacts of people with sessions that are kept in memory; 0 is 500000
 	// Left is told of the last presence of a session that was available, before
 	// anybody else is. It must not wait. nil: nobody.
 	Left func(account jid.JID, p stanza.Stanza)
@@ -135,6 +136,9 @@ type Service struct {
 	shards  [lockCount]shard      // by account
 	pairs   [lockCount]sync.Mutex // by two people
 	kept    atomic.Int64          // contacts in books
+
+	sharings sync.Map      // of accounts with sessions: jid.JID to *sharing
+	pushed   atomic.Uint64 // for the ids of pushes
 }
 
 // New returns the service.
@@ -198,8 +202,9 @@ func (s *Service) item(ctx context.Context, owner, contact jid.JID) (store.Roste
 	return item, nil
 }
 
-// put stores an item. The account is locked.
-func (s *Service) put(ctx context.Context, owner jid.JID, item *store.RosterItem) error {
+// put stores an item that was another before. The account is locked.
+func (s *Service) put(ctx context.Context, owner jid.JID, before, item *store.RosterItem) error {
+	c, was := s.sharing(owner).contact(item.Contact)
 	item.Removed = isEmpty(item)
 	version, err := s.opts.Store.PutRosterItem(ctx, owner, *item)
 	s.noted(owner, item, err)
@@ -207,6 +212,9 @@ func (s *Service) put(ctx context.Context, owner jid.JID, item *store.RosterItem
 		return fmt.Errorf("store contact %s of %s: %w", item.Contact, owner, err)
 	}
 	item.Version = version
+	_, is := s.sharing(owner).contact(item.Contact)
+	old, now := merge(before, &c, was), merge(item, &c, is)
+	s.moved(owner, version, &old, &now, was, is)
 	return nil
 }
 
@@ -266,6 +274,15 @@ func (s *Service) Sees(ctx context.Context, who, account jid.JID) (bool, error) 
 	if who == account {
 		return true, nil
 	}
+	granted, err := s.grantsHimself(ctx, who, account)
+	if err != nil || granted {
+		return granted, err
+	}
+	return s.seesThroughGroups(ctx, who, account)
+}
+
+// grantsHimself reports whether the account has let who see its presence.
+func (s *Service) grantsHimself(ctx context.Context, who, account jid.JID) (bool, error) {
 	defer s.lock(account)()
 	if len(s.opts.Router.Sessions(account)) > 0 {
 		contacts, err := s.contacts(ctx, account)
@@ -300,6 +317,7 @@ func (s *Service) AccountDeleted(ctx context.Context, account jid.JID) error {
 	}
 	defer s.lock(account)()
 	s.forget(account) // the name's next owner is somebody else
+	s.release(account)
 	return errors.Join(errs...)
 }
 

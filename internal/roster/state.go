@@ -176,6 +176,7 @@ type outcome struct {
 	answer   stanza.Type // what the server answers for the account; received only
 	appeared bool        // the contact sees the account from now on
 	vanished bool        // or not any more
+	look     bool        // the account asks for what groups give it already
 }
 
 // applySent changes item by what the account sends (RFC 6121 §3, §A.2).
@@ -230,5 +231,6 @@ func sameShown(a, b *store.RosterItem) bool {
 
 // isEmpty reports whether nothing is left that is worth remembering.
 func isEmpty(item *store.RosterItem) bool {
-	return !item.InRoster && !item.PendingIn && !item.Approved && item.Subscription == store.SubNone
+	return !item.InRoster && !item.PendingIn && !item.Approved && item.Subscription == store.SubNone &&
+		!item.PendingOut && item.Hidden == 0 && item.Name == "" && len(item.Groups)+len(item.LeftOut) == 0
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/muster-im/muster/internal/router"
+	"github.com/muster-im/muster/internal/shared"
 	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
@@ -43,6 +44,9 @@ func (s *Service) sendSubscription(ctx context.Context, p stanza.Stanza) (busy <
 	if o.appeared {
 		s.show(ctx, p.From, p.To) // §3.1.5: after the approval
 	}
+	if o.look {
+		s.reveal(p.From, p.To)
+	}
 	return busy
 }
 
@@ -54,7 +58,18 @@ func (s *Service) sent(ctx context.Context, owner, contact jid.JID, t stanza.Typ
 	if err != nil {
 		return outcome{}, err
 	}
+	c, shown, err := s.sharedContact(ctx, owner, contact)
+	if err != nil {
+		return outcome{}, err
+	}
 	before := item
+	if spared(&item, &c, t) {
+		item.Hidden = 0
+		if asks := t == stanza.TypeSubscribe; !asks || shown {
+			return outcome{look: asks}, nil
+		}
+		return outcome{look: true}, s.change(ctx, owner, &before, &item, nil)
+	}
 	o := applySent(&item, t)
 	if item.InRoster && !before.InRoster {
 		if err := s.checkSize(ctx, owner); err != nil {
@@ -64,28 +79,51 @@ func (s *Service) sent(ctx context.Context, owner, contact jid.JID, t stanza.Typ
 	if err := s.change(ctx, owner, &before, &item, nil); err != nil {
 		return outcome{}, err
 	}
-	if o.vanished {
+	if o.vanished && !c.From {
 		s.hide(ctx, owner, contact)
 	}
+	o.appeared = o.appeared && !c.From
 	return o, nil
+}
+
+// spared reports whether a subscription stanza is about nothing but what groups
+// have brought: they decide that, and nothing is stored of it.
+func spared(item *store.RosterItem, c *shared.Contact, t stanza.Type) bool {
+	st := stateOf(item)
+	switch t {
+	case stanza.TypeSubscribe:
+		return c.To && st&to == 0
+	case stanza.TypeUnsubscribe:
+		return c.To && st&(to|pendOut) == 0
+	case stanza.TypeSubscribed:
+		return c.From && st&(from|pendIn) == 0
+	case stanza.TypeUnsubscribed:
+		return c.From && st&(from|pendIn) == 0 && !item.Approved
+	}
+	return false
 }
 
 // change stores an item that has become another, then tells the account's
 // clients: of the stanza that did it, if there is one for them, and of the item
 // if it looks different. The account is locked.
 func (s *Service) change(ctx context.Context, owner jid.JID, before, item *store.RosterItem, notice *stanza.Stanza) error {
-	var err error
-	shown := !sameShown(before, item)
+	c, known, err := s.sharedContact(ctx, owner, item.Contact)
+	if err != nil {
+		return err
+	}
+	isShown := known || c.To && before.Hidden != 0 && item.Hidden == 0
+	was, is := merge(before, &c, known), merge(item, &c, isShown)
+	shown := !sameShown(&was, &is)
 	switch {
 	case shown:
-		err = s.put(ctx, owner, item)
-	case before.PendingIn != item.PendingIn, !bytes.Equal(before.Request, item.Request):
+		err = s.put(ctx, owner, before, item)
+	case !sameShown(before, item), before.PendingIn != item.PendingIn, !bytes.Equal(before.Request, item.Request):
 		err = s.note(ctx, owner, item)
 	}
 	if err != nil {
 		return err
 	}
-	if notice != nil {
+	if notice != nil && (shown || !known || notice.Type == stanza.TypeSubscribe) {
 		s.notify(owner, *notice) // RFC 6121 §3.1.6, §3.2.3: before the push
 	}
 	if shown {
@@ -183,6 +221,13 @@ func (s *Service) received(ctx context.Context, p stanza.Stanza) (outcome, error
 	if err != nil {
 		return outcome{}, err
 	}
+	c, _, err := s.sharedContact(ctx, p.To, p.From)
+	if err != nil {
+		return outcome{}, err
+	}
+	if p.Type == stanza.TypeSubscribe && c.From && stateOf(&item)&from == 0 {
+		return outcome{answer: stanza.TypeSubscribed}, nil // §3.1.3
+	}
 	before := item
 	o := applyReceived(&item, p.Type)
 	if item.PendingIn && !before.PendingIn {
@@ -200,7 +245,7 @@ func (s *Service) received(ctx context.Context, p stanza.Stanza) (outcome, error
 	if err := s.change(ctx, p.To, &before, &item, notice); err != nil {
 		return outcome{}, err
 	}
-	if o.vanished {
+	if o.vanished && !c.From {
 		s.hide(ctx, p.To, p.From)
 	}
 	return o, nil

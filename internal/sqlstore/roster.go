@@ -16,7 +16,7 @@ import (
 const tombstones = 256
 
 const rosterColumns = `contact, name, groups, subscription, pending_out, pending_in,
-	approved, in_roster, request, version, removed`
+	approved, in_roster, request, version, removed, hidden, left_out`
 
 // Roster returns a roster's items, ordered by contact, and its version. A
 // roster that was never written to has version 0.
@@ -96,6 +96,10 @@ func putRosterItem(ctx context.Context, q querier, owner jid.JID, item store.Ros
 	if err != nil {
 		return 0, fmt.Errorf("encode groups of %s: %w", item.Contact, err)
 	}
+	leftOut, err := json.Marshal(item.LeftOut)
+	if err != nil {
+		return 0, fmt.Errorf("encode labels of %s: %w", item.Contact, err)
+	}
 	step, itemVersion := 0, "roster_items.version"
 	if change {
 		step, itemVersion = 1, "excluded.version"
@@ -109,14 +113,15 @@ func putRosterItem(ctx context.Context, q querier, owner jid.JID, item store.Ros
 		return 0, err
 	}
 	_, err = q.exec(ctx, `INSERT INTO roster_items (owner, `+rosterColumns+`, shown)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $9)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $9)
 		ON CONFLICT (owner, contact) DO UPDATE SET name = excluded.name, groups = excluded.groups,
 			subscription = excluded.subscription, pending_out = excluded.pending_out,
 			pending_in = excluded.pending_in, approved = excluded.approved, in_roster = excluded.in_roster,
 			request = excluded.request, version = `+itemVersion+`, removed = excluded.removed,
+			hidden = excluded.hidden, left_out = excluded.left_out,
 			shown = roster_items.shown OR excluded.shown`,
 		o, text(item.Contact.Bare()), item.Name, string(groups), string(item.Subscription), item.PendingOut,
-		item.PendingIn, item.Approved, item.InRoster, item.Request, version, item.Removed)
+		item.PendingIn, item.Approved, item.InRoster, item.Request, version, item.Removed, item.Hidden, string(leftOut))
 	return version, err
 }
 
@@ -180,10 +185,15 @@ func rosterItems(ctx context.Context, q querier, query string, args ...any) ([]s
 	var items []store.RosterItem
 	err := q.each(ctx, query, args, func(rows *sql.Rows) error {
 		var it store.RosterItem
-		var groups []byte
+		var groups, leftOut []byte
 		if err := rows.Scan(address{&it.Contact}, &it.Name, &groups, &it.Subscription, &it.PendingOut, &it.PendingIn,
-			&it.Approved, &it.InRoster, &it.Request, &it.Version, &it.Removed); err != nil {
+			&it.Approved, &it.InRoster, &it.Request, &it.Version, &it.Removed, &it.Hidden, &leftOut); err != nil {
 			return err
+		}
+		if len(leftOut) > len("null") {
+			if err := json.Unmarshal(leftOut, &it.LeftOut); err != nil {
+				return fmt.Errorf("labels of %s: %w", it.Contact, err)
+			}
 		}
 		if err := json.Unmarshal(groups, &it.Groups); err != nil {
 			return fmt.Errorf("groups of %s: %w", it.Contact, err)
@@ -198,14 +208,15 @@ func rosterItems(ctx context.Context, q querier, query string, args ...any) ([]s
 // are no contacts yet wait in it.
 func (db *DB) RosterSize(ctx context.Context, owner jid.JID) (contacts, waiting int, err error) {
 	err = db.meta.view(ctx, func(ctx context.Context, q querier) error {
-		_, err := q.one(ctx, `SELECT count(*), count(CASE WHEN in_roster THEN 1 END) FROM roster_items
+		_, err := q.one(ctx, `SELECT count(CASE WHEN pending_in AND NOT in_roster THEN 1 END),
+			count(CASE WHEN in_roster THEN 1 END) FROM roster_items
 			WHERE owner = $1 AND NOT removed`, []any{text(owner.Bare())}, &waiting, &contacts)
 		return err
 	})
 	if err != nil {
 		return 0, 0, fmt.Errorf("count roster of %s: %w", owner, clean(err))
 	}
-	return contacts, waiting - contacts, nil
+	return contacts, waiting, nil
 }
 
 // RosterBytes returns how many bytes the names and groups of a roster have,

@@ -65,6 +65,11 @@ type RosterItem struct {
 	Request      []byte // the pending subscribe stanza as XML, with its extensions
 	Version      int64  // the roster's version when the item last changed
 	Removed      bool   // a tombstone, kept for roster versioning
+
+	// What the owner has made of a contact from groups. If not InRoster, Name and
+	// Groups are shown only while groups bring the contact.
+	LeftOut []string // groups whose label he has taken off, by their keys
+	Hidden  int64    // he has removed the contact; reasons that began at this revision or later bring it back
 }
 
 // OfflineMessage waits for its recipient.

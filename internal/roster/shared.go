@@ -1,0 +1,528 @@
+package roster
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/muster-im/muster/internal/router"
+	"github.com/muster-im/muster/internal/shared"
+	"github.com/muster-im/muster/internal/store"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// ContactSource knows the contacts that people have through groups.
+type ContactSource interface {
+	// View returns what groups say of an account now; with keep it is asked for
+	// again and again until Release.
+	View(ctx context.Context, account jid.JID, keep bool) (*shared.View, error)
+	Release(account jid.JID)
+}
+
+// sharing is what an account with sessions has of groups. It never changes; the
+// account's lock covers which one it is, and anybody may look at it.
+//
+// Who sees whom is decided by the sharing of the one who sees. It is replaced
+// after the pushes have gone out and before presence is fetched, and whoever
+// speaks asks for it under his own lock: so presence comes neither before the
+// push nor never.
+type sharing struct {
+	view    *shared.View
+	hidden  map[jid.JID]int64 // contacts that the account has removed, see store.RosterItem
+	version int64             // of what is stored of the roster
+	digest  uint64            // of the items that groups have a part in
+	exact   bool              // version and digest are known
+}
+
+// contact returns what groups say of somebody, and whether the roster shows
+// that: the account may have removed him.
+func (sh *sharing) contact(j jid.JID) (c shared.Contact, shown bool) {
+	if sh == nil {
+		return c, false
+	}
+	c, ok := sh.view.Contact(j)
+	return c, ok && c.To && sh.shows(&c)
+}
+
+func (sh *sharing) shows(c *shared.Contact) bool {
+	return c.To && (len(sh.hidden) == 0 || c.Since >= sh.hidden[c.JID])
+}
+
+// ver is the roster's version (RFC 6121 §2.6): that of what is stored, and what
+// groups make of it. "" if nobody has asked for one.
+func (sh *sharing) ver(version int64) string {
+	ver := strconv.FormatInt(version, 10)
+	switch {
+	case sh == nil || sh.exact && sh.digest == 0:
+		return ver
+	case !sh.exact:
+		return ""
+	}
+	return ver + "." + strconv.FormatUint(sh.digest, 16)
+}
+
+// parseVer reads a version that a client has.
+func parseVer(ver string) (version int64, digest uint64, ok bool) {
+	stored, rest, divided := strings.Cut(ver, ".")
+	version, err := strconv.ParseInt(stored, 10, 64)
+	if err != nil || !divided {
+		return version, 0, err == nil
+	}
+	digest, err = strconv.ParseUint(rest, 16, 64)
+	return version, digest, err == nil
+}
+
+// sharing returns what an account has of groups, nil if it has no sessions.
+func (s *Service) sharing(account jid.JID) *sharing {
+	if v, ok := s.sharings.Load(account); ok {
+		return v.(*sharing) //nolint:errcheck,forcetypeassert // nothing else is in it
+	}
+	return nil
+}
+
+// open makes sure that there is a sharing of an account that has sessions. items
+// are its roster, nil to read it. The account is locked.
+func (s *Service) open(ctx context.Context, account jid.JID, items []store.RosterItem, version int64) (*sharing, error) {
+	if sh := s.sharing(account); sh != nil || s.opts.Groups == nil {
+		return sh, nil
+	}
+	if items == nil {
+		var err error
+		if items, version, err = s.load(ctx, account); err != nil {
+			return nil, err
+		}
+	}
+	bound := len(s.opts.Router.Sessions(account)) > 0
+	view, err := s.opts.Groups.View(ctx, account, bound)
+	if err != nil {
+		return nil, err
+	}
+	sh := &sharing{view: view, version: version}
+	for i := range items {
+		sh.hide(&items[i])
+	}
+	if bound {
+		s.sharings.Store(account, sh)
+	}
+	return sh, nil
+}
+
+// hide notes whether the account has removed a contact of groups. For whoever
+// makes the sharing.
+func (sh *sharing) hide(item *store.RosterItem) {
+	switch {
+	case item.Hidden != 0 && sh.hidden == nil:
+		sh.hidden = map[jid.JID]int64{item.Contact: item.Hidden}
+	case item.Hidden != 0:
+		sh.hidden[item.Contact] = item.Hidden
+	default:
+		delete(sh.hidden, item.Contact)
+	}
+}
+
+// release forgets what an account without sessions has of groups. The account
+// is locked.
+func (s *Service) release(account jid.JID) {
+	if s.opts.Groups == nil {
+		return
+	}
+	s.sharings.Delete(account)
+	s.opts.Groups.Release(account)
+}
+
+// sharedContact returns what groups say of a contact. The account is locked.
+func (s *Service) sharedContact(ctx context.Context, account, who jid.JID) (c shared.Contact, shown bool, err error) {
+	sh, err := s.open(ctx, account, nil, 0)
+	if err != nil {
+		return c, false, err
+	}
+	c, shown = sh.contact(who)
+	return c, shown, nil
+}
+
+// bits are the subscriptions that groups bring.
+func bits(c *shared.Contact) (st state) {
+	if c.To {
+		st |= to
+	}
+	if c.From {
+		st |= from
+	}
+	return st
+}
+
+// join returns the state that somebody is in who has subscriptions of his own
+// and others through groups.
+func (s state) join(groups state) state {
+	s |= groups
+	if s&to != 0 {
+		s &^= pendOut
+	}
+	if s&from != 0 {
+		s &^= pendIn
+	}
+	return s
+}
+
+// merge returns an item as clients are shown it: what is stored, and what groups
+// say if that is shown. The owner's own name and groups win.
+func merge(item *store.RosterItem, c *shared.Contact, shown bool) store.RosterItem {
+	m := *item
+	if !shown {
+		return m
+	}
+	stateOf(item).join(bits(c)).set(&m)
+	m.InRoster, m.Removed = true, false
+	m.Approved = m.Approved && m.Subscription == store.SubTo
+	if m.Name == "" {
+		m.Name = c.Name
+	}
+	m.Groups = mergeGroups(item, c.Labels)
+	return m
+}
+
+// mergeGroups returns an item's groups with the labels that its owner has not
+// taken off, each once.
+func mergeGroups(item *store.RosterItem, labels []shared.Label) []string {
+	groups := item.Groups
+	for _, l := range labels {
+		if !slices.Contains(item.LeftOut, string(l.Group)) && !slices.Contains(groups, l.Text) {
+			groups = append(slices.Clip(groups), l.Text)
+		}
+	}
+	return groups
+}
+
+// edit makes an item what its owner wishes. Of a contact from groups only what
+// is the owner's own is kept, so that it follows the groups in all else and
+// leaves with them.
+func edit(item, wish *store.RosterItem, c *shared.Contact, known bool) {
+	item.Name, item.Groups, item.LeftOut, item.Hidden = wish.Name, wish.Groups, nil, 0
+	if !known {
+		item.InRoster = true
+		return
+	}
+	if item.Name == c.Name {
+		item.Name = ""
+	}
+	own := slices.Clone(wish.Groups)
+	for _, l := range c.Labels {
+		if !slices.Contains(wish.Groups, l.Text) {
+			item.LeftOut = append(item.LeftOut, string(l.Group))
+		}
+		own = slices.DeleteFunc(own, func(g string) bool { return g == l.Text })
+	}
+	item.Groups = own
+}
+
+// moved brings the version of an account's roster up to an item that looks
+// different now; shared tells whether groups had or have a part in it. The
+// account is locked.
+func (s *Service) moved(account jid.JID, version int64, before, after *store.RosterItem, was, is bool) {
+	sh := s.sharing(account)
+	if sh == nil {
+		return
+	}
+	next := *sh
+	next.version = max(version, sh.version)
+	if was {
+		next.digest -= digestOf(before)
+	}
+	if is {
+		next.digest += digestOf(after)
+	}
+	s.sharings.Store(account, &next)
+}
+
+// remember brings an account's sharing up to what has been stored of an item, or
+// says that nobody knows (err). The account is locked.
+func (s *Service) remember(account jid.JID, item *store.RosterItem, err error) {
+	sh := s.sharing(account)
+	if sh == nil || err == nil && item.Hidden == sh.hidden[item.Contact] {
+		return
+	}
+	next := *sh
+	next.exact = next.exact && err == nil
+	next.hidden = maps.Clone(sh.hidden)
+	next.hide(item)
+	s.sharings.Store(account, &next)
+}
+
+// counted notes what an account's roster has been found to be. The account is
+// locked.
+func (s *Service) counted(account jid.JID, version int64, digest uint64) *sharing {
+	sh := s.sharing(account)
+	if sh == nil || sh.exact && sh.version == version && sh.digest == digest {
+		return sh
+	}
+	next := *sh
+	next.version, next.digest, next.exact = version, digest, true
+	s.sharings.Store(account, &next)
+	return &next
+}
+
+// digestOf is a number for an item as clients are shown it, which is the same
+// in every run of the server.
+func digestOf(item *store.RosterItem) uint64 {
+	const offset, prime = 14695981039346656037, 1099511628211 // FNV-1a
+	h := uint64(offset)
+	add := func(text string) {
+		for i := range len(text) {
+			h = (h ^ uint64(text[i])) * prime
+		}
+		h = (h ^ 0xff) * prime // which is in no text
+	}
+	add(item.Contact.Local())
+	add(item.Contact.Domain())
+	add(string(item.Subscription))
+	add(item.Name)
+	for _, g := range item.Groups {
+		add(g)
+	}
+	if item.PendingOut {
+		add("ask")
+	}
+	if item.Approved {
+		add("approved")
+	}
+	h ^= h >> 30 // the sum of many must not depend on what they have in common
+	h *= 0xbf58476d1ce4e5b9
+	h ^= h >> 27
+	h *= 0x94d049bb133111eb
+	return h ^ h>>31
+}
+
+// everybody returns an account's contacts, with those from groups who have
+// sessions. Whom the account's presence goes to is said by the recipient's
+// sharing. The account is locked.
+func (s *Service) everybody(ctx context.Context, account jid.JID, personal []contact) []contact {
+	own := s.sharing(account)
+	if own == nil {
+		return personal
+	}
+	now, err := s.opts.Groups.View(ctx, account, false)
+	if err != nil {
+		s.logError(ctx, "find who is in the same groups", account, err)
+		now = own.view
+	}
+	var online []contact
+	note := func(j jid.JID, other *sharing) {
+		c := contact{jid: j}
+		if _, shown := other.contact(account); shown {
+			c.groups |= from
+		}
+		if _, shown := own.contact(j); shown {
+			c.groups |= to
+		}
+		online = append(online, c)
+	}
+	for c := range now.Contacts() {
+		if other := s.sharing(c.JID); other != nil {
+			note(c.JID, other)
+		}
+	}
+	if now.SeenByAll() {
+		s.sharings.Range(func(key, value any) bool {
+			j, other := key.(jid.JID), value.(*sharing) //nolint:errcheck,forcetypeassert // nothing else is in it
+			if _, ok := now.Contact(j); !ok && j != account {
+				note(j, other)
+			}
+			return true
+		})
+	}
+	return joinContacts(personal, online)
+}
+
+// joinContacts adds what groups say to contacts.
+func joinContacts(personal, online []contact) []contact {
+	if len(online) == 0 {
+		return personal
+	}
+	all := append(slices.Clip(personal), online...)
+	slices.SortStableFunc(all, func(a, b contact) int { return compare(a, b.jid) })
+	last := 0
+	for i := range all {
+		if i > 0 && all[last].jid != all[i].jid {
+			last++
+		}
+		if all[last].jid == all[i].jid {
+			all[last].groups |= all[i].groups
+			all[last].state = all[last].state.join(all[last].groups)
+			continue
+		}
+		all[last] = all[i]
+		all[last].state = all[last].state.join(all[last].groups)
+	}
+	return all[:last+1]
+}
+
+// seesThroughGroups reports whether groups let somebody see an account.
+func (s *Service) seesThroughGroups(ctx context.Context, who, account jid.JID) (bool, error) {
+	if s.opts.Groups == nil || !s.isLocal(who) {
+		return false, nil
+	}
+	view, err := s.opts.Groups.View(ctx, who, false)
+	if err != nil {
+		return false, err
+	}
+	c, _ := view.Contact(account)
+	return c.To, nil
+}
+
+// GroupsChanged brings accounts with sessions to what groups say now: their
+// clients get one push for each item that looks different, then the presence of
+// whom they see from now on. It may be called again and in any order. nil are
+// all accounts.
+func (s *Service) GroupsChanged(ctx context.Context, accounts []jid.JID) {
+	if s.opts.Groups == nil {
+		return
+	}
+	if accounts == nil {
+		s.sharings.Range(func(key, _ any) bool {
+			accounts = append(accounts, key.(jid.JID)) //nolint:errcheck,forcetypeassert // nothing else is in it
+			return true
+		})
+	}
+	for _, account := range accounts {
+		if s.sharing(account) == nil {
+			continue // it reads what is new when it comes
+		}
+		begun, ended, err := s.follow(ctx, account)
+		if err != nil {
+			s.logError(ctx, "follow a change of groups", account, err)
+		}
+		for _, contact := range begun {
+			s.reveal(account, contact)
+		}
+		for _, contact := range ended {
+			s.conceal(ctx, account, contact)
+		}
+	}
+}
+
+// follow brings one account's roster to what groups say now, and returns whom it
+// begins and whom it ceases to see.
+func (s *Service) follow(ctx context.Context, account jid.JID) (begun, ended []jid.JID, err error) {
+	defer s.lock(account)()
+	sh := s.sharing(account)
+	if sh == nil {
+		return nil, nil, nil
+	}
+	contacts, err := s.contacts(ctx, account)
+	if err != nil {
+		return nil, nil, err
+	}
+	view, err := s.opts.Groups.View(ctx, account, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	next := *sh
+	next.view = view
+	var items []store.RosterItem
+	var vers []string
+	for _, j := range view.Changed(sh.view) {
+		item := store.RosterItem{Contact: j, Subscription: store.SubNone}
+		if _, stored := find(contacts, j); stored {
+			if item, err = s.item(ctx, account, j); err != nil {
+				return nil, nil, err
+			}
+		}
+		c, was := sh.contact(j)
+		before := merge(&item, &c, was)
+		c, is := next.contact(j)
+		after := merge(&item, &c, is)
+		switch saw, sees := stateOf(&before)&to != 0, stateOf(&after)&to != 0; {
+		case sees && !saw:
+			begun = append(begun, j)
+		case saw && !sees:
+			ended = append(ended, j)
+		}
+		if was {
+			next.digest -= digestOf(&before)
+		}
+		if is {
+			next.digest += digestOf(&after)
+		}
+		if before.InRoster || after.InRoster {
+			if !sameItem(&before, &after) {
+				items, vers = append(items, after), append(vers, next.ver(next.version))
+			}
+		}
+	}
+	s.pushAll(account, items, vers)
+	s.sharings.Store(account, &next)
+	return begun, ended, nil
+}
+
+// sameItem reports whether two items look the same to clients.
+func sameItem(a, b *store.RosterItem) bool {
+	return sameShown(a, b) && a.Name == b.Name && slices.Equal(a.Groups, b.Groups)
+}
+
+// pushAll tells every interested session of changed items.
+func (s *Service) pushAll(owner jid.JID, items []store.RosterItem, vers []string) {
+	var batch []*stanza.Encoded
+	for _, session := range s.opts.Router.Sessions(owner) {
+		if !session.State().Interested() || len(items) == 0 {
+			continue
+		}
+		for i := len(batch); i < len(items); i++ {
+			batch = append(batch, s.pushOf(owner, &items[i], vers[i]))
+		}
+		s.metrics.pushes.Add(float64(len(batch)))
+		session.Deliver(batch)
+	}
+}
+
+// reveal shows an account's available sessions the presence of somebody whom it
+// sees through groups.
+func (s *Service) reveal(account, contact jid.JID) {
+	for _, session := range s.opts.Router.Sessions(account) {
+		if isAvailable(session) && !session.State().BlockList().Blocks(contact) {
+			s.lookAtShared(contact, session)
+		}
+	}
+}
+
+// lookAtShared delivers the presence of an account that a session sees through
+// groups, if it still does.
+func (s *Service) lookAtShared(account jid.JID, viewer router.Session) {
+	if len(s.opts.Router.Sessions(account)) == 0 {
+		return
+	}
+	defer s.lock(account)()
+	if _, shown := s.sharing(viewer.JID().Bare()).contact(account); shown {
+		s.lookAtLocked(account, viewer)
+	}
+}
+
+// conceal shows an account somebody as gone whom it does not see any more.
+func (s *Service) conceal(ctx context.Context, account, contact jid.JID) {
+	if !s.isLocal(contact) {
+		return
+	}
+	defer s.lock(contact)()
+	if _, shown := s.sharing(account).contact(contact); shown {
+		return
+	}
+	contacts, err := s.contacts(ctx, contact)
+	if err != nil {
+		s.logError(ctx, "find who sees presence", contact, err)
+	}
+	if standing(contacts, account)&from != 0 {
+		return
+	}
+	shown := false
+	for _, session := range s.opts.Router.Sessions(contact) {
+		if isAvailable(session) {
+			shown = true
+			s.give(ctx, session.State().BlockList(), unavailable(session.JID(), account))
+		}
+	}
+	if _, kept := find(contacts, account); !shown && kept { // he may have gone meanwhile, and is still a contact
+		s.give(ctx, nil, unavailable(contact, account))
+	}
+}
