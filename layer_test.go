@@ -49,6 +49,7 @@ var tiers = map[string]int{
 	"internal/userdata": 3,
 
 	"config":          2,
+	"internal/api":    2,
 	"internal/router": 2,
 	"internal/stream": 2,
 

@@ -65,7 +65,7 @@ func (f *benchFlags) create(ctx context.Context, o *bench.Options, accounts int)
 		if err != nil {
 			return created, err
 		}
-		err = client.AddAccount(ctx, admin.NewAccount{JID: j, Password: o.Password})
+		err = client.AddAccount(ctx, j, o.Password)
 		if refusal, ok := errors.AsType[*admin.Error](err); ok && refusal.Status == http.StatusConflict {
 			continue // it was there before, and will stay
 		}

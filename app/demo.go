@@ -111,7 +111,7 @@ func (d *demo) start(ctx context.Context, log *slog.Logger) error {
 			name: m.name, status: m.status, account: account, password: rand.Text(),
 			contacts: make(map[jid.JID]contact), inRoom: make(map[string]bool), changed: make(chan struct{}),
 		}
-		if err := api.AddAccount(ctx, admin.NewAccount{JID: account, Password: p.password}); err != nil {
+		if err := api.AddAccount(ctx, account, p.password); err != nil {
 			return fmt.Errorf("create %s: %w", account, err)
 		}
 		d.team = append(d.team, p)

@@ -191,7 +191,7 @@ func (userAddCommand) Help() string {
 // Run creates the account.
 func (c *userAddCommand) Run(ctx context.Context, e *env) error {
 	return c.socketFlags.explain(c.run(ctx, e, "added", func(cl *admin.Client, j jid.JID, password string) error {
-		return cl.AddAccount(ctx, admin.NewAccount{JID: j, Password: password})
+		return cl.AddAccount(ctx, j, password)
 	}))
 }
 
@@ -254,7 +254,7 @@ func (userPasswdCommand) Help() string {
 // Run changes the password.
 func (c *userPasswdCommand) Run(ctx context.Context, e *env) error {
 	return c.socketFlags.explain((*userAddCommand)(c).run(ctx, e, "changed the password of", func(cl *admin.Client, j jid.JID, password string) error {
-		return cl.SetPassword(ctx, j, admin.NewPassword{Password: password})
+		return cl.SetPassword(ctx, j, password)
 	}))
 }
 

@@ -38,7 +38,7 @@ type Storage struct {
 // Listen is [[listen.…]].
 type Listen struct {
 	C2S  []C2S  `toml:"c2s" doc:"XMPP clients."`
-	HTTP []HTTP `toml:"http" doc:"HTTP: /metrics for Prometheus and /healthz."`
+	HTTP []HTTP `toml:"http" doc:"HTTP: /metrics for Prometheus, /healthz, and the API for administration below /api/v1."`
 }
 
 // C2S is [[listen.c2s]].
@@ -60,9 +60,12 @@ type TLS struct {
 
 // HTTP is [[listen.http]].
 type HTTP struct {
-	Port      Port   `toml:"port" doc:"5280 is usual."`
-	IPAddress string `toml:"ip_address" doc:"Address to listen at."`
-	TLS       TLS    `toml:"tls" doc:"Encryption: mode is tls or none."`
+	Port          Port   `toml:"port" doc:"5280 is usual."`
+	IPAddress     string `toml:"ip_address" doc:"Address to listen at."`
+	TLS           TLS    `toml:"tls" doc:"Encryption: mode is tls or none."`
+	API           bool   `toml:"api" doc:"Serve the API for administration here. It asks for a token of muster token add."`
+	APIRate       Limit  `toml:"api_rate" doc:"Requests to the API that one token may make per second on average, and twice as many at once."`
+	APIWithoutTLS bool   `toml:"api_without_tls" doc:"Let the API answer requests that come over a network without encryption, tokens readable on their way. For a proxy that encrypts, on a network that nobody else is on."`
 }
 
 // Auth is [auth].
@@ -190,7 +193,7 @@ func (c *C2S) defaults() {
 }
 
 func (h *HTTP) defaults() {
-	*h = HTTP{Port: 5280, IPAddress: "127.0.0.1", TLS: TLS{Mode: "none"}}
+	*h = HTTP{Port: 5280, IPAddress: "127.0.0.1", TLS: TLS{Mode: "none"}, API: true, APIRate: 50}
 }
 
 func (m *MUC) defaults() {

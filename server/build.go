@@ -49,7 +49,11 @@ func (s *Server) build(cfg *config.Config) error {
 		return err
 	}
 	s.buildRoomLogs(cfg)
-	return s.buildRooms(cfg, roomArchive{messages}, extensions)
+	if err := s.buildRooms(cfg, roomArchive{messages}, extensions); err != nil {
+		return err
+	}
+	s.buildAdmin(cfg)
+	return nil
 }
 
 // openStore makes the data directory its server's own and opens the database.

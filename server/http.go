@@ -41,12 +41,17 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 // metrics and whether the server is well.
 func (s *Server) observation() *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{
-		Registry: s.registry, MaxRequestsInFlight: httpScrapes,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-	}))
+	mux.Handle("GET /metrics", s.metrics())
 	mux.HandleFunc("GET /healthz", s.health)
 	return mux
+}
+
+// metrics returns what answers with the metrics.
+func (s *Server) metrics() http.Handler {
+	return promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{
+		Registry: s.registry, MaxRequestsInFlight: httpScrapes,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	})
 }
 
 // withTimeout bounds how long a client may take over an answer.

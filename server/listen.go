@@ -78,6 +78,7 @@ type opened struct {
 	net.Listener
 	info admin.Listener
 	c2s  *c2s.Listener // nil: HTTP
+	http *config.HTTP  // of HTTP
 	tls  *tls.Config   // HTTP over TLS
 }
 
@@ -102,10 +103,10 @@ func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
 		case l.c2s != nil:
 			s.serveClients(l)
 		case l.info.Kind == "":
-			s.serveHTTP(l, s.administration(cfg))
+			s.serveHTTP(l, s.forSocket())
 			continue
 		default:
-			s.serveHTTP(l, withTimeout(s.observation()))
+			s.serveHTTP(l, s.forHTTP(l.http))
 		}
 		infos = append(infos, l.info)
 		s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.String("kind", l.info.Kind),
@@ -145,6 +146,7 @@ func (s *Server) open(ctx context.Context, cfg *config.Config) ([]opened, error)
 	for i := range cfg.Listen.HTTP {
 		l := &cfg.Listen.HTTP[i]
 		o := open("http", i, l.IPAddress, l.Port, l.TLS.Mode)
+		o.http = l
 		if l.TLS.Mode == "tls" {
 			o.tls = s.tlsConfig(httpKey(i))
 		}
@@ -229,20 +231,4 @@ func (s *Server) serveHTTP(l opened, h http.Handler) {
 		}
 		return nil
 	})
-}
-
-// administration is what the admin socket serves.
-func (s *Server) administration(cfg *config.Config) http.Handler {
-	mux := s.observation()
-	mux.Handle("/", admin.NewHandler(admin.Options{
-		Accounts: s.accounts, Info: s.Info, Hosts: cfg.General.Hosts, Logger: s.logger("admin"),
-		Backup: func(ctx context.Context, progress func(string, int64, int64)) (admin.Backup, error) {
-			p, err := s.Backup(ctx, progress)
-			if err != nil {
-				return nil, err
-			}
-			return p, nil
-		},
-	}))
-	return mux
 }

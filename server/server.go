@@ -69,6 +69,7 @@ type Server struct {
 	about        *entity.Service
 	blocks       *blocking.Service
 	rooms        []*muc.Service
+	admin        *admin.Admin
 	roomLog      *muclog.Log // nil: rooms are not logged
 	clients      *c2s.Server
 	registration *register.Service  // nil unless modules.mod_register is there

@@ -233,7 +233,7 @@ func TestDeletedAccountLosesItsSession(t *testing.T) {
 	defer shutdown(t, s)
 	api := admin.NewClient(filepath.Join(cfg.General.DataDir, admin.SocketName))
 	romeo := jid.MustParse("romeo@localhost")
-	if err := api.AddAccount(t.Context(), admin.NewAccount{JID: romeo, Password: "secret"}); err != nil {
+	if err := api.AddAccount(t.Context(), romeo, "secret"); err != nil {
 		t.Fatal(err)
 	}
 	c, err := client.Dial(t.Context(), client.Options{

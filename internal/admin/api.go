@@ -1,9 +1,10 @@
 // Package admin is the administration of a running server over HTTP: the
-// handlers, the request types and the typed Client that the command line uses,
-// one set of types for both sides. It is served on the local socket
-// DATA_DIR/admin.sock, whose mode says who may administrate: whoever can open
-// it has full authority. The package owns no goroutine; handlers block on the
-// services they call, clients on the socket.
+// operations, their types and the typed Client that the command line uses, one
+// set of types for both sides. One table of routes (see package api) is served
+// on the local socket DATA_DIR/admin.sock, whose mode says who may administrate:
+// whoever can open it has full authority; and, but for what is local, on HTTP
+// listeners for those who have a token. The package owns no goroutine; handlers
+// block on the services they call, clients on the socket.
 package admin
 
 import (
@@ -20,12 +21,12 @@ type Info struct {
 	Version string    `json:"version"`
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
-	Hosts   []string  `json:"hosts"`
+	Hosts   []string  `json:"hosts" doc:"The domains that have accounts."`
 	// RoomHosts are the domains of the rooms.
-	RoomHosts []string `json:"room_hosts"`
+	RoomHosts []string `json:"room_hosts" doc:"The domains of the rooms."`
 	// Listeners are the addresses that accept clients, in the order of the
 	// configuration.
-	Listeners []Listener `json:"listeners"`
+	Listeners []Listener `json:"listeners" doc:"The addresses that accept clients."`
 }
 
 // Health says whether the server can do its work.
@@ -36,33 +37,89 @@ type Health struct {
 
 // Listener is one address that the server listens on.
 type Listener struct {
-	Kind    string `json:"kind"`    // "c2s", "http"
-	Address string `json:"address"` // host:port
-	TLS     string `json:"tls"`     // "starttls", "starttls_required", "tls", "none"
+	Kind    string `json:"kind" enum:"c2s,http"`
+	Address string `json:"address" doc:"Host and port."`
+	TLS     string `json:"tls" enum:"starttls,starttls_required,tls,none"`
 }
 
 // Account is a user as a listing shows him.
 type Account struct {
 	JID     jid.JID   `json:"jid"`
-	Created time.Time `json:"created"`
+	Created time.Time `json:"created" doc:"When the account was made."`
 }
 
-// AccountPage is one page of a listing; Next asks for the following page, ""
-// says that there is none.
-type AccountPage struct {
-	Accounts []Account `json:"accounts"`
-	Next     string    `json:"next,omitempty"`
+// AccountDetails is all that the API tells of a user.
+type AccountDetails struct {
+	Account
+
+	Sessions []Session     `json:"sessions" doc:"Where the user is logged in."`
+	LastSeen *LastActivity `json:"last_seen,omitempty" doc:"When the last session went; absent while there is one, and if that is not known."`
+}
+
+// LastActivity is when an account's last session went.
+type LastActivity struct {
+	Time   time.Time `json:"time"`
+	Status string    `json:"status,omitempty" doc:"What the user said then."`
+}
+
+// Session is one client of a user.
+type Session struct {
+	JID       jid.JID   `json:"jid" doc:"The full address."`
+	Resource  string    `json:"resource" doc:"What tells the user's clients apart."`
+	Since     time.Time `json:"since"`
+	Available bool      `json:"available" doc:"Contacts can see it."`
+	Priority  int       `json:"priority,omitempty" min:"-128" max:"127"`
+	Show      string    `json:"show,omitempty" doc:"away, chat, dnd or xa; absent for none of them."`
+	Connected bool      `json:"connected" doc:"false: the connection is lost, and the session waits to be resumed."`
+	Encrypted bool      `json:"encrypted"`
+	Remote    string    `json:"remote,omitempty" doc:"Address and port of the client."`
+}
+
+// Sessions are the sessions of a user.
+type Sessions struct {
+	Items []Session `json:"items"`
 }
 
 // NewAccount asks for an account.
 type NewAccount struct {
-	JID      jid.JID `json:"jid"`
-	Password string  `json:"password"`
+	Name     string `json:"name" min:"1" max:"1023" doc:"What stands before the @ in the address."`
+	Password string `json:"password" min:"1" max:"1023"`
 }
 
 // NewPassword replaces an account's password.
 type NewPassword struct {
-	Password string `json:"password"`
+	Password string `json:"password" min:"1" max:"1023"`
+}
+
+// NewToken asks for a token.
+type NewToken struct {
+	Name    string     `json:"name" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" doc:"What the token is called in lists and logs."`
+	Scopes  []string   `json:"scopes" max:"100" doc:"What it is good for."`
+	Hosts   []string   `json:"hosts,omitempty" max:"1000" doc:"The hosts that it is good for; absent: all."`
+	Expires *time.Time `json:"expires,omitempty" doc:"When it ends; absent: never."`
+}
+
+// Token is a token as a listing shows it.
+type Token struct {
+	Name    string     `json:"name"`
+	Scopes  []string   `json:"scopes"`
+	Hosts   []string   `json:"hosts,omitempty"`
+	Created time.Time  `json:"created"`
+	Expires *time.Time `json:"expires,omitempty"`
+	Used    *time.Time `json:"used,omitempty" doc:"The last use, give or take an hour; absent: never."`
+	Expired bool       `json:"expired,omitempty"`
+}
+
+// IssuedToken is a new token with its secret, which is told this once.
+type IssuedToken struct {
+	Token
+
+	Secret string `json:"token"`
+}
+
+// ScopeList are the scopes that tokens can have.
+type ScopeList struct {
+	Items []string `json:"items"`
 }
 
 // BackupProgress is one line of the answer to a request for a backup. The last
@@ -74,13 +131,6 @@ type BackupProgress struct {
 	// Size is the size of what is in the backup, which has some more.
 	Size  int64  `json:"size,omitempty"`
 	Error string `json:"error,omitempty"`
-}
-
-// problem is the body of every answer that is an error (RFC 9457).
-type problem struct {
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
 }
 
 // Error is what the server answered instead of doing what was asked.

@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/muster-im/muster/internal/api"
 )
 
 // progressEvery is the least time between two lines of progress of one step.
@@ -27,30 +29,27 @@ type Backup interface {
 
 // backup makes a backup and sends it. The answer is lines of BackupProgress,
 // each sent at once, and then the backup.
-func (a *api) backup(w http.ResponseWriter, r *http.Request) {
+func (a *Admin) backup(w http.ResponseWriter, r *api.Request) error {
+	ctx := r.HTTP.Context()
 	out := &progressWriter{ResponseWriter: w, flush: http.NewResponseController(w).Flush}
-	b, err := a.Backup(r.Context(), out.progress)
+	b, err := a.opts.Backup(ctx, out.progress)
 	if err != nil {
 		if out.begun {
 			out.line(BackupProgress{Error: err.Error()})
-			return
+			return nil
 		}
-		if _, ok := errors.AsType[*Error](err); !ok {
-			err = refuse(http.StatusConflict, err.Error())
-		}
-		a.refuse(w, r, err)
-		return
+		return api.Conflict(err.Error())
 	}
 	defer func() {
 		if err := b.Close(); err != nil {
-			a.log.LogAttrs(r.Context(), slog.LevelWarn, "remove the files of a backup", slog.Any("err", err))
+			a.log.LogAttrs(ctx, slog.LevelWarn, "remove the files of a backup", slog.Any("err", err))
 		}
 	}()
 	out.line(BackupProgress{Size: b.Size()})
 	if err := b.Write(w); err != nil {
-		a.log.LogAttrs(r.Context(), slog.LevelWarn, "send backup", slog.Any("err", err))
-		panic(http.ErrAbortHandler) // the client must not take it for whole
+		return fmt.Errorf("send backup: %w", err) // the client must not take it for whole
 	}
+	return nil
 }
 
 // progressWriter writes lines of progress.
@@ -72,10 +71,7 @@ func (p *progressWriter) progress(step string, done, total int64) {
 
 // line sends a line. A client that has gone ends the request's context.
 func (p *progressWriter) line(v BackupProgress) {
-	if !p.begun {
-		p.begun = true
-		p.Header().Set("Content-Type", "application/octet-stream")
-	}
+	p.begun = true
 	_ = json.NewEncoder(p).Encode(v)
 	_ = p.flush()
 }
@@ -83,7 +79,7 @@ func (p *progressWriter) line(v BackupProgress) {
 // Backup asks for a backup and writes it to w. progress, if set, is told what
 // the server does.
 func (c *Client) Backup(ctx context.Context, w io.Writer, progress func(BackupProgress)) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://muster/v1/backup", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, baseURL+"/backup", nil)
 	if err != nil {
 		return fmt.Errorf("build request: %w", err)
 	}

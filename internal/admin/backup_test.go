@@ -45,7 +45,7 @@ func backups(t *testing.T, prepare func(ctx context.Context, progress func(strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{ReadHeaderTimeout: time.Second, Handler: admin.NewHandler(admin.Options{Backup: prepare})}
+	srv := &http.Server{ReadHeaderTimeout: time.Second, Handler: admin.New(admin.Options{Hosts: []string{"a.test"}, Backup: prepare}).Socket()}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = srv.Serve(l) })
 	t.Cleanup(func() { _ = srv.Close(); wg.Wait() })

@@ -9,12 +9,15 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/muster-im/muster/internal/api"
 	"github.com/muster-im/muster/jid"
 )
 
@@ -50,10 +53,13 @@ func NewClient(socket string) *Client {
 // Socket is the path of the socket.
 func (c *Client) Socket() string { return c.socket }
 
+// baseURL is where the API is; the host means nothing on a socket.
+const baseURL = "http://muster" + api.Prefix
+
 // Info asks what the server is.
 func (c *Client) Info(ctx context.Context) (Info, error) {
 	var info Info
-	err := c.do(ctx, http.MethodGet, "/v1/server", nil, &info)
+	err := c.Do(ctx, http.MethodGet, "/server", nil, &info)
 	return info, err
 }
 
@@ -76,59 +82,134 @@ func (c *Client) Health(ctx context.Context) (Health, error) {
 }
 
 // AddAccount creates an account.
-func (c *Client) AddAccount(ctx context.Context, a NewAccount) error {
-	return c.do(ctx, http.MethodPost, "/v1/accounts", a, nil)
+func (c *Client) AddAccount(ctx context.Context, j jid.JID, password string) error {
+	if err := checkAccount(j); err != nil {
+		return err
+	}
+	return c.Do(ctx, http.MethodPost, "/users"+atHost(j), NewAccount{Name: j.Local(), Password: password}, nil)
 }
 
 // SetPassword replaces an account's password.
-func (c *Client) SetPassword(ctx context.Context, j jid.JID, p NewPassword) error {
-	return c.do(ctx, http.MethodPut, accountPath(j)+"/password", p, nil)
+func (c *Client) SetPassword(ctx context.Context, j jid.JID, password string) error {
+	if err := checkAccount(j); err != nil {
+		return err
+	}
+	return c.Do(ctx, http.MethodPut, Path("users", j.Local(), "password")+atHost(j), NewPassword{Password: password}, nil)
 }
 
 // Account returns one account.
-func (c *Client) Account(ctx context.Context, j jid.JID) (Account, error) {
-	var a Account
-	err := c.do(ctx, http.MethodGet, accountPath(j), nil, &a)
+func (c *Client) Account(ctx context.Context, j jid.JID) (AccountDetails, error) {
+	var a AccountDetails
+	if err := checkAccount(j); err != nil {
+		return a, err
+	}
+	err := c.Do(ctx, http.MethodGet, Path("users", j.Local())+atHost(j), nil, &a)
 	return a, err
 }
 
 // DeleteAccount removes an account with everything that belongs to it.
 func (c *Client) DeleteAccount(ctx context.Context, j jid.JID) error {
-	return c.do(ctx, http.MethodDelete, accountPath(j), nil, nil)
+	if err := checkAccount(j); err != nil {
+		return err
+	}
+	return c.Do(ctx, http.MethodDelete, Path("users", j.Local())+atHost(j), nil, nil)
 }
 
-// Accounts lists the accounts of a domain, of all domains if it is "", page by
-// page. The sequence ends with the first error.
+// Accounts lists the accounts of a domain, of all domains if it is "". The
+// sequence ends with the first error.
 func (c *Client) Accounts(ctx context.Context, domain string) iter.Seq2[Account, error] {
 	return func(yield func(Account, error) bool) {
-		query := url.Values{}
-		if domain != "" {
-			query.Set("domain", domain)
-		}
-		for {
-			var page AccountPage
-			if err := c.do(ctx, http.MethodGet, "/v1/accounts?"+query.Encode(), nil, &page); err != nil {
+		domains := []string{domain}
+		if domain == "" {
+			info, err := c.Info(ctx)
+			if err != nil {
 				yield(Account{}, err)
 				return
 			}
-			for _, a := range page.Accounts {
-				if !yield(a, nil) {
+			domains = info.Hosts
+		}
+		for _, d := range domains {
+			for a, err := range List[Account](ctx, c, "/users", url.Values{"host": {d}}) {
+				if !yield(a, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// AddToken makes a token.
+func (c *Client) AddToken(ctx context.Context, t NewToken) (IssuedToken, error) {
+	var issued IssuedToken
+	err := c.Do(ctx, http.MethodPost, "/tokens", t, &issued)
+	return issued, err
+}
+
+// Tokens lists the tokens. The sequence ends with the first error.
+func (c *Client) Tokens(ctx context.Context) iter.Seq2[Token, error] {
+	return List[Token](ctx, c, "/tokens", nil)
+}
+
+// RevokeToken removes a token, which is of no use at once.
+func (c *Client) RevokeToken(ctx context.Context, name string) error {
+	return c.Do(ctx, http.MethodDelete, Path("tokens", name), nil, nil)
+}
+
+// Scopes returns what tokens can be good for.
+func (c *Client) Scopes(ctx context.Context) ([]string, error) {
+	var list ScopeList
+	err := c.Do(ctx, http.MethodGet, "/scopes", nil, &list)
+	return list.Items, err
+}
+
+// List asks for a list, page by page. The sequence ends with the first error.
+func List[T any](ctx context.Context, c *Client, path string, query url.Values) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		q := url.Values{"limit": {"1000"}}
+		maps.Copy(q, query)
+		for {
+			var page api.Page[T]
+			if err := c.Do(ctx, http.MethodGet, path+"?"+q.Encode(), nil, &page); err != nil {
+				yield(*new(T), err)
+				return
+			}
+			for _, item := range page.Items {
+				if !yield(item, nil) {
 					return
 				}
 			}
 			if page.Next == "" {
 				return
 			}
-			query.Set("after", page.Next)
+			q.Set("after", page.Next)
 		}
 	}
 }
 
-func accountPath(j jid.JID) string { return "/v1/accounts/" + url.PathEscape(j.String()) }
+// Path joins the steps of a path below the API's prefix.
+func Path(steps ...string) string {
+	var b strings.Builder
+	for _, s := range steps {
+		b.WriteString("/" + url.PathEscape(s))
+	}
+	return b.String()
+}
 
-// do sends in, if it is not nil, and reads the answer into out, if it is not
-// nil. What the server refuses comes back as *Error.
-func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+// atHost says which host an account is at.
+func atHost(j jid.JID) string { return "?" + url.Values{"host": {j.Domain()}}.Encode() }
+
+// checkAccount refuses what cannot be an account.
+func checkAccount(j jid.JID) error {
+	if j.Local() == "" || !j.IsBare() {
+		return &Error{Status: http.StatusUnprocessableEntity, Detail: fmt.Sprintf("want an address like name@host, got %q", j)}
+	}
+	return nil
+}
+
+// Do sends in, if it is not nil, to a path below the API's prefix, and reads the
+// answer into out, if it is not nil. What the server refuses comes back as
+// *Error.
+func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		data, err := json.Marshal(in)
@@ -137,7 +218,7 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		}
 		body = bytes.NewReader(data)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://muster"+path, body)
+	req, err := http.NewRequestWithContext(ctx, method, baseURL+path, body)
 	if err != nil {
 		return fmt.Errorf("build request: %w", err)
 	}
@@ -177,9 +258,17 @@ func (c *Client) dialError(err error) error {
 }
 
 func readProblem(resp *http.Response, body io.Reader) error {
-	var p problem
+	var p api.Problem
 	if err := json.NewDecoder(body).Decode(&p); err != nil || p.Detail == "" {
 		return &Error{Status: resp.StatusCode, Detail: "the server answered " + resp.Status}
 	}
-	return &Error{Status: resp.StatusCode, Detail: p.Detail}
+	e := &Error{Status: resp.StatusCode, Detail: p.Detail}
+	if len(p.Errors) > 1 { // Detail is about the first
+		list := make([]string, len(p.Errors))
+		for i, f := range p.Errors {
+			list[i] = f.String()
+		}
+		e.Detail = strings.Join(list, "; ")
+	}
+	return e
 }

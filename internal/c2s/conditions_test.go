@@ -195,6 +195,15 @@ func TestStreamErrorConditions(t *testing.T) {
 			"processing instruction": bound("<?php ?>"),
 			"entity":                 bound("<message>&nbsp;</message>"),
 		},
+		stream.Reset: { // §4.9.3.16
+			"an administrator's wish": func(w *world) *peer {
+				p := w.join("romeo", "x")
+				if n := w.srv.EndSessions(w.t.Context(), jid.MustParse("romeo@a.test/x")); n != 1 {
+					w.t.Errorf("ended %d sessions, want 1", n)
+				}
+				return p
+			},
+		},
 		stream.SystemShutdown: { // §4.9.3.20
 			"shutdown": func(w *world) *peer {
 				p := w.join("romeo", "x")
@@ -223,7 +232,6 @@ func TestStreamErrorConditions(t *testing.T) {
 		stream.HostGone:               "§4.9.3.5: hosts change with a restart only, which is system-shutdown",
 		stream.InvalidXML:             "§4.9.3.11: for servers that validate against schemas",
 		stream.RemoteConnectionFailed: "§4.9.3.15: no connection serves a stream but its own",
-		stream.Reset:                  "§4.9.3.16: new certificates are for new streams",
 		stream.SeeOtherHost:           "§4.9.3.19: there is no other host",
 		stream.UnsupportedFeature:     "§4.9.3.23: for clients that cannot negotiate what we require",
 	}

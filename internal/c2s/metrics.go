@@ -11,22 +11,23 @@ import (
 type reason string
 
 const (
-	reasonClosed    reason = "closed"        // by the client, in good order
-	reasonLost      reason = "lost"          // the socket broke or was closed without the stream
-	reasonPeerError reason = "peer_error"    // the client sent a stream error
-	reasonProtocol  reason = "protocol"      // the client broke a rule: see the stream's errors
-	reasonTimeout   reason = "timeout"       // no resource bound in time
-	reasonTLS       reason = "tls"           // the handshake failed
-	reasonReplaced  reason = "replaced"      // another connection has bound the resource
-	reasonAccount   reason = "account"       // the account is gone
-	reasonAccess    reason = "access"        // the listener's rule has changed
-	reasonSlow      reason = "slow_consumer" // the client took less than it was sent
-	reasonResumed   reason = "resumed"       // another connection carries the session on
-	reasonExpired   reason = "expired"       // not resumed in time
-	reasonUnacked   reason = "unacked"       // too much was not acknowledged
-	reasonShutdown  reason = "shutdown"
-	reasonPanic     reason = "panic"      // our fault
-	reasonStore     reason = "block_list" // could not be loaded: our fault, too
+	reasonClosed        reason = "closed"        // by the client, in good order
+	reasonLost          reason = "lost"          // the socket broke or was closed without the stream
+	reasonPeerError     reason = "peer_error"    // the client sent a stream error
+	reasonProtocol      reason = "protocol"      // the client broke a rule: see the stream's errors
+	reasonTimeout       reason = "timeout"       // no resource bound in time
+	reasonTLS           reason = "tls"           // the handshake failed
+	reasonReplaced      reason = "replaced"      // another connection has bound the resource
+	reasonAccount       reason = "account"       // the account is gone
+	reasonAdministrator reason = "administrator" // wants it
+	reasonAccess        reason = "access"        // the listener's rule has changed
+	reasonSlow          reason = "slow_consumer" // the client took less than it was sent
+	reasonResumed       reason = "resumed"       // another connection carries the session on
+	reasonExpired       reason = "expired"       // not resumed in time
+	reasonUnacked       reason = "unacked"       // too much was not acknowledged
+	reasonShutdown      reason = "shutdown"
+	reasonPanic         reason = "panic"      // our fault
+	reasonStore         reason = "block_list" // could not be loaded: our fault, too
 )
 
 // lingers reports whether the client may not know yet that we have closed.

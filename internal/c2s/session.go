@@ -27,6 +27,8 @@ type Session struct {
 	to   string        // jid, escaped for an attribute
 	gone chan struct{} // closed when the session has been taken leave of
 
+	since time.Time // when it was bound
+
 	// Owned by the reader.
 	lang    string // of the client's stream (RFC 6120 §8.1.5)
 	reads   uint64 // stream.Reads, when the connection was looked at last

@@ -2,8 +2,12 @@ package c2s
 
 import (
 	"context"
+	"net"
 	"slices"
+	"strings"
+	"time"
 
+	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/stream"
 	"github.com/muster-im/muster/jid"
 )
@@ -70,7 +74,7 @@ func (s *Server) claim(k *link, full jid.JID) (own, other *Session) {
 		oldest, _ := s.oldestDetachedLocked(k.account)
 		return nil, oldest
 	}
-	own = &Session{srv: s, jid: full, to: stream.StanzaTo(full), gone: make(chan struct{}), link: k, listener: k.listener}
+	own = &Session{srv: s, jid: full, to: stream.StanzaTo(full), gone: make(chan struct{}), since: time.Now(), link: k, listener: k.listener}
 	a.sessions = append(a.sessions, own)
 	k.full = full
 	s.sessions++
@@ -101,6 +105,74 @@ func (s *Server) Sessions() int {
 	return s.sessions
 }
 
+// SessionInfo is what an administrator is told of a session.
+type SessionInfo struct {
+	JID    jid.JID // full
+	Since  time.Time
+	Remote net.Addr // nil while the session waits to be resumed
+	TLS    bool     // the connection is encrypted
+	State  *router.PresenceState
+}
+
+// SessionsOf returns the sessions of an account, in the order of their
+// resources.
+func (s *Server) SessionsOf(owner jid.JID) []SessionInfo {
+	var sessions []*Session
+	s.mu.Lock()
+	if a := s.accounts[owner.Bare()]; a != nil {
+		sessions = slices.Clone(a.sessions)
+	}
+	s.mu.Unlock()
+	list := make([]SessionInfo, len(sessions))
+	for i, o := range sessions {
+		o.mu.Lock()
+		k := o.link
+		o.mu.Unlock()
+		list[i] = SessionInfo{JID: o.jid, Since: o.since, State: &o.state}
+		if k != nil {
+			list[i].Remote, list[i].TLS = k.conn.RemoteAddr(), k.stream.TLS() != nil
+		}
+	}
+	slices.SortFunc(list, func(a, b SessionInfo) int { return strings.Compare(a.JID.Resource(), b.JID.Resource()) })
+	return list
+}
+
+// EndSessions ends the session of a full JID, or all of a bare one, because an
+// administrator wants it: they cannot be resumed, the account may log in again.
+// It returns how many there were, once they are over or have had their time.
+func (s *Server) EndSessions(ctx context.Context, who jid.JID) int {
+	ctx, cancel := context.WithTimeout(ctx, endWait)
+	defer cancel()
+	var sessions []*Session
+	s.mu.Lock()
+	if a := s.accounts[who.Bare()]; a != nil {
+		sessions = slices.Clone(a.sessions)
+	}
+	s.mu.Unlock()
+	if !who.IsBare() {
+		sessions = slices.DeleteFunc(sessions, func(o *Session) bool { return o.jid != who })
+	}
+	over := make([]<-chan struct{}, len(sessions))
+	for i, o := range sessions {
+		// RFC 6120 §4.9.3.16: the client is to authenticate anew.
+		o.end(reasonAdministrator, &stream.Error{Condition: stream.Reset, Text: "An administrator has ended the session."})
+		over[i] = o.gone
+	}
+	awaitAll(ctx, over)
+	return len(sessions)
+}
+
+// awaitAll waits until all channels are closed, or ctx ends.
+func awaitAll(ctx context.Context, list []<-chan struct{}) {
+	for _, c := range list {
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // EndAccount ends all streams and sessions of an account that is no more
 // (RFC 6120 §4.9.3.12). It returns when they are over, or have had their time.
 func (s *Server) EndAccount(ctx context.Context, owner jid.JID) {
@@ -123,11 +195,5 @@ func (s *Server) EndAccount(ctx context.Context, owner jid.JID) {
 		k.end(reasonAccount, removed)
 		over = append(over, k.gone)
 	}
-	for _, c := range over {
-		select {
-		case <-c:
-		case <-ctx.Done():
-			return
-		}
-	}
+	awaitAll(ctx, over)
 }

@@ -225,7 +225,7 @@ func (a *Activity) AccountLast(ctx context.Context, iq *stanza.Stanza) (*stanza.
 	if len(a.opts.Router.Sessions(account)) > 0 {
 		return ago(time.Now()), nil
 	}
-	last, err := a.last(ctx, account)
+	last, err := a.Last(ctx, account)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Nobody has been seen here yet.")
@@ -261,8 +261,9 @@ func (a *Activity) mayAsk(ctx context.Context, iq *stanza.Stanza) error {
 	return stanza.NewError(stanza.Auth, stanza.Forbidden, "")
 }
 
-// last returns when an account was last seen.
-func (a *Activity) last(ctx context.Context, account jid.JID) (store.LastActivity, error) {
+// Last returns when an account's last session went, store.ErrNotFound if that is
+// not known.
+func (a *Activity) Last(ctx context.Context, account jid.JID) (store.LastActivity, error) {
 	a.mu.Lock()
 	last, ok := a.waiting[account]
 	a.mu.Unlock()

@@ -162,3 +162,18 @@ type ReservedNick struct {
 	Nick  string
 	Key   string // what nicknames are compared by, see jid.NickKey
 }
+
+// Token lets a program administrate the server. Its secret is not stored.
+type Token struct {
+	ID      string // part of what its owner has, and its key
+	Name    string // unique; what people call it
+	Hash    []byte // of all that its owner has
+	Scopes  []string
+	Hosts   []string // that it is good for; empty: all
+	Created time.Time
+	Expires time.Time // zero: never
+	Used    time.Time // last, roughly; zero: never
+}
+
+// Expired reports whether the token's time is over.
+func (t Token) Expired(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }

@@ -1,0 +1,50 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/internal/admin"
+	"github.com/muster-im/muster/internal/api"
+)
+
+// tokenBurst is how many seconds' worth of requests a token may make at once.
+const tokenBurst = 2
+
+// buildAdmin makes the administration, which the socket and the listeners for
+// HTTP share.
+func (s *Server) buildAdmin(cfg *config.Config) {
+	s.admin = admin.New(admin.Options{
+		Accounts: s.accounts, Clients: s.clients, Tokens: s.db, LastSeen: s.activity,
+		Info: s.Info, Hosts: cfg.General.Hosts, Metrics: s.metrics(), Logger: s.logger("admin"),
+		Version: Version(), APIMetrics: api.NewMetrics(s.registry),
+		Backup: func(ctx context.Context, progress func(string, int64, int64)) (admin.Backup, error) {
+			p, err := s.Backup(ctx, progress)
+			if err != nil {
+				return nil, err
+			}
+			return p, nil
+		},
+	})
+}
+
+// forSocket is what the admin socket serves.
+func (s *Server) forSocket() http.Handler {
+	mux := s.observation()
+	admin.HandleProfiles(mux)
+	return api.Before(mux, s.admin.Socket())
+}
+
+// forHTTP is what a listener for HTTP serves.
+func (s *Server) forHTTP(l *config.HTTP) http.Handler {
+	mux := withTimeout(s.observation())
+	if !l.API {
+		return mux
+	}
+	who := api.NewTokens(api.TokenOptions{
+		Store: s.db, Rate: float64(l.APIRate), Burst: tokenBurst * int(l.APIRate),
+		LimitLoopback: s.config.Load().General.LimitLoopback, Logger: s.logger("api"),
+	})
+	return api.Before(mux, s.admin.Remote(who, !l.APIWithoutTLS))
+}
