@@ -162,7 +162,7 @@ func TestUser(t *testing.T) {
 		{"", "add friar", result{1, ``, `muster: read the password: the first line of standard input is empty\n`}},
 		{"", "add friar x --generate", result{1, ``, `muster: the password is given twice: leave out the argument or the flag\n`}},
 		{"", "add friar --password-file /nowhere", result{1, ``, `muster: open /nowhere: no such file or directory\n`}},
-		{"", "add friar@verona.test x", result{1, ``, `muster: this server has no accounts at "verona\.test"; it serves localhost\n`}},
+		{"", "add friar@verona.test x", result{1, ``, `muster: this server does not serve "verona\.test" but localhost\n`}},
 		{"", "add fri:ar x", result{1, ``, `muster: "fri:ar@localhost": malformed address.*\n`}},
 		{"", "add friar@localhost/cell x", result{1, ``, `muster: want an address like name@localhost, got "friar@localhost/cell"\n`}},
 		{"new\n", "passwd juliet", result{0, `changed the password of juliet@localhost\n`, ``}},
@@ -171,7 +171,7 @@ func TestUser(t *testing.T) {
 		{"", "delete nurse tybalt romeo", result{1, ``, `muster: there is no account tybalt@localhost\n`}},
 		{"", "delete nurse nurse Nurse@localhost", result{0, `deleted nurse@localhost\n`, ``}},
 		{"", "list", result{0, `juliet@localhost   since 20\d\d-\d\d-\d\d \d\d:\d\d\nromeo@localhost    since .*\n`, ``}},
-		{"", "list verona.test", result{1, ``, `muster: this server has no accounts at "verona\.test"; it serves localhost\n`}},
+		{"", "list verona.test", result{1, ``, `muster: this server does not serve "verona\.test" but localhost\n`}},
 	}
 	for _, s := range steps {
 		args := append([]string{"user"}, strings.Fields(s.args)...)

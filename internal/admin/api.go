@@ -83,12 +83,12 @@ type Sessions struct {
 // NewAccount asks for an account.
 type NewAccount struct {
 	Name     string `json:"name" min:"1" max:"1023" doc:"What stands before the @ in the address."`
-	Password string `json:"password" min:"1" max:"1023"`
+	Password string `json:"password" min:"1" doc:"At most 1024 bytes, and no control characters."`
 }
 
 // NewPassword replaces an account's password.
 type NewPassword struct {
-	Password string `json:"password" min:"1" max:"1023"`
+	Password string `json:"password" min:"1" doc:"At most 1024 bytes, and no control characters."`
 }
 
 // NewToken asks for a token.

@@ -201,7 +201,7 @@ func atHost(j jid.JID) string { return "?" + url.Values{"host": {j.Domain()}}.En
 // checkAccount refuses what cannot be an account.
 func checkAccount(j jid.JID) error {
 	if j.Local() == "" || !j.IsBare() {
-		return &Error{Status: http.StatusUnprocessableEntity, Detail: fmt.Sprintf("want an address like name@host, got %q", j)}
+		return &Error{Status: http.StatusUnprocessableEntity, Detail: fmt.Sprintf("want an address like name@%s, got %q", j.Domain(), j)}
 	}
 	return nil
 }
