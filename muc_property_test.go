@@ -2,55 +2,69 @@ package muster_test
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/muster-im/muster/internal/xmpptest"
 	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
 	"github.com/muster-im/muster/stanza"
 )
 
-const coven = "coven@conf.test"
-
-// guest is a client that knows of a room what it has been told.
-type guest struct {
-	*roamer
-	view    map[string]string // affiliation and role by nickname, while inside
-	heard   []string          // stanza ids of what was said, in order, history left out
-	answers map[string]*stanza.Stanza
-	found   []string // stanza ids of an archive query
-}
+const (
+	coven = "coven@conf.test"
+	// remembered is longer than a service remembers destroyed rooms.
+	remembered = 32 * 24 * time.Hour
+	enterRoom  = `<presence to='coven@conf.test/%s'><x xmlns='http://jabber.org/protocol/muc'>%s</x></presence>`
+)
 
 // party is a room, and those who go in and out of it.
 type party struct {
-	t           *testing.T
-	rand        *rand.Rand
-	guests      []*guest
-	membersOnly bool
-	next        int
+	t      *testing.T
+	rand   *rand.Rand
+	sys    xmpptest.System
+	guests []*guest
+	log    []string // what was done
+	next   int
+
+	// Of the room.
+	password    string          // that it wants, "" for none
+	membersOnly bool            // it lets only members in
+	said        []string        // ids of messages in the order in which they were heard
+	kept        []string        // those of them that the archive should have
+	past        map[string]bool // those of rooms that there were before at this address
 }
 
 // TestRoomInvariants: whatever people do to a room, it keeps an owner (XEP-0045
-// §10.4), nobody is inside who may not be (§7.2.6, §7.2.7), admins and owners
-// are moderators (§5.1.2), what each occupant has been told (§7.2.2) is what the
-// room is, and all hear messages in the order in which the archive has them.
+// §10.4), nobody is inside who may not be (§7.2.5, §7.2.6, §7.2.7), roles fit
+// affiliations (§5.1.2), what each client has been told (§7.2.2) is what the
+// room is, real addresses are for those who may see them (§7.2.4), all hear the
+// same in the order in which the archive has it, what is stored survives a
+// restart, and of a room that is gone nothing is left. A seed that fails fails
+// again:
+//
+//	go test -run 'TestRoomInvariants/sqlite/seed=3$' .
 func TestRoomInvariants(t *testing.T) {
 	t.Parallel()
-	for seed := range 12 {
-		t.Run(strconv.Itoa(seed), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { haveParty(t, uint64(seed)) })
-		})
-	}
+	xmpptest.OnEngines(t, func(t *testing.T, start xmpptest.Start) {
+		t.Helper()
+		for seed := range 24 {
+			t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { haveParty(t, uint64(seed), start) })
+			})
+		}
+	})
 }
 
-func haveParty(t *testing.T, seed uint64) {
-	random := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // to be repeatable
-	w := &roaming{t: t, rand: random, sys: xmpptest.NewServer(t, map[string]string{"muster.toml": `
+func haveParty(t *testing.T, seed uint64, start xmpptest.Start) {
+	p := &party{t: t, rand: rand.New(rand.NewPCG(seed, 7)), past: make(map[string]bool)} //nolint:gosec // to be repeatable
+	p.sys = start(t, map[string]string{"muster.toml": `
 [general]
 hosts = ["localhost"]
 [[listen.c2s]]
@@ -59,32 +73,32 @@ tls.mode = "none"
 allow_plain_without_tls = true
 [modules.mod_muc]
 host = "conf.test"
-`})}
+[modules.mod_muc.default_room]
+allow_multiple_sessions = true
+`})
 	defer func() {
-		if err := w.sys.Close(); err != nil {
+		if err := p.sys.Close(); err != nil {
 			t.Error(err)
 		}
+		if t.Failed() {
+			t.Logf("seed %d: %s", seed, strings.Join(p.log, "\n"))
+		}
 	}()
-	p := &party{t: t, rand: random}
+	w := &roaming{t: t, rand: p.rand, sys: p.sys}
 	for _, name := range []string{"anna", "ben", "carla", "dora"} {
 		account := jid.MustParse(name + "@localhost")
-		if err := w.sys.AddUser(account, "secret"); err != nil {
+		if err := p.sys.AddUser(account, "secret"); err != nil {
 			t.Fatal(err)
 		}
-		g := &guest{roamer: &roamer{w: w, account: account, resource: "r", inbox: make(map[string]int)}, answers: make(map[string]*stanza.Stanza)}
-		g.connect()
-		p.guests = append(p.guests, g)
+		for _, resource := range []string{"desk", "phone"} {
+			p.guests = append(p.guests, newGuest(w, account, resource))
+		}
 	}
-	p.say(p.guests[0], `<presence to='coven@conf.test/A'><x xmlns='http://jabber.org/protocol/muc'/></presence>`)
-	p.configure(p.guests[0], "muc#roomconfig_persistentroom", "1")
-	if !p.configure(p.guests[0], "muc#roomconfig_enablelogging", "1") {
-		t.Fatal("the room cannot be configured")
-	}
-	for range 80 {
-		p.step(p.guests[random.IntN(len(p.guests))])
+	p.connectAll()
+	for range 150 {
+		p.step(p.guests[p.rand.IntN(len(p.guests))])
 		p.check()
 	}
-	p.checkOrder()
 	for _, g := range p.guests {
 		g.drop()
 	}
@@ -95,44 +109,146 @@ func pick(r *rand.Rand, words ...string) string { return words[r.IntN(len(words)
 // step lets somebody do something, which may be refused.
 func (p *party) step(g *guest) {
 	nick := pick(p.rand, "A", "B", "C", "D", "E")
-	whom := p.guests[p.rand.IntN(len(p.guests))].account
-	affiliation := pick(p.rand, "outcast", "none", "member", "admin", "owner", "owner")
-	switch n := p.rand.IntN(24); {
-	case n < 7:
-		p.say(g, `<presence to='coven@conf.test/`+nick+`'><x xmlns='http://jabber.org/protocol/muc'/></presence>`)
-	case n < 8:
-		p.say(g, `<presence to='coven@conf.test/`+nick+`'/>`)
-	case n < 10:
+	password := pick(p.rand, "", "<password>x</password>", "<password>y</password>")
+	switch n := p.rand.IntN(100); {
+	case n < 26:
+		p.enter(g, nick, password)
+	case n < 32:
+		p.say(g, `<presence to='coven@conf.test/`+nick+`'><status>`+nick+`</status></presence>`) // a new nickname for who is inside
+	case n < 37:
 		p.say(g, `<presence type='unavailable' to='coven@conf.test/`+nick+`'/>`)
-	case n < 15:
+	case n < 52:
 		p.say(g, `<message type='groupchat' to='coven@conf.test'><body>`+nick+`</body></message>`)
-	case n < 18:
-		p.ask(g, "set", fmt.Sprintf(mucAdmin, fmt.Sprintf("<item jid='%s' affiliation='%s'/>", whom, affiliation)))
-	case n < 19:
-		p.ask(g, "set", fmt.Sprintf(mucAdmin, fmt.Sprintf("<item jid='%s' affiliation='%s'/><item jid='%s' affiliation='none'/>", whom, affiliation, g.account)))
-	case n < 21:
+	case n < 54:
+		p.say(g, `<message type='groupchat' to='coven@conf.test'><subject>`+nick+`</subject></message>`)
+	case n < 68:
+		p.govern(g, nick)
+	case n < 76:
 		p.ask(g, "set", fmt.Sprintf(mucAdmin, fmt.Sprintf("<item nick='%s' role='%s'/>", nick, pick(p.rand, "none", "visitor", "participant", "moderator"))))
-	case n < 22:
-		value := pick(p.rand, "0", "0", "1")
-		if p.configure(g, "muc#roomconfig_membersonly", value) {
-			p.membersOnly = value == "1"
-		}
+	case n < 88:
+		p.configure(g)
+	case n < 90:
+		p.destroy(g)
+	case n < 92:
+		p.restart()
 	default:
+		p.log = append(p.log, g.name()+" is cut off")
 		g.drop()
-		g.view = nil
-		g.roamer = &roamer{w: g.w, account: g.account, resource: "r", inbox: make(map[string]int)} // who takes the old session's place
+		g.forget()
 		g.connect()
 		p.settle()
 	}
 }
 
-func (p *party) configure(g *guest, field, value string) bool {
-	st := p.ask(g, "set", fmt.Sprintf(mucForm, "<field var='"+field+"'><value>"+value+"</value></field>"))
-	return st.Type == stanza.TypeResult
+// enter lets somebody into the room, who opens it if it is new.
+func (p *party) enter(g *guest, nick, password string) {
+	outside := g.view == nil
+	persistent := pick(p.rand, "0", "1", "1")
+	p.say(g, fmt.Sprintf(enterRoom, nick, password))
+	if outside && g.view != nil && p.password != "" && password != "<password>"+p.password+"</password>" {
+		p.t.Fatalf("%s has entered with %q, not with the password", g.name(), password)
+	}
+	if g.created {
+		g.created = false
+		p.ask(g, "set", fmt.Sprintf(mucForm, "<field var='muc#roomconfig_persistentroom'><value>"+persistent+"</value></field>"))
+	}
+}
+
+// govern changes one affiliation or two.
+func (p *party) govern(g *guest, nick string) {
+	item := func() string {
+		whom := p.guests[p.rand.IntN(len(p.guests))].account
+		return fmt.Sprintf("<item jid='%s' affiliation='%s'/>", whom, pick(p.rand, "outcast", "none", "member", "member", "admin", "owner", "owner"))
+	}
+	items := item()
+	switch p.rand.IntN(8) {
+	case 0:
+		items += item()
+	case 1:
+		items = "<item nick='" + nick + "' affiliation='" + pick(p.rand, "outcast", "none", "member", "admin", "owner") + "'/>"
+	case 2:
+		items = "<item jid='localhost' affiliation='" + pick(p.rand, "outcast", "none", "none", "member") + "'/>"
+	}
+	p.ask(g, "set", fmt.Sprintf(mucAdmin, items))
+}
+
+func (p *party) configure(g *guest) {
+	field := func(name, value string) string {
+		return "<field var='muc#roomconfig_" + name + "'><value>" + value + "</value></field>"
+	}
+	word := pick(p.rand, "x", "y")
+	bit := pick(p.rand, "0", "1")
+	var form string
+	switch p.rand.IntN(7) {
+	case 0, 1:
+		form = field("membersonly", bit)
+		if p.ask(g, "set", fmt.Sprintf(mucForm, form)).Type == stanza.TypeResult {
+			p.membersOnly = bit == "1"
+		}
+		return
+	case 2:
+		form = field("persistentroom", pick(p.rand, "1", bit))
+	case 3:
+		form = field("passwordprotectedroom", pick(p.rand, "0", bit)) + field("roomsecret", word)
+		if p.ask(g, "set", fmt.Sprintf(mucForm, form)).Type == stanza.TypeResult {
+			p.password = ""
+			if strings.Contains(form, "<value>1") {
+				p.password = word
+			}
+		}
+		return
+	case 4:
+		form = field("moderatedroom", bit)
+	case 5:
+		form = field("whois", pick(p.rand, "anyone", "moderators"))
+	case 6:
+		form = field("maxusers", pick(p.rand, "2", "10")) + field("persistentroom", "1")
+	}
+	p.ask(g, "set", fmt.Sprintf(mucForm, form))
+}
+
+// destroy ends the room, and waits until its address is free again.
+func (p *party) destroy(g *guest) {
+	if p.ask(g, "set", fmt.Sprintf(mucOwner, "<destroy/>")).Type != stanza.TypeResult {
+		return
+	}
+	p.check()
+	for _, g := range p.guests {
+		g.drop()
+		g.forget()
+	}
+	time.Sleep(remembered) // virtual
+	p.connectAll()
+}
+
+// restart starts the server again on the same data.
+func (p *party) restart() {
+	p.log = append(p.log, "restart")
+	before := p.stored()
+	if err := p.sys.Restart(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.settle()
+	for _, g := range p.guests {
+		g.drop()
+		g.forget()
+	}
+	p.connectAll()
+	if after := p.stored(); before != after {
+		p.t.Fatalf("the restart has made %s of %s", after, before)
+	}
+}
+
+func (p *party) connectAll() {
+	for _, g := range p.guests {
+		g.connect()
+	}
+	p.settle()
 }
 
 // say sends something and takes what comes of it.
 func (p *party) say(g *guest, xml string) {
+	p.log = append(p.log, g.name()+": "+xml)
 	st, err := stanza.Parse([]byte(xml))
 	if err != nil {
 		p.t.Fatal(err)
@@ -148,132 +264,109 @@ func (p *party) ask(g *guest, kind, payload string) *stanza.Stanza {
 	p.say(g, `<iq type='`+kind+`' id='`+id+`' to='coven@conf.test'>`+payload+`</iq>`)
 	st := g.answers[id]
 	if st == nil {
-		p.t.Fatalf("%s has got no answer to %s", g.account, payload)
+		p.t.Fatalf("%s has got no answer to %s", g.name(), payload)
 	}
 	delete(g.answers, id)
+	if st.Type == stanza.TypeResult {
+		p.log = append(p.log, "  done")
+	}
 	return st
 }
 
 func (p *party) settle() {
 	synctest.Wait()
 	for _, g := range p.guests {
-		for g.conn != nil && len(g.got) > 0 {
-			if st, ok, _ := stanza.FromElement(<-g.got); ok {
-				g.learn(&st)
-			}
+		g.listen()
+	}
+}
+
+// guest is a client that knows of a room what it has been told.
+type guest struct {
+	*roamer
+	view    map[string]sight // by nickname, while inside
+	created bool             // has been told that the room is new
+	heard   []string         // ids of what was said, history included, since it entered
+	answers map[string]*stanza.Stanza
+	found   []string // ids of an archive query
+	leaked  bool     // somebody else's address has come since the last check
+	knew    bool     // might see addresses in the last check
+}
+
+// sight is what a client knows of an occupant.
+type sight struct{ affiliation, role, address string }
+
+func newGuest(w *roaming, account jid.JID, resource string) *guest {
+	g := &guest{roamer: &roamer{w: w, account: account, resource: resource}}
+	g.forget()
+	return g
+}
+
+func (g *guest) name() string { return g.account.Local() + "/" + g.resource }
+
+// forget begins a new session, which will take the old one's place.
+func (g *guest) forget() {
+	g.roamer = &roamer{w: g.w, account: g.account, resource: g.resource, inbox: make(map[string]int)}
+	g.view, g.heard, g.answers, g.created = nil, nil, make(map[string]*stanza.Stanza), false
+}
+
+// listen takes what has come.
+func (g *guest) listen() {
+	for g.conn != nil && len(g.got) > 0 {
+		if st, ok, _ := stanza.FromElement(<-g.got); ok {
+			g.learn(&st)
 		}
 	}
 }
 
 func (g *guest) learn(st *stanza.Stanza) {
+	result := st.Child("urn:xmpp:mam:2", "result")
 	switch {
 	case st.Kind == stanza.IQ:
 		g.answers[st.ID] = st
 	case st.From.Bare().String() != coven || st.Type == stanza.TypeError:
 	case st.Kind == stanza.Presence:
 		g.see(st)
-	case st.Child("urn:xmpp:mam:2", "result") != nil:
-		g.found = append(g.found, st.Child("urn:xmpp:mam:2", "result").Attr("id"))
-	case st.Child(stanza.NSDelay, "delay") == nil && st.Child(stanza.NSStanzaID, "stanza-id") != nil:
-		g.heard = append(g.heard, st.Child(stanza.NSStanzaID, "stanza-id").Attr("id"))
+	case result != nil:
+		if said := result.Child("urn:xmpp:forward:0", "forwarded").Child(stanza.NSClient, "message"); said.Child(stanza.NSClient, "body") != nil {
+			g.found = append(g.found, result.Attr("id"))
+		}
+	case st.Child(stanza.NSClient, "body") != nil && st.Child(stanza.NSStanzaID, "stanza-id") != nil:
+		id := st.Child(stanza.NSStanzaID, "stanza-id").Attr("id")
+		if st.Child(stanza.NSDelay, "delay") != nil && slices.Contains(g.heard, id) { // it has entered again, and gets all anew
+			g.heard = nil
+		}
+		g.heard = append(g.heard, id)
 	}
 }
 
 // see brings the view in line with a presence.
 func (g *guest) see(st *stanza.Stanza) {
 	x := st.Child(stanza.NSMUCUser, "x")
-	codes := make(map[string]bool)
+	var codes []string
 	for e := range x.Elements() {
-		codes[e.Attr("code")] = true
+		codes = append(codes, e.Attr("code"))
 	}
+	self := slices.Contains(codes, "110")
 	if st.Type == stanza.TypeUnavailable {
 		delete(g.view, st.From.Resource())
-		if codes["110"] && !codes["303"] {
-			g.view = nil
+		if self && !slices.Contains(codes, "303") {
+			g.view, g.heard = nil, nil
 		}
 		return
 	}
 	if g.view == nil {
-		g.view = make(map[string]string)
+		g.view = make(map[string]sight)
 	}
+	g.created = g.created || slices.Contains(codes, "201")
 	item := x.Child(stanza.NSMUCUser, "item")
-	g.view[st.From.Resource()] = item.Attr("affiliation") + " " + item.Attr("role")
+	s := sight{item.Attr("affiliation"), item.Attr("role"), item.Attr("jid")}
+	g.view[st.From.Resource()] = s
+	g.leaked = g.leaked || s.address != "" && !self
 }
 
-// check compares what everybody has been told with each other and the rules.
-func (p *party) check() {
-	var first *guest
-	inside := 0
-	for _, g := range p.guests {
-		if g.view == nil {
-			continue
-		}
-		inside++
-		if first == nil {
-			first = g
-		}
-		if !maps.Equal(first.view, g.view) {
-			p.t.Fatalf("%s sees %v, %s sees %v", first.account, first.view, g.account, g.view)
-		}
-	}
-	if first != nil && len(first.view) > inside {
-		p.t.Fatalf("%s sees %v, but %d are inside", first.account, first.view, inside)
-	}
-	if first != nil {
-		p.checkRights(first.view)
-	}
-	p.checkOwners()
-}
-
-func (p *party) checkRights(view map[string]string) {
-	for nick, rights := range view {
-		switch rights {
-		case "owner moderator", "admin moderator", "member moderator", "member participant", "member visitor":
-		case "none moderator", "none participant", "none visitor":
-			if p.membersOnly {
-				p.t.Fatalf("%s is in a members-only room as %s", nick, rights)
-			}
-		default:
-			p.t.Fatalf("%s is in the room as %s", nick, rights)
-		}
-	}
-}
-
-// checkOwners: one of the guests may read who owns the room, and somebody does.
-func (p *party) checkOwners() {
-	for _, g := range p.guests {
-		st := p.ask(g, "get", fmt.Sprintf(mucAdmin, "<item affiliation='owner'/>"))
-		if st.Type == stanza.TypeResult && st.Payload().FirstElement() != nil {
-			return
-		}
-	}
-	p.t.Fatal("nobody owns the room")
-}
-
-// checkOrder compares what everybody has heard with the archive.
-func (p *party) checkOrder() {
-	place := make(map[string]int)
-	for _, g := range p.guests {
-		g.found = nil
-		st := p.ask(g, "set", `<query xmlns='urn:xmpp:mam:2'><set xmlns='http://jabber.org/protocol/rsm'><max>100</max></set></query>`)
-		if st.Type == stanza.TypeResult {
-			for i, id := range g.found {
-				place[id] = i
-			}
-			break
-		}
-	}
-	if len(place) == 0 {
-		p.t.Error("nobody has said anything")
-	}
-	for _, g := range p.guests {
-		for _, id := range g.heard {
-			if _, ok := place[id]; !ok {
-				p.t.Errorf("%s has heard %s, which the archive has not", g.account, id)
-			}
-		}
-		if !slices.IsSortedFunc(g.heard, func(a, b string) int { return place[a] - place[b] }) {
-			p.t.Errorf("%s has heard %v, in another order than the archive", g.account, g.heard)
-		}
-	}
+// rooms is the service of the system's rooms.
+func (p *party) rooms() *muc.Service {
+	return p.sys.(interface {
+		Rooms(domain string) *muc.Service
+	}).Rooms("conf.test") //nolint:forcetypeassert // a whole server
 }

@@ -72,10 +72,11 @@ func (c *presenceCommand) decideNick(r *Room, s *Session, nick, key string) erro
 
 // changeNick moves a session to another nickname. With further sessions under
 // the old one, only this one moves: the others see it leave the old nickname
-// only if nobody stays there. An occupant may also join himself: another of
-// his own nicknames, where several sessions are allowed.
+// only if nobody stays there, and it is shown who does. An occupant may also
+// join himself: another of his own nicknames, where several sessions are
+// allowed.
 func (r *Room) changeNick(s *Session, ev *NickEvent, to jid.JID, key string, renamed bool) {
-	o, before := s.occupant, s.occupant.nick
+	o, before, left := s.occupant, s.occupant.nick, s.occupant
 	var codes []int
 	if renamed {
 		codes = append(codes, statusNickChanged)
@@ -112,5 +113,8 @@ func (r *Room) changeNick(s *Session, ev *NickEvent, to jid.JID, key string, ren
 	o.forget()
 	r.announceToOthers(o, &showing{})
 	r.announceToSelf(o, []*Session{s}, &showing{codes: codes})
+	if !alone && left.viewers.include(o.role) { // to the one who has moved, those who stay are somebody else now
+		r.outbox = append(r.outbox, outItem{only: s, many: []*stanza.Encoded{r.shownTo(left, s.show)}})
+	}
 	r.notify(r.svc.hooks.NickChanged.Run(&r.watch, &NickChangedEvent{Room: r, Session: s, From: before}))
 }

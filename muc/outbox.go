@@ -13,7 +13,7 @@ import (
 type outItem struct {
 	enc    [2]*stanza.Encoded // by whether the recipient may see real addresses
 	to     []*Session         // the audience of then
-	skip   *Occupant          // whose sessions are left out
+	skip   []*Session         // who are left out
 	only   *Session           // instead of to
 	many   []*stanza.Encoded  // for only, instead of enc
 	target stanza.Target      // of many, for somebody who is not inside
@@ -156,7 +156,7 @@ func (r *Room) distribute(it *outItem, touched []*Session) []*Session {
 		it.only.pending = append(it.only.pending, it.enc[index(it.only.show)])
 	case it.to != nil:
 		for _, s := range it.to {
-			if it.skip != nil && s.occupant == it.skip {
+			if slices.Contains(it.skip, s) {
 				continue
 			}
 			touched = touch(s, touched)

@@ -136,7 +136,7 @@ func (r *Room) shownTo(o *Occupant, show bool) *stanza.Encoded {
 
 // announceToOthers tells everybody but o's own sessions.
 func (r *Room) announceToOthers(o *Occupant, sh *showing) {
-	it := outItem{to: r.viewersOf(o), skip: o}
+	it := outItem{to: r.viewersOf(o), skip: o.sessions}
 	if len(it.to) == 0 {
 		return
 	}

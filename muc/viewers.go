@@ -58,7 +58,7 @@ func (r *Room) reconsider(o *Occupant) (gained []*Session) {
 	before := o.viewers
 	o.viewers = r.askViewers(o)
 	if lost := r.between(o.viewers, before); len(lost) > 0 {
-		r.outbox = append(r.outbox, outItem{enc: r.hidden(o), to: lost, skip: o})
+		r.outbox = append(r.outbox, outItem{enc: r.hidden(o), to: lost, skip: o.sessions})
 	}
 	return r.between(before, o.viewers)
 }
@@ -102,7 +102,7 @@ func (r *Room) changeRole(o *Occupant, role Role, sh *showing) {
 func (r *Room) reconsiderAll() {
 	for _, o := range r.occupants {
 		if gained := r.reconsider(o); len(gained) > 0 {
-			r.outbox = append(r.outbox, outItem{enc: [2]*stanza.Encoded{r.shownTo(o, false), r.shownTo(o, true)}, to: gained, skip: o})
+			r.outbox = append(r.outbox, outItem{enc: [2]*stanza.Encoded{r.shownTo(o, false), r.shownTo(o, true)}, to: gained, skip: o.sessions})
 		}
 	}
 }
