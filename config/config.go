@@ -162,7 +162,9 @@ type DefaultRoom struct {
 	Password               Secret        `toml:"password" doc:"The password."`
 	Anonymous              bool          `toml:"anonymous" doc:"Only moderators see real addresses."`
 	MaxUsers               Positive      `toml:"max_users" doc:"Most sessions, up to max_users of the service."`
-	MayGetMemberList       []string      `toml:"maygetmemberlist" choice:"moderator,participant,visitor" doc:"Roles that may read the list of members, besides owners and admins."`
+	MayGetMemberList       []string      `toml:"maygetmemberlist" choice:"moderator,participant,visitor,member,admin,owner" doc:"Roles and affiliations that may read the list of members, besides owners and admins."`
+	PresenceBroadcast      []string      `toml:"presence_broadcast" choice:"moderator,participant,visitor" doc:"Roles whose presence the others are told of."`
+	PresenceLimit          Count         `toml:"presence_limit" doc:"Occupants above which visitors are shown to moderators alone; 0: however many."`
 	Logging                bool          `toml:"logging" doc:"What happens is logged in files; needs mod_muc_log. Also for rooms that are older than that."`
 	Affiliations           []Affiliation `toml:"affiliations" doc:"Affiliations that every new room starts with, besides its owner."`
 	Subject                string        `toml:"subject" doc:"Subject line."`
@@ -204,6 +206,7 @@ func (m *MUC) defaults() {
 		MaxUsers: 200, MaxUsersAdminThreshold: 5, MaxUserConferences: 10,
 		DefaultRoom: DefaultRoom{
 			AllowChangeSubj: true, AllowPrivateMessages: true, AllowQueryUsers: true, PublicList: true, AllowVisitorStatus: true, AllowVisitorNickchange: true,
+			PresenceBroadcast: []string{"moderator", "participant", "visitor"}, PresenceLimit: 1000,
 			Public: true, Moderated: true, MembersByDefault: true, Anonymous: true, MaxUsers: 200,
 		},
 	}

@@ -50,6 +50,8 @@ m.toml:11:1: modules.mod_disco.server_info[2].urls: required: addresses, like ["
 			"m.toml:4:14: listen.c2s[0]: 0.0.0.0 can be reached from elsewhere and needs a certificate: set tls.certfile and tls.keyfile, or listen at 127.0.0.1",
 		},
 		{"mechanism", minimal + "[auth]\nsasl_mechanisms = [\"plain\", \"md5\"]\n", `auth.sasl_mechanisms[1]: want one of PLAIN, SCRAM-SHA-1,`},
+		{"who reads lists", minimal + "[modules.mod_muc.default_room]\nmaygetmemberlist = [\"member\", \"outcast\"]\n", `default_room.maygetmemberlist[1]: want one of moderator,`},
+		{"who is shown", minimal + "[modules.mod_muc.default_room]\npresence_broadcast = [\"member\"]\n", `default_room.presence_broadcast[0]: want one of moderator,`},
 		{"host", "[general]\nhosts = [\"a b\", \"x.org\", \"X.ORG\"]\n", `m.toml:2:26: general.hosts[2]: want every domain once, got "X.ORG"`},
 		{"inline", minimal + "[modules.mod_muc.default_room]\naffiliations = [{user = \"u\", server = \"s\", affiliation = \"boss\"}]\n", `affiliations[0].affiliation: want "owner", "admin", "member" or "outcast", got "boss"`},
 		{"postgres", minimal + "[storage]\ndriver = \"postgres\"\n", "storage.url: required when storage.driver is postgres"},

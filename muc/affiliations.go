@@ -48,7 +48,7 @@ func (r *Room) SetAffiliation(actor Actor, j jid.JID, a Affiliation, o Affiliati
 	case o.Nick != "" && a > None:
 		rec.Nick = o.Nick
 	}
-	r.staged.affiliations = append(r.staged.affiliations, affiliationChange{record: rec, from: from, actor: actor})
+	r.staged.addAffiliation(affiliationChange{record: rec, from: from, actor: actor})
 	return nil
 }
 

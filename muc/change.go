@@ -14,6 +14,7 @@ import (
 type change struct {
 	values       map[int]any
 	affiliations []affiliationChange
+	latest       map[jid.JID]int // the last of them that is somebody's
 	roles        []roleChange
 	posts        []func(r *Room)
 	data         map[string][]byte
@@ -37,6 +38,15 @@ type roleChange struct {
 	role     Role
 	actor    Actor
 	reason   string
+}
+
+// addAffiliation stages a new entry, which takes the place of a former one.
+func (c *change) addAffiliation(a affiliationChange) {
+	if c.latest == nil {
+		c.latest = make(map[jid.JID]int)
+	}
+	c.latest[a.record.JID] = len(c.affiliations)
+	c.affiliations = append(c.affiliations, a)
 }
 
 func (c *change) empty() bool { return !c.durable() && len(c.roles) == 0 && len(c.posts) == 0 }
@@ -76,9 +86,14 @@ func (r *Room) roomChange(ch *change) RoomChange {
 		}
 		c.Affiliations = slices.Collect(maps.Values(r.affiliations))
 	}
-	for _, a := range ch.affiliations {
-		c.Affiliations = slices.DeleteFunc(c.Affiliations, func(old AffiliationRecord) bool { return old.JID == a.record.JID })
-		c.Affiliations = append(c.Affiliations, a.record)
+	c.Affiliations = slices.DeleteFunc(c.Affiliations, func(old AffiliationRecord) bool {
+		_, staged := ch.latest[old.JID]
+		return staged
+	})
+	for i, a := range ch.affiliations {
+		if ch.latest[a.record.JID] == i {
+			c.Affiliations = append(c.Affiliations, a.record)
+		}
 	}
 	return c
 }
@@ -282,10 +297,8 @@ func (r *Room) tellOfAbsent(a *affiliationChange) {
 // affiliationStaged returns the entry for j as it will be after the event at
 // hand.
 func (r *Room) affiliationStaged(j jid.JID) AffiliationRecord {
-	for _, c := range slices.Backward(r.staged.affiliations) {
-		if c.record.JID == j {
-			return c.record
-		}
+	if i, ok := r.staged.latest[j]; ok {
+		return r.staged.affiliations[i].record
 	}
 	rec, ok := r.affiliations[j]
 	if !ok {
@@ -313,7 +326,7 @@ func (r *Room) SetAffiliationData(j jid.JID, key, value string) {
 		rec.Data = make(map[string]string, 1)
 	}
 	rec.Data[key] = value
-	r.staged.affiliations = append(r.staged.affiliations, affiliationChange{record: rec, from: rec.Affiliation, data: true})
+	r.staged.addAffiliation(affiliationChange{record: rec, from: rec.Affiliation, data: true})
 }
 
 // SetSubject stages a subject line. It is stored; sending it is the caller's

@@ -195,5 +195,7 @@ func roomDefaults(r *config.DefaultRoom) map[string][]string {
 		"muc#roomconfig_allowvisitorstatus":     yes(r.AllowVisitorStatus),
 		"muc#roomconfig_allowvisitornickchange": yes(r.AllowVisitorNickchange),
 		"muc#roomconfig_getmemberlist":          r.MayGetMemberList,
+		"muc#roomconfig_presencebroadcast":      r.PresenceBroadcast,
+		"presence_limit":                        text(strconv.Itoa(int(r.PresenceLimit))),
 	}
 }

@@ -7,15 +7,26 @@ import (
 	"github.com/muster-im/muster/stanza"
 )
 
-// memberList says which roles may read the room's lists besides those whom the
-// XEP entitles (muc#roomconfig_getmemberlist).
+// memberList says which roles and affiliations may read the list of members
+// besides those whom the XEP entitles (muc#roomconfig_getmemberlist). People of an
+// affiliation need not be inside.
 type memberList struct{}
+
+// nobodyElse stands for an empty list, as in forms of MongooseIM. The role and the
+// affiliation of strangers have the same name.
+const nobodyElse = "none"
 
 func (memberList) Register(h *muc.Hooks) {
 	who := muc.NewChoicesField(h, muc.FieldSpec{
 		Var: "muc#roomconfig_getmemberlist", Section: muc.SectionPermissions, Order: 70, Label: "Who may read the member list",
 		Choices: []stanza.Option{
-			{Label: "Moderators", Value: "moderator"}, {Label: "Participants", Value: "participant"}, {Label: "Visitors", Value: "visitor"},
+			{Label: "Moderators", Value: "moderator"},
+			{Label: "Participants", Value: "participant"},
+			{Label: "Visitors", Value: "visitor"},
+			{Label: "Members", Value: "member"},
+			{Label: "Admins", Value: "admin"},
+			{Label: "Owners", Value: "owner"},
+			{Label: "Nobody else", Value: nobodyElse},
 		},
 	}, "")
 	h.MayList.Add("member-list", 0, func(q *muc.ListQuestion) (bool, bool) {
@@ -23,7 +34,7 @@ func (memberList) Register(h *muc.Hooks) {
 			return false, false
 		}
 		for word := range strings.FieldsSeq(who.Get(q.Room)) {
-			if q.Role.String() == word {
+			if word != nobodyElse && (q.Role.String() == word || q.Affiliation.String() == word) {
 				return true, true
 			}
 		}
