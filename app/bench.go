@@ -16,11 +16,14 @@ import (
 
 // benchCommands are the load generator and meter.
 type benchCommands struct {
-	Fanout fanoutCommand `cmd:"" help:"Fill one room, let it talk, measure the server."`
-	Join   joinCommand   `cmd:"" help:"Let many people enter one room at once, measure the server."`
-	Chat   chatCommand   `cmd:"" help:"Let people talk in pairs, measure the server."`
-	Login  loginCommand  `cmd:"" help:"Log in and out, measure the server."`
-	Idle   idleCommand   `cmd:"" help:"Hold sessions that do nothing, measure what they cost."`
+	Fanout     fanoutCommand     `cmd:"" help:"Fill one room, let it talk, measure the server."`
+	Rooms      roomsCommand      `cmd:"" help:"Let many small rooms talk, measure the server."`
+	Join       joinCommand       `cmd:"" help:"Let many people enter one room at once, measure the server."`
+	RoomMemory roomMemoryCommand `cmd:"" name:"roommemory" help:"Make rooms that stay empty, measure what they cost."`
+	Chat       chatCommand       `cmd:"" help:"Let people talk in pairs, measure the server."`
+	IRC        ircCommand        `cmd:"" name:"irc" help:"Fill a channel of an IRC server, for comparison."`
+	Login      loginCommand      `cmd:"" help:"Log in and out, measure the server."`
+	Idle       idleCommand       `cmd:"" help:"Hold sessions that do nothing, measure what they cost."`
 }
 
 // benchFlags are the flags of all meters that are not the load's.
@@ -39,6 +42,9 @@ func (f *benchFlags) measure(ctx context.Context, e *env, o *bench.Options, acco
 	o.Progress = func(s string) { fmt.Fprintln(e.stderr, s) } //nolint:errcheck // nowhere else to say it
 	var report bench.Report
 	created, err := f.create(ctx, o, accounts)
+	if err == nil {
+		err = o.Prepare(ctx, accounts)
+	}
 	if err == nil {
 		report, err = meter()
 	}
@@ -120,6 +126,24 @@ func (c *fanoutCommand) Run(ctx context.Context, e *env) error {
 	return c.measure(ctx, e, &c.Options, c.Occupants, func() (bench.Report, error) { return bench.Fanout(ctx, c.FanoutOptions) })
 }
 
+type roomsCommand struct {
+	bench.RoomsOptions `embed:""`
+	benchFlags
+}
+
+// Help shows examples.
+func (roomsCommand) Help() string {
+	return `Works with any XMPP server. Everybody speaks in one room. Examples:
+
+    muster bench rooms --create-in muster-data --insecure --pid $(pidof muster)
+    muster bench rooms --rooms 100 --occupants 5 --rate 1000 --json`
+}
+
+// Run fills rooms and measures.
+func (c *roomsCommand) Run(ctx context.Context, e *env) error {
+	return c.measure(ctx, e, &c.Options, c.Rooms*c.Occupants, func() (bench.Report, error) { return bench.Fanout(ctx, c.Fanout()) })
+}
+
 type joinCommand struct {
 	bench.JoinOptions `embed:""`
 	benchFlags
@@ -138,6 +162,24 @@ func (c *joinCommand) Run(ctx context.Context, e *env) error {
 	return c.measure(ctx, e, &c.Options, c.Occupants, func() (bench.Report, error) { return bench.Join(ctx, c.JoinOptions) })
 }
 
+type roomMemoryCommand struct {
+	bench.RoomMemoryOptions `embed:""`
+	benchFlags
+}
+
+// Help shows examples.
+func (roomMemoryCommand) Help() string {
+	return `Works with any XMPP server. One person makes all rooms. Examples:
+
+    muster bench roommemory --create-in muster-data --insecure --pid $(pidof muster)
+    muster bench roommemory --rooms 100000 --settle 2m --json`
+}
+
+// Run makes rooms and measures.
+func (c *roomMemoryCommand) Run(ctx context.Context, e *env) error {
+	return c.measure(ctx, e, &c.Options, 1, func() (bench.Report, error) { return bench.RoomMemory(ctx, c.RoomMemoryOptions) })
+}
+
 type chatCommand struct {
 	bench.ChatOptions `embed:""`
 	benchFlags
@@ -154,6 +196,24 @@ func (chatCommand) Help() string {
 // Run lets people talk and measures.
 func (c *chatCommand) Run(ctx context.Context, e *env) error {
 	return c.measure(ctx, e, &c.Options, c.Users, func() (bench.Report, error) { return bench.Chat(ctx, c.ChatOptions) })
+}
+
+type ircCommand struct {
+	bench.IRCOptions `embed:""`
+	JSON             bool `name:"json" help:"Print JSON, for programs."`
+}
+
+// Help shows examples.
+func (ircCommand) Help() string {
+	return `Works with any IRC server that lets people speak so fast. Example:
+
+    muster bench irc --addr 127.0.0.1:6667 --tls none --pid $(pidof inspircd)`
+}
+
+// Run fills a channel and measures.
+func (c *ircCommand) Run(ctx context.Context, e *env) error {
+	flags := benchFlags{JSON: c.JSON}
+	return flags.measure(ctx, e, &c.Options, 0, func() (bench.Report, error) { return bench.IRC(ctx, c.IRCOptions) })
 }
 
 type loginCommand struct {

@@ -32,6 +32,7 @@ type Options struct {
 	UsersPrefix string   `help:"The accounts are PREFIX1, PREFIX2 and so on." default:"bench"`
 	Password    string   `help:"Their password." default:"bench"`
 	Mechanism   string   `help:"SASL mechanism; default: the strongest that is offered."`
+	Register    bool     `help:"First create the accounts that are missing in-band (XEP-0077), if the server allows it."`
 	Logins      int      `help:"How many log in at a time." default:"16"`
 	PIDs        []int    `name:"pid" help:"Process ids of the server, to measure its CPU and memory; children are included."`
 	Progress    Progress `kong:"-" json:"-"`
@@ -65,22 +66,50 @@ func (o *Options) check() error {
 // user returns the name of the n-th account, counted from 0.
 func (o *Options) user(n int) string { return o.UsersPrefix + strconv.Itoa(n+1) }
 
+// Prepare creates n accounts if that is asked for. Those that exist stay.
+func (o *Options) Prepare(ctx context.Context, n int) error {
+	if !o.Register {
+		return nil
+	}
+	o.Progress.say("%d accounts are registered", n)
+	return each(ctx, n, o.Logins, func(ctx context.Context, i int) error {
+		ctx, cancel := context.WithTimeoutCause(ctx, loginTimeout, errors.New("the registration took too long"))
+		defer cancel()
+		err := client.Register(ctx, o.client(o.user(i)))
+		if refusal, ok := errors.AsType[*stanza.Error](err); ok && refusal.Condition == stanza.Conflict {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("register %s@%s: %w", o.user(i), o.Domain, err)
+		}
+		return nil
+	})
+}
+
 // dial logs one client in. base has its handlers.
 func (o *Options) dial(ctx context.Context, user, resource string, base client.Options) (*client.Client, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, loginTimeout, errors.New("the login took too long"))
 	defer cancel()
-	base.Addr, base.Domain = o.Addr, o.Domain
-	base.Username, base.Password, base.Resource, base.Mechanism = user, o.Password, resource, o.Mechanism
-	base.PlainText, base.DirectTLS = o.TLS == "none", o.TLS == "direct"
-	base.TLSConfig = &tls.Config{
-		ServerName: o.Domain, MinVersion: tls.VersionTLS12,
-		InsecureSkipVerify: o.Insecure, //nolint:gosec // asked for by name
-	}
-	c, err := client.Dial(ctx, base)
+	mine := o.client(user)
+	mine.Resource, mine.Keys = resource, base.Keys
+	mine.Handler, mine.RawHandler, mine.OnClose = base.Handler, base.RawHandler, base.OnClose
+	c, err := client.Dial(ctx, mine)
 	if err != nil {
 		return nil, fmt.Errorf("log in as %s@%s: %w", user, o.Domain, err)
 	}
 	return c, nil
+}
+
+// client returns how to reach the server as user.
+func (o *Options) client(user string) client.Options {
+	return client.Options{
+		Addr: o.Addr, Domain: o.Domain, Username: user, Password: o.Password, Mechanism: o.Mechanism,
+		PlainText: o.TLS == "none", DirectTLS: o.TLS == "direct",
+		TLSConfig: &tls.Config{
+			ServerName: o.Domain, MinVersion: tls.VersionTLS12,
+			InsecureSkipVerify: o.Insecure, //nolint:gosec // asked for by name
+		},
+	}
 }
 
 // each calls f for 0 to n-1, at most width at a time, until one fails.

@@ -36,15 +36,16 @@ type roomServer struct {
 	shows    bool // occupants are told of each other
 	full     int  // so many may enter; 0: any number
 
-	mu        sync.Mutex
-	occupants map[string]*stream.Stream // by nickname
-	sessions  map[string]*stream.Stream // by account
-	logins    int
-	streams   []*stream.Stream
-	said      int
-	destroyed bool
-	acked     map[string]int // by account, what it has acknowledged
-	settings  []string       // of the configuration form
+	mu         sync.Mutex
+	occupants  map[string]map[string]*stream.Stream // by room and account
+	sessions   map[string]*stream.Stream            // by account
+	logins     int
+	streams    []*stream.Stream
+	said       int
+	destroyed  bool
+	acked      map[string]int // by account, what it has acknowledged
+	settings   []string       // of the configuration form
+	registered []string       // who has asked for an account
 }
 
 func startServer(t *testing.T, s *roomServer) *roomServer {
@@ -53,7 +54,7 @@ func startServer(t *testing.T, s *roomServer) *roomServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.listener, s.occupants, s.sessions = l, make(map[string]*stream.Stream), make(map[string]*stream.Stream)
+	s.listener, s.occupants, s.sessions = l, make(map[string]map[string]*stream.Stream), make(map[string]*stream.Stream)
 	s.wg.Go(func() {
 		for {
 			conn, err := l.Accept()
@@ -104,6 +105,9 @@ func (s *roomServer) serve(st *stream.Stream) error {
 	if err != nil {
 		return err
 	}
+	if q := auth.Child(stanza.NSRegister, "query"); q != nil {
+		return s.register(st, auth, q.ChildText(stanza.NSRegister, "username"))
+	}
 	data, err := base64.StdEncoding.DecodeString(auth.Text())
 	if err != nil {
 		return err
@@ -128,6 +132,22 @@ func (s *roomServer) serve(st *stream.Stream) error {
 			return err
 		}
 	}
+}
+
+// register answers a registration; bench2 is there already, and bench9 may not
+// be.
+func (s *roomServer) register(st *stream.Stream, e *stanza.Element, user string) error {
+	s.mu.Lock()
+	s.registered = append(s.registered, user)
+	s.mu.Unlock()
+	answer := stanza.NewElement(stanza.NSClient, "iq", "type", "result", "id", e.Attr("id"))
+	switch user {
+	case "bench2":
+		answer.SetAttr("type", "error").Add(stanza.NewError(stanza.Cancel, stanza.Conflict, "").Element())
+	case "bench9":
+		answer.SetAttr("type", "error").Add(stanza.NewError(stanza.Cancel, stanza.NotAllowed, "").Element())
+	}
+	return st.Send(answer)
 }
 
 func (s *roomServer) handle(st *stream.Stream, user string, e *stanza.Element) error {
@@ -164,20 +184,26 @@ func (s *roomServer) handle(st *stream.Stream, user string, e *stanza.Element) e
 		if e.Attr("to") == "" {
 			return nil
 		}
+		room, _, _ := strings.Cut(e.Attr("to"), "/")
+		if e.Attr("type") == "unavailable" {
+			delete(s.occupants[room], user)
+			return nil
+		}
 		x := stanza.NewElement(stanza.NSMUCUser, "x").Add(stanza.NewElement(stanza.NSMUCUser, "status", "code", "110"))
-		if len(s.occupants) == 0 {
+		if len(s.occupants[room]) == 0 {
+			s.occupants[room] = make(map[string]*stream.Stream)
 			x.Add(stanza.NewElement(stanza.NSMUCUser, "status", "code", "201"))
 		}
-		if s.full > 0 && len(s.occupants) >= s.full {
+		if s.full > 0 && len(s.occupants[room]) >= s.full {
 			return st.Send(e.Clone().SetAttr("type", "error").Add(stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "full").Element()))
 		}
 		if s.shows {
-			for other, o := range s.occupants {
+			for other, o := range s.occupants[room] {
 				_ = o.Send(stanza.NewElement(stanza.NSClient, "presence", "from", e.Attr("to")))
 				_ = st.Send(stanza.NewElement(stanza.NSClient, "presence", "from", other))
 			}
 		}
-		s.occupants[user] = st
+		s.occupants[room][user] = st
 		return st.Send(stanza.NewElement(stanza.NSClient, "presence", "from", e.Attr("to")).Add(x))
 	}
 	s.said++
@@ -194,7 +220,7 @@ func (s *roomServer) handle(st *stream.Stream, user string, e *stanza.Element) e
 		}
 		return s.sessions[to].Send(stanza.NewElement("urn:xmpp:sm:3", "r"))
 	}
-	for _, o := range s.occupants {
+	for _, o := range s.occupants[e.Attr("to")] {
 		_ = o.Send(e)
 	}
 	return nil
@@ -305,7 +331,7 @@ func TestFanoutNoticesALostSession(t *testing.T) {
 		if strings.Contains(line, "speak") {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.occupants["bench2"].Fail(&stream.Error{Condition: stream.Conflict})
+			s.sessions["bench2"].Fail(&stream.Error{Condition: stream.Conflict})
 		}
 	}
 	if r, err := Fanout(t.Context(), o); err == nil || !strings.Contains(err.Error(), "a session has ended") {

@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/muster-im/muster/internal/client"
+	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
 
@@ -33,13 +34,12 @@ func Chat(ctx context.Context, o ChatOptions) (*ChatReport, error) {
 		return nil, err
 	}
 	people := make([]*receiver, o.Users)
-	l := newLoad(&o.LoadOptions, 1, o.Users*o.Window, func(slot int) (*client.Client, stanza.Stanza) {
-		self := slot / o.Window
-		partner := people[self^1].client.Load().JID()
+	l := newLoad(&o.LoadOptions, 1, o.Users, func(sender int, body string) error {
+		partner := people[sender^1].client.Load().JID()
 		if o.Bare {
 			partner = partner.Bare()
 		}
-		return people[self].client.Load(), stanza.Stanza{Type: stanza.TypeChat, To: partner}
+		return message(people[sender].client.Load(), stanza.TypeChat, partner, body)
 	})
 	for i := range people {
 		people[i] = &receiver{load: l}
@@ -64,7 +64,7 @@ func Chat(ctx context.Context, o ChatOptions) (*ChatReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Progress.say("they talk in pairs, each with %d messages under way", o.Window)
+	o.Progress.say("they talk in pairs, %s", o.pace())
 	m, err := l.run(ctx, &o.LoadOptions)
 	if err != nil {
 		return nil, err
@@ -72,11 +72,17 @@ func Chat(ctx context.Context, o ChatOptions) (*ChatReport, error) {
 	return o.report(&m), nil
 }
 
+// message sends a body.
+func message(c *client.Client, t stanza.Type, to jid.JID, body string) error {
+	st := stanza.Stanza{Kind: stanza.Message, Type: t, ID: c.ID(), To: to}
+	return c.Send(st.With(stanza.NewElement(stanza.NSClient, "body").AddText(body)))
+}
+
 // report sums up.
 func (o *ChatOptions) report(m *result) *ChatReport {
 	seconds, meter := m.to.at.Sub(m.from.at).Seconds(), m.to.meter-m.from.meter
 	r := &ChatReport{
-		Address: o.Addr, TLS: o.TLS, Users: o.Users, Window: o.Window, Body: o.Body, Acks: o.Acks, Seconds: seconds,
+		Address: o.Addr, TLS: o.TLS, Users: o.Users, Window: o.Window, Rate: o.Rate, Body: o.Body, Acks: o.Acks, Seconds: seconds,
 		Messages: m.to.messages - m.from.messages, Latency: latencyOf(&m.latency),
 		Errors: m.errors, FirstError: m.firstError, MeterCPU: meter.Seconds(),
 	}
@@ -94,12 +100,13 @@ func (o *ChatOptions) report(m *result) *ChatReport {
 
 // ChatReport is what Chat has measured.
 type ChatReport struct {
-	Address string `json:"address"`
-	TLS     string `json:"tls"`
-	Users   int    `json:"users"`
-	Window  int    `json:"window"`
-	Body    int    `json:"body_bytes"`
-	Acks    bool   `json:"acks"`
+	Address string  `json:"address"`
+	TLS     string  `json:"tls"`
+	Users   int     `json:"users"`
+	Window  int     `json:"window"`
+	Rate    float64 `json:"rate,omitempty"` // messages a second; 0: the window alone limits
+	Body    int     `json:"body_bytes"`
+	Acks    bool    `json:"acks"`
 
 	Seconds           float64 `json:"seconds"`
 	Messages          int64   `json:"messages"`
@@ -125,7 +132,7 @@ type ChatUsage struct {
 func (r *ChatReport) WriteTable(w io.Writer) error {
 	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 	t.row("server", "%s, TLS: %s", r.Address, r.TLS)
-	t.row("load", "%d people in pairs, %d messages of each under way, %d-byte bodies", r.Users, r.Window, r.Body)
+	t.row("load", "%d people in pairs, %s, %d-byte bodies", r.Users, pace(r.Window, r.Rate), r.Body)
 	if r.Acks {
 		t.row("", "with stream management")
 	}

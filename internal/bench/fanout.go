@@ -14,9 +14,8 @@ import (
 	"github.com/muster-im/muster/stanza"
 )
 
-// FanoutOptions say how one room is filled and how it talks. The load is a
-// closed loop: a sender has Window messages under way, and a message is under
-// way until every occupant has it.
+// FanoutOptions say how rooms are filled and how they talk. A message is under
+// way until every occupant of its room has it.
 type FanoutOptions struct {
 	LoadOptions `embed:""`
 	MUCDomain   string            `name:"muc-domain" help:"Domain of the room service; default: conference.DOMAIN."`
@@ -24,10 +23,32 @@ type FanoutOptions struct {
 	Set         map[string]string `help:"Fields of the new room's configuration form, such as muc#roomconfig_persistentroom=1."`
 	Occupants   int               `help:"People in the room." default:"100"`
 	Senders     int               `help:"How many of them speak." default:"4"`
+	Rooms       int               `kong:"-"` // each with people of its own; 0 is 1
+}
+
+// RoomsOptions say how many small rooms talk at once.
+type RoomsOptions struct {
+	LoadOptions `embed:""`
+	MUCDomain   string            `name:"muc-domain" help:"Domain of the room service; default: conference.DOMAIN."`
+	Set         map[string]string `help:"Fields of the new rooms' configuration form, such as muc#roomconfig_persistentroom=1."`
+	Rooms       int               `help:"Rooms, each with people of its own; they are destroyed at the end." default:"5"`
+	Occupants   int               `help:"People in each room, all of whom speak." default:"4"`
+}
+
+// Fanout returns the same as options of Fanout.
+func (o *RoomsOptions) Fanout() FanoutOptions {
+	return FanoutOptions{
+		LoadOptions: o.LoadOptions, MUCDomain: o.MUCDomain, Set: o.Set,
+		Rooms: o.Rooms, Occupants: o.Occupants, Senders: o.Occupants,
+	}
 }
 
 func (o *FanoutOptions) check() error {
 	switch {
+	case o.Rooms < 0:
+		return errors.New("rooms: want at least 1")
+	case o.Rooms > 1 && o.Room != "":
+		return errors.New("room: a name is for one room only")
 	case o.Occupants < 1:
 		return errors.New("occupants: want at least 1")
 	case o.Senders < 1 || o.Senders > o.Occupants:
@@ -36,48 +57,78 @@ func (o *FanoutOptions) check() error {
 	return o.LoadOptions.check()
 }
 
-// fanout is one run.
-type fanout struct {
+// Rooms are filled with people who can be made to talk, more than once.
+type Rooms struct {
 	// Set at construction.
-	o       FanoutOptions
-	room    jid.JID
-	created bool // the room did not exist
-	people  []*occupant
-	load    *load
+	o     FanoutOptions
+	rooms []*fanout
+	load  *load
 }
 
-// Fanout fills a room, lets it talk and measures.
+// fanout is one room.
+type fanout struct {
+	// Set at construction.
+	o       *FanoutOptions
+	room    jid.JID
+	first   int // number of the first one's account
+	load    *load
+	created bool // the room did not exist
+	people  []*occupant
+}
+
+// Fanout fills rooms, lets them talk and measures.
 func Fanout(ctx context.Context, o FanoutOptions) (*FanoutReport, error) {
-	f, err := newFanout(o)
+	r, err := FillRooms(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	defer f.leave()
-	if err := f.fill(ctx); err != nil {
-		return nil, err
-	}
-	return f.talk(ctx)
+	defer r.Leave()
+	return r.Talk(ctx)
 }
 
-func newFanout(o FanoutOptions) (*fanout, error) {
+// FillRooms connects everybody, and lets them enter.
+func FillRooms(ctx context.Context, o FanoutOptions) (*Rooms, error) {
+	r, err := newRooms(o)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range r.rooms {
+		if err := f.fill(ctx); err != nil {
+			r.Leave()
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func newRooms(o FanoutOptions) (*Rooms, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	o.Rooms = max(o.Rooms, 1)
 	if o.MUCDomain == "" {
 		o.MUCDomain = "conference." + o.Domain
 	}
-	if o.Room == "" {
-		o.Room = "bench-" + strings.ToLower(rand.Text()[:8])
+	r := &Rooms{o: o, rooms: make([]*fanout, o.Rooms)}
+	r.load = newLoad(&o.LoadOptions, o.Occupants, o.Rooms*o.Senders, r.say)
+	for i := range r.rooms {
+		name := o.Room
+		if name == "" {
+			name = "bench-" + strings.ToLower(rand.Text()[:8])
+		}
+		room, err := jid.New(name, o.MUCDomain, "")
+		if err != nil {
+			return nil, fmt.Errorf("room: %w", err)
+		}
+		r.rooms[i] = &fanout{o: &r.o, room: room, first: i * o.Occupants, load: r.load, people: make([]*occupant, o.Occupants)}
 	}
-	room, err := jid.New(o.Room, o.MUCDomain, "")
-	if err != nil {
-		return nil, fmt.Errorf("room: %w", err)
-	}
-	f := &fanout{o: o, room: room, people: make([]*occupant, o.Occupants)}
-	f.load = newLoad(&o.LoadOptions, o.Occupants, o.Senders*o.Window, func(slot int) (*client.Client, stanza.Stanza) {
-		return f.people[slot/o.Window].client.Load(), stanza.Stanza{Type: stanza.TypeGroupchat, To: room}
-	})
-	return f, nil
+	return r, nil
+}
+
+// say sends a message; neighbours among senders are in different rooms.
+func (r *Rooms) say(sender int, body string) error {
+	f := r.rooms[sender%len(r.rooms)]
+	return message(f.people[sender/len(r.rooms)].client.Load(), stanza.TypeGroupchat, f.room, body)
 }
 
 // fill connects everybody and enters the room; the first opens it.
@@ -100,7 +151,7 @@ func (f *fanout) login(ctx context.Context) error {
 	f.o.Progress.say("%d people log in", f.o.Occupants)
 	err := each(ctx, f.o.Occupants, f.o.Logins, func(ctx context.Context, i int) error {
 		p := &occupant{receiver: receiver{load: f.load}, entered: make(chan stanza.Stanza, 1)}
-		c, err := f.o.dial(ctx, f.o.user(i), "bench", client.Options{RawHandler: p.raw, Handler: p.handle, OnClose: p.closed})
+		c, err := f.o.dial(ctx, f.user(i), "bench", client.Options{RawHandler: p.raw, Handler: p.handle, OnClose: p.closed})
 		if err != nil {
 			return err
 		}
@@ -115,6 +166,9 @@ func (f *fanout) login(ctx context.Context) error {
 	}
 	return err
 }
+
+// user returns the account of the n-th occupant.
+func (f *fanout) user(n int) string { return f.o.user(f.first + n) }
 
 // open makes the first occupant enter, and configures the room if it is new
 // (XEP-0045 §10.1).
@@ -157,6 +211,10 @@ func (f *fanout) owner(ctx context.Context, payload *stanza.Element) error {
 // enter returns the self-presence of the n-th occupant.
 func (f *fanout) enter(ctx context.Context, n int) (stanza.Stanza, error) {
 	p := f.people[n]
+	select {
+	case <-p.entered: // of another room, asked for twice
+	default:
+	}
 	if err := f.ask(n); err != nil {
 		return stanza.Stanza{}, err
 	}
@@ -165,13 +223,13 @@ func (f *fanout) enter(ctx context.Context, n int) (stanza.Stanza, error) {
 	select {
 	case st := <-p.entered:
 		if e := st.ParseError(); e != nil {
-			return st, fmt.Errorf("enter as %s: %w", f.o.user(n), e)
+			return st, fmt.Errorf("enter as %s: %w", f.user(n), e)
 		}
 		return st, nil
 	case <-p.client.Load().Done():
-		return stanza.Stanza{}, fmt.Errorf("enter as %s: %w", f.o.user(n), p.client.Load().Err())
+		return stanza.Stanza{}, fmt.Errorf("enter as %s: %w", f.user(n), p.client.Load().Err())
 	case <-timer.C:
-		return stanza.Stanza{}, fmt.Errorf("enter as %s: no answer in %s", f.o.user(n), loginTimeout)
+		return stanza.Stanza{}, fmt.Errorf("enter as %s: no answer in %s", f.user(n), loginTimeout)
 	case <-ctx.Done():
 		return stanza.Stanza{}, context.Cause(ctx)
 	}
@@ -186,79 +244,95 @@ func hasStatus(st stanza.Stanza, code string) bool {
 	return false
 }
 
-// talk runs the load and measures.
-func (f *fanout) talk(ctx context.Context) (*FanoutReport, error) {
-	f.o.Progress.say("%d of them speak, %d messages each under way", f.o.Senders, f.o.Window)
-	r, err := f.load.run(ctx, &f.o.LoadOptions)
+// Talk lets them talk and measures.
+func (r *Rooms) Talk(ctx context.Context) (*FanoutReport, error) {
+	r.o.Progress.say("%d of them speak, %s", r.o.Senders, r.o.pace())
+	m, err := r.load.run(ctx, &r.o.LoadOptions)
 	if err != nil {
 		return nil, err
 	}
-	return f.report(&r), nil
+	return r.report(&m), nil
 }
 
 // report sums up.
-func (f *fanout) report(m *result) *FanoutReport {
-	seconds, meter := m.to.at.Sub(m.from.at).Seconds(), m.to.meter-m.from.meter
-	r := &FanoutReport{
-		Address: f.o.Addr, TLS: f.o.TLS, Occupants: f.o.Occupants, Senders: f.o.Senders,
-		Window: f.o.Window, Body: f.o.Body, Seconds: seconds,
+func (r *Rooms) report(m *result) *FanoutReport {
+	o, seconds, meter := &r.o, m.to.at.Sub(m.from.at).Seconds(), m.to.meter-m.from.meter
+	report := &FanoutReport{
+		Address: o.Addr, TLS: o.TLS, Rooms: o.Rooms, Occupants: o.Occupants, Senders: o.Senders,
+		Window: o.Window, Rate: o.Rate, Body: o.Body, Seconds: seconds,
 		Messages: m.to.messages - m.from.messages, Deliveries: m.to.deliveries - m.from.deliveries,
 		Latency: latencyOf(&m.latency), Errors: m.errors, FirstError: m.firstError, MeterCPU: meter.Seconds(),
 	}
-	r.DeliveriesPerSecond = float64(r.Deliveries) / seconds
-	r.MeterCPUPerDelivery = micros(meter) / float64(max(r.Deliveries, 1))
-	if len(f.o.PIDs) > 0 {
+	report.DeliveriesPerSecond = float64(report.Deliveries) / seconds
+	report.MeterCPUPerDelivery = micros(meter) / float64(max(report.Deliveries, 1))
+	if len(o.PIDs) > 0 {
 		cpu := m.to.server.cpu - m.from.server.cpu
-		r.Server = &ServerUsage{
-			CPU: cpu.Seconds(), CPUPerDelivery: micros(cpu) / float64(max(r.Deliveries, 1)),
+		report.Server = &ServerUsage{
+			CPU: cpu.Seconds(), CPUPerDelivery: micros(cpu) / float64(max(report.Deliveries, 1)),
 			RSSBefore: m.before.server.rss, RSSAfter: m.to.server.rss,
 		}
 	}
-	return r
+	return report
 }
 
-// leave ends all sessions, and the room if it was made for this run.
-func (f *fanout) leave() {
-	f.load.stop()
-	f.load.leaving.Store(true)
-	if f.created {
-		ctx, cancel := context.WithTimeout(context.Background(), loginTimeout)
-		defer cancel()
-		if err := f.owner(ctx, stanza.NewElement(stanza.NSMUCOwner, "destroy")); err != nil {
-			f.o.Progress.say("the room is left behind: %v", err)
-		}
+// Leave ends all sessions, and the rooms that were made for this run.
+func (r *Rooms) Leave() {
+	r.load.stop()
+	r.load.leaving.Store(true)
+	for _, f := range r.rooms {
+		f.destroy()
 	}
-	f.load.leave()
+	r.load.leave()
+}
+
+// destroy ends the room if it was made for this run.
+func (f *fanout) destroy() {
+	if !f.created {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), loginTimeout)
+	defer cancel()
+	if err := f.owner(ctx, stanza.NewElement(stanza.NSMUCOwner, "destroy")); err != nil {
+		f.o.Progress.say("the room is left behind: %v", err)
+	}
 }
 
 // occupant is one client in the room.
 type occupant struct {
 	receiver
 	entered chan stanza.Stanza // the self-presence, or the error
-	inRoom  bool               // owned by the reader
 	counts  bool               // presences, not messages, are what is counted; set before anybody enters
 }
 
 // raw takes what makes up the load without parsing it.
 func (p *occupant) raw(data []byte) bool {
-	if bytes.HasPrefix(data, []byte("<presence")) {
-		if p.counts && !isError(data) {
-			p.count.Add(1)
-		}
-		return p.inRoom || !bytes.Contains(data, []byte("110")) && !isError(data)
+	if !bytes.HasPrefix(data, []byte("<presence")) {
+		return p.receiver.raw(data)
 	}
-	return p.receiver.raw(data)
+	p.handled++
+	if isError(data) {
+		return false
+	}
+	if p.counts {
+		p.count.Add(1)
+	}
+	return !bytes.Contains(data, []byte("code='110'")) && !bytes.Contains(data, []byte(`code="110"`))
 }
 
 // handle takes what raw has left over.
 func (p *occupant) handle(st stanza.Stanza) {
-	if st.Kind == stanza.Presence && !p.inRoom && (st.Type == stanza.TypeError || hasStatus(st, "110")) {
-		p.inRoom = st.Type != stanza.TypeError
-		if e := st.ParseError(); e != nil && p.counts { // nobody waits for it
-			p.load.fail(fmt.Errorf("enter: %w", e))
-		}
-		p.entered <- st
+	if st.Kind != stanza.Presence {
+		p.receiver.handle(st)
 		return
 	}
-	p.receiver.handle(st)
+	if e := st.ParseError(); e != nil && p.counts { // nobody waits for it
+		p.load.fail(fmt.Errorf("enter: %w", e))
+	}
+	if st.Type == stanza.TypeUnavailable {
+		return
+	}
+	select {
+	case p.entered <- st:
+	default: // nobody waits for this one
+	}
 }

@@ -51,14 +51,16 @@ func Join(ctx context.Context, o JoinOptions) (*JoinReport, error) {
 	if o.Occupants < 2 {
 		return nil, errors.New("occupants: want at least 2")
 	}
-	f, err := newFanout(FanoutOptions{
+	rooms, err := newRooms(FanoutOptions{
 		LoadOptions: LoadOptions{Options: o.Options, Window: 1, Body: minBody, Messages: 1},
 		MUCDomain:   o.MUCDomain, Room: o.Room, Set: o.Set, Occupants: o.Occupants, Senders: 1,
 	})
 	if err != nil {
 		return nil, err
 	}
-	defer f.leave()
+	defer rooms.Leave()
+	f := rooms.rooms[0]
+	f.load.stall = joinTimeout
 	if err := f.login(ctx); err != nil {
 		return nil, err
 	}
@@ -107,12 +109,21 @@ func (f *fanout) rush(ctx context.Context) (*JoinReport, error) {
 
 // ask sends the n-th occupant's presence to the room.
 func (f *fanout) ask(n int) error {
-	nick, err := jid.New(f.room.Local(), f.room.Domain(), f.o.user(n))
+	nick, err := f.nick(n)
 	if err != nil {
-		return fmt.Errorf("nickname: %w", err)
+		return err
 	}
 	x := stanza.NewElement(stanza.NSMUC, "x").Add(stanza.NewElement(stanza.NSMUC, "history", "maxstanzas", "0"))
 	return f.people[n].client.Load().Send(stanza.Stanza{Kind: stanza.Presence, To: nick}.With(x))
+}
+
+// nick returns the n-th occupant's address in the room.
+func (f *fanout) nick(n int) (jid.JID, error) {
+	nick, err := jid.New(f.room.Local(), f.room.Domain(), f.user(n))
+	if err != nil {
+		return nick, fmt.Errorf("nickname: %w", err)
+	}
+	return nick, nil
 }
 
 // WriteTable writes the report for people.

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,16 +31,23 @@ const (
 type LoadOptions struct {
 	Options  `embed:""`
 	Window   int           `help:"Messages that each sender has under way." default:"8"`
+	Rate     float64       `help:"Instead: messages a second that all senders together say, whether or not the server keeps up. Latency counts from the moment a message was due."`
 	Body     int           `help:"Bytes of a message's body." default:"100"`
 	Warmup   time.Duration `help:"How long to speak before measuring." default:"3s"`
 	Duration time.Duration `help:"How long to measure." default:"10s"`
 	Messages int64         `help:"Measure this many messages instead."`
+
+	backlog time.Duration // how far the server may fall behind the rate; 0 is maxBacklog
 }
 
 func (o *LoadOptions) check() error {
 	switch {
 	case o.Window < 1:
 		return errors.New("window: want at least 1")
+	case o.Rate < 0 || o.Rate > maxRate:
+		return fmt.Errorf("rate: want 0 (no rate, but a window) to %d messages a second", maxRate)
+	case o.Rate > 0 && o.Messages > 0:
+		return errors.New("messages: with a rate, say how long to measure instead")
 	case o.Body < minBody:
 		return fmt.Errorf("body: want at least %d bytes, for what the meter writes into it", minBody)
 	case o.Duration <= 0 && o.Messages <= 0:
@@ -47,25 +56,43 @@ func (o *LoadOptions) check() error {
 	return o.Options.check()
 }
 
-// stallTimeout is how long nothing may arrive before the run has failed.
-const stallTimeout = 20 * time.Second
+// pace says how fast they speak.
+func (o *LoadOptions) pace() string { return pace(o.Window, o.Rate) }
 
-// load is the closed loop: slots that each have one message under way, until
-// everybody who is to receive it has.
+// stallTimeout is how long nothing may arrive before the run has failed.
+const (
+	stallTimeout = 20 * time.Second
+	joinTimeout  = 3 * time.Minute // for those who write nothing before they have read what everybody asks
+)
+
+// progressInterval is how often a long run says that it is alive.
+const progressInterval = 10 * time.Second
+
+// load is what is said: slots that each have one message under way, until
+// everybody who is to receive it has. In the closed loop a slot then sends its
+// next message; at a rate it is free for whichever message is due next.
 type load struct {
 	// Set before it begins.
-	copies  int64 // of each message
-	message func(slot int) (*client.Client, stanza.Stanza)
-	people  []*receiver
-	start   time.Time
-	pad     string // what follows the header in a body
-	slots   []slot
+	copies   int64 // of each message
+	senders  int
+	say      func(sender int, body string) error
+	people   []*receiver
+	start    time.Time
+	pad      string // what follows the header in a body
+	slots    []slot
+	window   int           // slots of each sender; 0 at a rate
+	interval time.Duration // between two messages at a rate
+	backlog  time.Duration
+	free     chan uint32 // slots, at a rate
+	progress Progress
+	stall    time.Duration
 
 	left      atomic.Int64 // messages that may still be sent
 	measuring atomic.Bool
 	leaving   atomic.Bool  // sessions may end
 	completed atomic.Int64 // messages that everybody has
 	idle      atomic.Int64 // slots that have stopped
+	pacer     sync.WaitGroup
 	errors    atomic.Int64 // messages that were answered with an error
 	first     atomic.Pointer[string]
 	lost      atomic.Pointer[error] // a session that ended
@@ -76,42 +103,62 @@ type slot struct {
 	remaining atomic.Int64 // receivers that do not have the message yet
 }
 
-// newLoad returns a load of so many slots. message returns who sends those of a
-// slot, and the message without its body.
-func newLoad(o *LoadOptions, copies, slots int, message func(slot int) (*client.Client, stanza.Stanza)) *load {
+// newLoad returns a load of so many senders, of whose messages there are so many
+// copies. say sends the body of one.
+func newLoad(o *LoadOptions, copies, senders int, say func(sender int, body string) error) *load {
 	l := &load{
-		copies: int64(copies), message: message, start: time.Now(),
-		pad: strings.Repeat("x", o.Body-minBody), slots: make([]slot, slots),
+		copies: int64(copies), senders: senders, say: say, start: time.Now(),
+		pad: strings.Repeat("x", o.Body-minBody), progress: o.Progress, stall: stallTimeout,
 	}
-	l.left.Store(math.MaxInt64)
+	if o.Rate > 0 {
+		l.interval = time.Duration(float64(time.Second) / o.Rate)
+		l.backlog = cmp.Or(o.backlog, maxBacklog)
+		l.slots = make([]slot, max(senders, int(o.Rate*l.backlog.Seconds())))
+		l.free = make(chan uint32, len(l.slots))
+		return l
+	}
+	l.window = o.Window
+	l.slots = make([]slot, senders*o.Window)
 	return l
 }
 
-// begin fills every window.
+// begin fills every window, or begins to keep to the rate until stop.
 func (l *load) begin() {
+	l.left.Store(math.MaxInt64)
+	l.idle.Store(0)
+	if l.window == 0 {
+		l.pacer.Go(l.pace)
+		return
+	}
 	for i := range l.slots {
-		l.send(uint32(i))
+		l.next(uint32(i))
 	}
 }
 
 // stop lets slots rest once their message is complete.
-func (l *load) stop() { l.left.Store(0) }
+func (l *load) stop() {
+	l.left.Store(0)
+	l.pacer.Wait()
+}
 
-// send sends the next message of a slot, or lets the slot rest.
-func (l *load) send(i uint32) {
+// next sends the next message of a slot of the closed loop, or lets it rest.
+func (l *load) next(i uint32) {
 	if l.left.Add(-1) < 0 {
 		l.idle.Add(1)
 		return
 	}
+	l.send(i, int(i)/l.window, time.Since(l.start))
+}
+
+// send sends the message of a slot, with the time from which it counts.
+func (l *load) send(i uint32, sender int, due time.Duration) {
 	l.slots[i].remaining.Store(l.copies)
 	var number [4]byte
 	var stamp [8]byte
 	putUint(number[:], uint64(i))
-	putUint(stamp[:], uint64(time.Since(l.start)))
+	putUint(stamp[:], uint64(due))
 	body := mark + hex.EncodeToString(number[:]) + hex.EncodeToString(stamp[:]) + l.pad
-	sender, message := l.message(int(i))
-	message.Kind, message.ID = stanza.Message, sender.ID()
-	if err := sender.Send(message.With(stanza.NewElement(stanza.NSClient, "body").AddText(body))); err != nil {
+	if err := l.say(sender, body); err != nil {
 		l.fail(fmt.Errorf("send: %w", err))
 	}
 }
@@ -127,15 +174,24 @@ func putUint(dst []byte, v uint64) {
 func (l *load) received(i uint32) {
 	if l.slots[i].remaining.Add(-1) == 0 {
 		l.completed.Add(1)
-		l.send(i)
+		l.done(i)
 	}
+}
+
+// done lets a slot go on after its message.
+func (l *load) done(i uint32) {
+	if l.window == 0 {
+		l.free <- i // there is room for all
+		return
+	}
+	l.next(i)
 }
 
 // refused counts a message that came back with an error: nobody else has it.
 func (l *load) refused(i uint32, what string) {
 	l.errors.Add(1)
 	l.first.CompareAndSwap(nil, &what)
-	time.AfterFunc(100*time.Millisecond, func() { l.send(i) }) // not at once: a server that refuses is asked for less
+	time.AfterFunc(100*time.Millisecond, func() { l.done(i) }) // not at once: a server that refuses is asked for less
 }
 
 func (l *load) firstError() string {
@@ -162,14 +218,19 @@ func (l *load) pause(ctx context.Context, d time.Duration) error {
 
 // drain waits until nothing is under way.
 func (l *load) drain(ctx context.Context) error {
-	return l.poll(ctx, func() bool { return l.idle.Load() == int64(len(l.slots)) })
+	return l.poll(ctx, func() bool {
+		if l.window == 0 {
+			return len(l.free) == cap(l.free)
+		}
+		return l.idle.Load() == int64(len(l.slots))
+	})
 }
 
 // poll waits until done, a failure or a stall.
 func (l *load) poll(ctx context.Context, done func() bool) error {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	seen, changed := int64(-1), time.Now()
+	seen, changed, told := int64(-1), time.Now(), time.Now()
 	for !done() {
 		select {
 		case <-ticker.C:
@@ -181,7 +242,11 @@ func (l *load) poll(ctx context.Context, done func() bool) error {
 		}
 		if n := l.deliveries() + l.errors.Load(); n != seen {
 			seen, changed = n, time.Now()
-		} else if time.Since(changed) > stallTimeout {
+			if time.Since(told) >= progressInterval {
+				told = time.Now()
+				l.progress.say("%d deliveries up to now", n)
+			}
+		} else if time.Since(changed) > l.stall {
 			return fmt.Errorf("nothing arrives any more: %d deliveries, %d messages complete%s",
 				l.deliveries(), l.completed.Load(), l.afterError())
 		}
@@ -219,7 +284,12 @@ func (l *load) run(ctx context.Context, o *LoadOptions) (r result, err error) {
 	if r.before, err = l.snapshot(o.PIDs); err != nil {
 		return r, err
 	}
+	for _, p := range l.people {
+		p.latency = histogram{} // nothing is under way
+	}
+	l.errors.Store(0)
 	l.begin()
+	defer l.stop()
 	if err := l.pause(ctx, o.Warmup); err != nil {
 		return r, err
 	}

@@ -16,12 +16,14 @@ type Report interface {
 // FanoutReport is what Fanout has measured. A delivery is one message that
 // reached one occupant.
 type FanoutReport struct {
-	Address   string `json:"address"`
-	TLS       string `json:"tls"`
-	Occupants int    `json:"occupants"`
-	Senders   int    `json:"senders"`
-	Window    int    `json:"window"`
-	Body      int    `json:"body_bytes"`
+	Address   string  `json:"address"`
+	TLS       string  `json:"tls"`
+	Rooms     int     `json:"rooms"`
+	Occupants int     `json:"occupants"` // of each room
+	Senders   int     `json:"senders"`   // in each
+	Window    int     `json:"window"`
+	Rate      float64 `json:"rate,omitempty"` // messages a second; 0: the window alone limits
+	Body      int     `json:"body_bytes"`
 
 	Seconds             float64 `json:"seconds"`
 	Messages            int64   `json:"messages"`
@@ -82,7 +84,10 @@ type IdleUsage struct {
 func (r *FanoutReport) WriteTable(w io.Writer) error {
 	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 	t.row("server", "%s, TLS: %s", r.Address, r.TLS)
-	t.row("load", "%d occupants, %d senders × %d under way, %d-byte bodies", r.Occupants, r.Senders, r.Window, r.Body)
+	if r.Rooms > 1 {
+		t.row("rooms", "%d, each with:", r.Rooms)
+	}
+	t.row("load", "%d occupants, %d senders, %s, %d-byte bodies", r.Occupants, r.Senders, pace(r.Window, r.Rate), r.Body)
 	t.row("measured", "%d messages, %d deliveries in %.1f s", r.Messages, r.Deliveries, r.Seconds)
 	t.row("deliveries", "%.0f/s", r.DeliveriesPerSecond)
 	t.latency(r.Latency)
@@ -125,6 +130,14 @@ func (t table) errors(n int64, first string) {
 	if n > 0 {
 		t.row("errors", "%d, the first: %s", n, first)
 	}
+}
+
+// pace says how fast a load speaks.
+func pace(window int, rate float64) string {
+	if rate > 0 {
+		return fmt.Sprintf("%g messages a second in all", rate)
+	}
+	return fmt.Sprintf("%d messages of each under way", window)
 }
 
 func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }

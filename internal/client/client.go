@@ -70,12 +70,13 @@ func (e *AuthError) Error() string {
 // Client is a bound session. Its methods are safe for concurrent use.
 type Client struct {
 	// Set at construction.
-	opts   Options
-	stream *stream.Stream
-	jid    jid.JID
-	queue  chan stanza.Stanza
-	done   chan struct{} // closed when the stream has ended
-	nextID atomic.Uint64
+	opts    Options
+	stream  *stream.Stream
+	jid     jid.JID
+	queue   chan stanza.Stanza
+	done    chan struct{} // closed when the stream has ended
+	nextID  atomic.Uint64
+	closing atomic.Bool // Close has been called
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -86,6 +87,23 @@ type Client struct {
 // Dial connects, logs in and binds a resource. ctx bounds that, not the
 // session.
 func Dial(ctx context.Context, o Options) (*Client, error) {
+	return dial(ctx, o, (*Client).negotiate)
+}
+
+// Register creates the account of the options in-band (XEP-0077 §3.1.1). What
+// the server has against it is a *stanza.Error; that the account exists is the
+// condition conflict.
+func Register(ctx context.Context, o Options) error {
+	c, err := dial(ctx, o, (*Client).register)
+	if err != nil {
+		return err
+	}
+	_ = c.Close() // the account is there, however the stream ends
+	return nil
+}
+
+// dial connects, and takes the stream as far as negotiate does.
+func dial(ctx context.Context, o Options, negotiate func(*Client, context.Context) error) (*Client, error) {
 	conn := o.Conn
 	if conn == nil {
 		var d net.Dialer
@@ -100,7 +118,7 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 		waiting: make(map[string]chan stanza.Stanza),
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // makes reading fail
-	err := c.negotiate(ctx)
+	err := negotiate(c, ctx)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -191,6 +209,7 @@ func (c *Client) Err() error {
 
 // Close closes the stream in good order and waits for its end.
 func (c *Client) Close() error {
+	c.closing.Store(true)
 	c.stream.Close()
 	<-c.done
 	if err := c.Err(); !errors.Is(err, ErrClosed) {
@@ -202,8 +221,8 @@ func (c *Client) Close() error {
 // read takes what the server sends until the stream ends.
 func (c *Client) read() {
 	err := c.readAll()
-	if errors.Is(err, io.EOF) {
-		err = ErrClosed
+	if errors.Is(err, io.EOF) || c.closing.Load() && errors.Is(err, io.ErrUnexpectedEOF) {
+		err = ErrClosed // some servers close the socket instead of their stream (RFC 6120 §4.4)
 	}
 	c.stream.Release()
 	c.mu.Lock()
@@ -261,22 +280,27 @@ func (c *Client) dispatch(st stanza.Stanza) {
 	}
 }
 
-// negotiate takes the stream from its first byte to a bound resource.
-func (c *Client) negotiate(ctx context.Context) error {
+// secure takes the stream from its first byte to the features of a stream with
+// the encryption that is wanted.
+func (c *Client) secure(ctx context.Context) (*stanza.Element, error) {
 	deadline, _ := ctx.Deadline()
 	if c.opts.DirectTLS {
 		if err := c.stream.ClientTLS(c.tlsConfig(), deadline); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	features, err := c.open()
+	if err != nil || c.opts.PlainText || c.opts.DirectTLS {
+		return features, err
+	}
+	return c.startTLS(features, deadline)
+}
+
+// negotiate takes the stream from its first byte to a bound resource.
+func (c *Client) negotiate(ctx context.Context) error {
+	features, err := c.secure(ctx)
 	if err != nil {
 		return err
-	}
-	if !c.opts.PlainText && !c.opts.DirectTLS {
-		if features, err = c.startTLS(features, deadline); err != nil {
-			return err
-		}
 	}
 	if c.opts.Username == "" {
 		return errors.New("no user name given")
@@ -345,18 +369,38 @@ func (c *Client) bind() error {
 	if c.opts.Resource != "" {
 		bind.AddTextElement("resource", c.opts.Resource)
 	}
-	request := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeSet, ID: c.ID()}.With(bind)
-	if err := c.stream.SendStanza(&request); err != nil {
-		return err
-	}
-	e, err := c.expect(stanza.NSClient, "iq")
+	st, err := c.set(bind)
 	if err != nil {
 		return err
 	}
-	st, _, _ := stanza.FromElement(e)
-	if se := st.ParseError(); se != nil {
-		return se
-	}
 	c.jid, err = jid.Parse(st.Child(stanza.NSBind, "bind").ChildText(stanza.NSBind, "jid"))
 	return err
+}
+
+// register creates the account.
+func (c *Client) register(ctx context.Context) error {
+	if _, err := c.secure(ctx); err != nil {
+		return err
+	}
+	query := stanza.NewElement(stanza.NSRegister, "query")
+	query.AddTextElement("username", c.opts.Username).AddTextElement("password", c.opts.Password)
+	_, err := c.set(query)
+	return err
+}
+
+// set sends a request while nobody reads yet, and returns its answer.
+func (c *Client) set(payload *stanza.Element) (stanza.Stanza, error) {
+	request := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeSet, ID: c.ID()}.With(payload)
+	if err := c.stream.SendStanza(&request); err != nil {
+		return stanza.Stanza{}, err
+	}
+	e, err := c.expect(stanza.NSClient, "iq")
+	if err != nil {
+		return stanza.Stanza{}, err
+	}
+	st, _, _ := stanza.FromElement(e)
+	if se := st.ParseError(); se != nil {
+		return st, se
+	}
+	return st, nil
 }

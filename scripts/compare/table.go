@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// The table stands between these two lines of the document.
+const (
+	begin = "<!-- begin of what bench/compare.sh writes -->\n"
+	end   = "<!-- end of what bench/compare.sh writes -->\n"
+)
+
+// replace writes the table into a document.
+func (b *bench) replace(doc string) error {
+	data, err := os.ReadFile(doc)
+	if err != nil {
+		return err
+	}
+	before, rest, ok := bytes.Cut(data, []byte(begin))
+	_, after, ok2 := bytes.Cut(rest, []byte(end))
+	if !ok || !ok2 {
+		return errors.New(doc + ": the place for the table is not marked")
+	}
+	var out bytes.Buffer
+	out.Write(before)
+	out.WriteString(begin)
+	if err := b.write(&out); err != nil {
+		return err
+	}
+	out.WriteString(end)
+	out.Write(after)
+	return os.WriteFile(doc, out.Bytes(), 0o644) //nolint:gosec // a document
+}
+
+// write writes what was measured, and on what.
+func (b *bench) write(w io.Writer) error {
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "\n%s, on %s, %d CPUs, Linux %s, %s.", time.Now().UTC().Format("2 January 2006"), model(), runtime.NumCPU(), release(), runtime.Version())
+	fmt.Fprintf(&out, " Medians of %d rounds of %s each, the servers in turn", b.rounds, b.duration)
+	out.WriteString("; in parentheses how many times Muster's cost that is.\n")
+	for _, k := range b.kinds {
+		if k.name != "muster" {
+			fmt.Fprintf(&out, "%s is version %s. ", k.title, k.describe(context.Background(), b.setting))
+		}
+	}
+	out.WriteString("\n\n| load | unit |")
+	for _, k := range b.kinds {
+		out.WriteString(" " + k.title + " |")
+	}
+	out.WriteString("\n|---|---|" + strings.Repeat("---|", len(b.kinds)) + "\n")
+	for _, r := range b.results {
+		out.WriteString("| " + r.Row + " | " + r.Unit + " |")
+		for _, k := range b.kinds {
+			out.WriteString(" " + r.cell(k) + " |")
+		}
+		out.WriteString("\n")
+	}
+	out.WriteString("\n")
+	for _, r := range b.results {
+		for _, k := range b.kinds {
+			if f := r.Figures[k.name]; f != nil && (f.Failed != "" || f.Errors > 0) {
+				fmt.Fprintf(&out, "- %s, %s: %s\n", r.Row, k.title, f.trouble())
+			}
+		}
+	}
+	_, err := w.Write(out.Bytes())
+	return err
+}
+
+// cell is one figure, with its ratio to ours.
+func (r *result) cell(k *kind) string {
+	f := r.Figures[k.name]
+	cost, ok := f.cost()
+	if !ok {
+		return ""
+	}
+	text := number(cost)
+	if ours, ok := r.Figures["muster"].cost(); ok && k.name != "muster" && ours > 0 {
+		text += fmt.Sprintf(" (%s×)", number(cost/ours))
+	}
+	return text
+}
+
+func (f *figure) trouble() string {
+	if f.Failed != "" {
+		return f.Failed
+	}
+	return fmt.Sprintf("%d refusals, the first: %s", f.Errors, f.First)
+}
+
+// number has three digits that count.
+func number(v float64) string {
+	switch {
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+// model is the processor's name.
+func model() string {
+	data, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "an unknown processor"
+	}
+	for line := range strings.Lines(string(data)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
+
+func release() string {
+	data, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "?"
+	}
+	return strings.TrimSpace(string(data))
+}
