@@ -37,6 +37,7 @@ var tiers = map[string]int{
 	"internal/sqlstore":     4,
 
 	"muc":               3,
+	"groups":            3,
 	"internal/blocking": 3,
 	"internal/account":  3,
 	"internal/archive":  3,

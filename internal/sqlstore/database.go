@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/muster-im/muster/groups"
 	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
@@ -295,6 +296,7 @@ func known(err error) error {
 	for _, k := range []error{
 		store.ErrNotFound, store.ErrConflict, store.ErrRemoving, store.ErrFull, store.ErrInDoubt,
 		muc.ErrNoRoom, muc.ErrStaleEpoch,
+		groups.ErrGroupNotFound, groups.ErrConflict, groups.ErrRevision,
 		context.Canceled, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, k) {

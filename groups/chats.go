@@ -1,0 +1,47 @@
+package groups
+
+import (
+	"context"
+
+	"github.com/muster-im/muster/jid"
+)
+
+// Chats makes rooms what groups want them to be. Every method may be called
+// again with the same arguments after an error or a crash, and then succeeds.
+type Chats interface {
+	// Create makes a room with the members that it has, or makes one that there
+	// is what it should be.
+	Create(ctx context.Context, c GroupChat) error
+	// Rename gives a room another name and announces that. A room that is gone
+	// stays so.
+	Rename(ctx context.Context, room jid.JID, name string) error
+	// Affiliate brings members to what they are in the group: who joins is
+	// invited, who leaves is put out. A room that is gone stays so.
+	Affiliate(ctx context.Context, room jid.JID, changes []Affiliation) error
+	// Destroy deletes a room, if it is there.
+	Destroy(ctx context.Context, room jid.JID, reason string) error
+	// State returns what has become of a room.
+	State(ctx context.Context, room jid.JID) (ChatState, error)
+}
+
+// GroupChat is what a group's room should be: hidden, persistent, for members
+// only, who see who the others are, and owned by the group.
+type GroupChat struct {
+	Room    jid.JID
+	Name    string
+	Group   Info
+	Members []Affiliation
+}
+
+// Affiliation is what somebody is to be in a room.
+type Affiliation struct {
+	User   jid.JID
+	Role   Role // "": nothing
+	Invite bool // he has become a member and is to be told of the room
+}
+
+// ChatState is what has become of a room.
+type ChatState struct {
+	Exists bool
+	Name   string // "" none
+}

@@ -1,0 +1,168 @@
+package groups
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/muster-im/muster/internal/shared"
+	"github.com/muster-im/muster/jid"
+)
+
+// Store keeps groups. It is safe for concurrent use; every method is one
+// transaction. Revisions rise over all groups, in the order of commits.
+type Store interface {
+	// Group returns a group by its id, ErrGroupNotFound if there is none.
+	Group(ctx context.Context, id ID) (Record, error)
+	// GroupNumber returns a group, a deleted one too, by its number.
+	GroupNumber(ctx context.Context, number int64) (Record, error)
+	// Groups returns a page of the groups whose ids are behind one, ordered by id.
+	Groups(ctx context.Context, after ID, limit int) ([]Record, error)
+	// GroupMembers returns who is, or has been, in a group, ordered by address and
+	// revision; only one user if he is given.
+	GroupMembers(ctx context.Context, number int64, user jid.JID) ([]MemberRecord, error)
+	// GroupsOf returns the groups of somebody, ordered by number: those in which he
+	// is, or has been, or is a member of only.
+	GroupsOf(ctx context.Context, user jid.JID, member bool) ([]Record, error)
+	// ChangeGroup stores a change with its task and returns its revision. It
+	// fails with ErrConflict, ErrGroupNotFound or ErrRevision.
+	ChangeGroup(ctx context.Context, c *StoredChange) (revision int64, err error)
+	// GroupTasks returns the tasks that are not done, the oldest first.
+	GroupTasks(ctx context.Context) ([]Task, error)
+	// GroupTaskDone removes a task.
+	GroupTaskDone(ctx context.Context, revision int64) error
+}
+
+// Record is a stored group.
+type Record struct {
+	Number   int64 // names it for good: the revision at which it was made
+	ID       ID
+	Name     string
+	Contract Contract
+	Chats    []ChatRecord
+	Revision int64
+	Created  time.Time
+	Deleted  bool // of a permanent group, contacts are left
+}
+
+// ChatRecord is a stored chat of a group.
+type ChatRecord struct {
+	JID     jid.JID
+	Name    string
+	Default bool
+}
+
+// MemberRecord is a stored membership.
+type MemberRecord struct {
+	User    jid.JID
+	Role    Role
+	Entered int64 // names it among those of the user: the revision at which it was stored
+	Joined  int64 // the revision at which it began; 0: not yet, see Sync
+	Left    int64 // the revision at which it ended; 0: not yet
+	Since   time.Time
+}
+
+// This is the revision of the change itself, in a MemberRecord of it.
+const This = -1
+
+// StoredChange is what one transaction does to a group.
+type StoredChange struct {
+	Group    Record // as it becomes; Number 0: a new one. Number and Revision are the store's to set
+	Expected int64  // the revision that it must have
+	Put      []MemberRecord
+	Drop     []MemberRecord
+	// EndAll ends all memberships: in a permanent group they become past, in
+	// another they go.
+	EndAll bool
+	// DropPast removes what has ended.
+	DropPast bool
+	Task     []byte // nil: none
+}
+
+// Task is what is to be done after a change.
+type Task struct {
+	Revision int64 // of the change
+	Number   int64 // of the group
+	Data     []byte
+}
+
+func (r *Record) info() Info {
+	i := Info{ID: r.ID, Name: r.Name, Contract: r.Contract, Revision: r.Revision, Created: r.Created}
+	for _, c := range r.Chats {
+		i.MUCs = append(i.MUCs, c.JID)
+		if c.Default {
+			i.MUCJID = c.JID
+		}
+	}
+	return i
+}
+
+// label is what contact lists show of a group.
+func (r *Record) label() string {
+	if r.Deleted {
+		return ""
+	}
+	return r.Name
+}
+
+// key names a group among all sources.
+func (r *Record) key() shared.Key { return shared.Key("g" + strconv.FormatInt(r.Number, 36)) }
+
+func (c *ChatRecord) chat() Chat { return Chat{ID: c.JID.Local(), JID: c.JID, Name: c.Name} }
+
+func (m *MemberRecord) member() Member {
+	return Member{User: m.User, Role: m.Role, Since: m.Since, Delayed: m.Joined == 0}
+}
+
+// entries makes what contact lists need of rows, which are ordered by user. Of
+// a row that is not a membership yet there is nothing.
+func entries(rows []MemberRecord) []shared.Entry {
+	list := make([]shared.Entry, 0, len(rows))
+	for i := range rows {
+		r := &rows[i]
+		span := shared.Span{Joined: r.Joined, Left: r.Left}
+		last := len(list) - 1
+		switch {
+		case r.Joined == 0:
+		case last >= 0 && list[last].JID == r.User:
+			list[last].Earlier = append(list[last].Earlier, list[last].Span)
+			list[last].Span = span
+		default:
+			list = append(list, shared.Entry{JID: r.User, Span: span})
+		}
+	}
+	return list
+}
+
+func (r *Record) snapshot(rows []MemberRecord) *shared.Snapshot {
+	return shared.NewSnapshot(shared.SnapshotOptions{
+		Key: r.key(), Label: r.label(), Contract: r.Contract, Revision: r.Revision, Entries: entries(rows),
+	})
+}
+
+// resolve puts a change's revision in its place.
+func (m *MemberRecord) resolve(revision int64) {
+	for _, at := range []*int64{&m.Entered, &m.Joined, &m.Left} {
+		if *at == This {
+			*at = revision
+		}
+	}
+}
+
+// byUser orders rows as the store does.
+func byUser(rows []MemberRecord) map[jid.JID][]MemberRecord {
+	m := make(map[jid.JID][]MemberRecord)
+	for _, r := range rows {
+		m[r.User] = append(m[r.User], r)
+	}
+	return m
+}
+
+// current returns the membership among somebody's rows, nil if there is none.
+func current(rows []MemberRecord) *MemberRecord {
+	if i := slices.IndexFunc(rows, func(r MemberRecord) bool { return r.Left == 0 }); i >= 0 {
+		return &rows[i]
+	}
+	return nil
+}

@@ -1,0 +1,222 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+
+	"github.com/muster-im/muster/groups"
+	"github.com/muster-im/muster/jid"
+)
+
+const groupColumns = "number, id, name, contract, chats, revision, created, deleted"
+
+// Group returns a group by its id, groups.ErrGroupNotFound if there is none.
+func (db *DB) Group(ctx context.Context, id groups.ID) (groups.Record, error) {
+	return db.oneGroup(ctx, "id = $1 AND NOT deleted", string(id))
+}
+
+// GroupNumber returns a group, a deleted one too, by its number.
+func (db *DB) GroupNumber(ctx context.Context, number int64) (groups.Record, error) {
+	return db.oneGroup(ctx, "number = $1", number)
+}
+
+func (db *DB) oneGroup(ctx context.Context, where string, arg any) (groups.Record, error) {
+	list, err := db.groupRecords(ctx, "SELECT "+groupColumns+" FROM contact_groups WHERE "+where, arg)
+	switch {
+	case err != nil:
+		return groups.Record{}, err
+	case len(list) == 0:
+		return groups.Record{}, groups.ErrGroupNotFound
+	}
+	return list[0], nil
+}
+
+// Groups returns a page of the groups behind an id, ordered by id.
+func (db *DB) Groups(ctx context.Context, after groups.ID, limit int) ([]groups.Record, error) {
+	return db.groupRecords(ctx, "SELECT "+groupColumns+" FROM contact_groups WHERE id > $1 AND NOT deleted ORDER BY id LIMIT $2",
+		string(after), limit)
+}
+
+// GroupsOf returns the groups in which somebody is, or has been, ordered by
+// number; with member only those that he is a member of.
+func (db *DB) GroupsOf(ctx context.Context, user jid.JID, member bool) ([]groups.Record, error) {
+	and, alive := "", ""
+	if member {
+		and, alive = " AND departed = 0", " AND NOT deleted"
+	}
+	return db.groupRecords(ctx, "SELECT "+groupColumns+` FROM contact_groups WHERE number IN
+		(SELECT number FROM contact_group_members WHERE member = $1`+and+")"+alive+" ORDER BY number", text(user.Bare()))
+}
+
+func (db *DB) groupRecords(ctx context.Context, query string, args ...any) ([]groups.Record, error) {
+	var list []groups.Record
+	err := db.meta.each(ctx, query, args, func(rows *sql.Rows) error {
+		var r groups.Record
+		var chats []byte
+		var created int64
+		if err := rows.Scan(&r.Number, &r.ID, &r.Name, &r.Contract, &chats, &r.Revision, &created, &r.Deleted); err != nil {
+			return err
+		}
+		r.Created = stamp(created)
+		if err := json.Unmarshal(chats, &r.Chats); err != nil {
+			return fmt.Errorf("chats of group %s: %w", r.ID, err)
+		}
+		list = append(list, r)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load groups: %w", clean(err))
+	}
+	return list, nil
+}
+
+// GroupMembers returns who is, or has been, in a group, ordered by address and
+// revision; only one user if he is given.
+func (db *DB) GroupMembers(ctx context.Context, number int64, user jid.JID) ([]groups.MemberRecord, error) {
+	var list []groups.MemberRecord
+	where, args := "number = $1", []any{number}
+	if !user.IsZero() {
+		where, args = where+" AND member = $2", append(args, text(user.Bare()))
+	}
+	err := db.meta.each(ctx, "SELECT member, entered, role, joined, departed, since FROM contact_group_members WHERE "+where+
+		" ORDER BY member, entered", args, func(rows *sql.Rows) error {
+		var r groups.MemberRecord
+		var since int64
+		if err := rows.Scan(address{&r.User}, &r.Entered, &r.Role, &r.Joined, &r.Left, &since); err != nil {
+			return err
+		}
+		r.Since = stamp(since)
+		list = append(list, r)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load members of group: %w", clean(err))
+	}
+	return list, nil
+}
+
+// ChangeGroup stores a change with its task and returns its revision.
+func (db *DB) ChangeGroup(ctx context.Context, c *groups.StoredChange) (revision int64, err error) {
+	err = db.meta.update(ctx, func(ctx context.Context, q querier) (err error) {
+		if _, err = q.one(ctx, "UPDATE contact_group_clock SET revision = revision + 1 WHERE id = 1 RETURNING revision", nil, &revision); err != nil {
+			return err
+		}
+		number := c.Group.Number
+		if number == 0 {
+			number = revision
+		}
+		if err := putGroup(ctx, q, c, number, revision); err != nil {
+			return err
+		}
+		if err := changeMembers(ctx, q, c, number, revision); err != nil || c.Task == nil {
+			return err
+		}
+		_, err = q.exec(ctx, "INSERT INTO contact_group_tasks (revision, number, data) VALUES ($1, $2, $3)", revision, number, c.Task)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("store group %s: %w", c.Group.ID, clean(err))
+	}
+	return revision, nil
+}
+
+// putGroup stores what a group is, if it is at the revision that is expected.
+func putGroup(ctx context.Context, q querier, c *groups.StoredChange, number, revision int64) error {
+	chats, err := json.Marshal(c.Group.Chats)
+	if err != nil {
+		return fmt.Errorf("encode chats: %w", err)
+	}
+	if c.Group.Number == 0 {
+		n, err := q.exec(ctx, `INSERT INTO contact_groups (`+groupColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+			ON CONFLICT DO NOTHING`, number, string(c.Group.ID), c.Group.Name, string(c.Group.Contract), string(chats), revision,
+			micros(c.Group.Created), c.Group.Deleted)
+		if err == nil && n == 0 {
+			err = groups.ErrConflict
+		}
+		return err
+	}
+	n, err := q.exec(ctx, `UPDATE contact_groups SET name = $2, contract = $3, chats = $4, revision = $5, deleted = $6
+		WHERE number = $1 AND revision = $7`, number, c.Group.Name, string(c.Group.Contract), string(chats), revision,
+		c.Group.Deleted, c.Expected)
+	if err == nil && n == 0 {
+		err = groups.ErrRevision
+	}
+	return err
+}
+
+// changeMembers stores the rows that a change is about.
+func changeMembers(ctx context.Context, q querier, c *groups.StoredChange, number, revision int64) error {
+	at := func(r int64) int64 {
+		if r == groups.This {
+			return revision
+		}
+		return r
+	}
+	for i := range c.Drop {
+		r := &c.Drop[i]
+		if _, err := q.exec(ctx, "DELETE FROM contact_group_members WHERE number = $1 AND member = $2 AND entered = $3",
+			number, text(r.User), r.Entered); err != nil {
+			return err
+		}
+	}
+	for i := range c.Put {
+		r := &c.Put[i]
+		if _, err := q.exec(ctx, `INSERT INTO contact_group_members (number, member, entered, role, joined, departed, since)
+			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (number, member, entered) DO UPDATE SET
+			role = excluded.role, joined = excluded.joined, departed = excluded.departed`,
+			number, text(r.User), at(r.Entered), string(r.Role), at(r.Joined), at(r.Left), micros(r.Since)); err != nil {
+			return err
+		}
+	}
+	for _, step := range []struct {
+		wanted bool
+		query  string
+		args   []any
+	}{
+		{c.DropPast, "DELETE FROM contact_group_members WHERE number = $1 AND departed <> 0", []any{number}},
+		{c.EndAll, "DELETE FROM contact_group_members WHERE number = $1 AND joined = 0", []any{number}},
+		{
+			c.EndAll && c.Group.Contract == groups.Permanent,
+			"UPDATE contact_group_members SET departed = $2 WHERE number = $1 AND departed = 0",
+			[]any{number, revision},
+		},
+		{c.EndAll && c.Group.Contract == groups.Overlay, "DELETE FROM contact_groups WHERE number = $1", []any{number}},
+	} {
+		if !step.wanted {
+			continue
+		}
+		if _, err := q.exec(ctx, step.query, step.args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// GroupTasks returns the tasks that are not done, the oldest first.
+func (db *DB) GroupTasks(ctx context.Context) ([]groups.Task, error) {
+	var list []groups.Task
+	err := db.meta.each(ctx, "SELECT revision, number, data FROM contact_group_tasks ORDER BY revision", nil, func(rows *sql.Rows) error {
+		var t groups.Task
+		err := rows.Scan(&t.Revision, &t.Number, &t.Data)
+		list = append(list, t)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load tasks of groups: %w", clean(err))
+	}
+	return list, nil
+}
+
+// GroupTaskDone removes a task.
+func (db *DB) GroupTaskDone(ctx context.Context, revision int64) error {
+	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
+		_, err := q.exec(ctx, "DELETE FROM contact_group_tasks WHERE revision = $1", revision)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("remove task of a group: %w", clean(err))
+	}
+	return nil
+}
