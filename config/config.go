@@ -135,9 +135,9 @@ type MUC struct {
 	MaxUsers               Positive    `toml:"max_users" doc:"Most sessions in a room; rooms may ask for less."`
 	MaxUsersAdminThreshold Positive    `toml:"max_users_admin_threshold" doc:"Sessions beyond the limit for a room's owners and admins."`
 	MaxUserConferences     Count       `toml:"max_user_conferences" doc:"Most rooms that somebody may be in at once; 0 is none at all."`
-	MaxRoomID              Limit       `toml:"max_room_id" doc:"Most bytes of a new room's local part."`
-	MaxRoomName            Limit       `toml:"max_room_name" doc:"Most bytes of a room's name."`
-	MaxRoomDesc            Limit       `toml:"max_room_desc" doc:"Most bytes of a room's description."`
+	MaxRoomID              Bound       `toml:"max_room_id" doc:"Most bytes of a new room's local part."`
+	MaxRoomName            Bound       `toml:"max_room_name" doc:"Most bytes of a room's name."`
+	MaxRoomDesc            Bound       `toml:"max_room_desc" doc:"Most bytes of a room's description."`
 	DefaultRoom            DefaultRoom `toml:"default_room" doc:"Settings of new rooms; rooms that exist keep theirs."`
 }
 
@@ -175,7 +175,7 @@ type DefaultRoom struct {
 type Affiliation struct {
 	User        string `toml:"user" doc:"Local part of the address."`
 	Server      string `toml:"server" doc:"Domain of the address."`
-	Resource    string `toml:"resource" doc:"Must be empty: affiliations are of bare addresses."`
+	Resource    string `toml:"resource" doc:"Accepted for files from MongooseIM; affiliations are of people, whatever client they use (XEP-0045 §5.2)."`
 	Affiliation string `toml:"affiliation" choice:"owner,admin,member,outcast" doc:"The affiliation."`
 }
 
@@ -204,6 +204,7 @@ func (m *MUC) defaults() {
 		Access: "all", AccessCreate: "all", AccessAdmin: "none", AccessPersistent: "all",
 		RoomShaper: "none", UserMessageShaper: "none", UserPresenceShaper: "none",
 		MaxUsers: 200, MaxUsersAdminThreshold: 5, MaxUserConferences: 10,
+		MaxRoomID: Unbounded, MaxRoomName: Unbounded, MaxRoomDesc: Unbounded,
 		DefaultRoom: DefaultRoom{
 			AllowChangeSubj: true, AllowPrivateMessages: true, AllowQueryUsers: true, PublicList: true, AllowVisitorStatus: true, AllowVisitorNickchange: true,
 			PresenceBroadcast: []string{"moderator", "participant", "visitor"}, PresenceLimit: 1000,

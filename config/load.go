@@ -283,16 +283,27 @@ func (d *decoder) muc(c *Config, m *MUC) {
 	if room.PasswordProtected && room.Password == "" {
 		d.problem(d.at(path+"default_room.password_protected", path), path+"default_room.password", "required when password_protected is true")
 	}
-	for i := range room.Affiliations {
-		a := &room.Affiliations[i]
-		where := fmt.Sprintf("%sdefault_room.affiliations[%d]", path, i)
-		if _, err := jid.New(a.User, a.Server, ""); err != nil || a.User == "" {
+	d.affiliations(path+"default_room.affiliations", room.Affiliations)
+	if _, err := jid.New("", "author.invalid", room.SubjectAuthor); err != nil {
+		d.wrong(path+"default_room.subject_author", room.SubjectAuthor, "want a nickname")
+	}
+}
+
+// affiliations checks what new rooms start with.
+func (d *decoder) affiliations(path string, list []Affiliation) {
+	given := make(map[jid.JID]string)
+	for i, a := range list {
+		where := fmt.Sprintf("%s[%d]", path, i)
+		j, err := jid.New(a.User, a.Server, "")
+		switch {
+		case err != nil || a.User == "" || a.Server == "":
 			d.problem(d.at(where, where), where, "user and server are no address: %q, %q", a.User, a.Server)
+		case given[j] != "" && given[j] != a.Affiliation:
+			d.problem(d.at(where, where), where, "%s is given the affiliation %s, too: want one (affiliations are of people, whatever client they use)", j, given[j])
+		default:
+			given[j] = a.Affiliation
 		}
-		if a.Resource != "" {
-			d.wrong(where+".resource", a.Resource, "want an empty string: affiliations are of bare addresses")
-		}
-		if a.Affiliation == "" {
+		if a.Affiliation == "" && d.src.keys[where+".affiliation"] == (position{}) {
 			d.problem(d.at(where, where), where+".affiliation", "required")
 		}
 	}

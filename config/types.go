@@ -114,6 +114,34 @@ func (l *Limit) text() string {
 	return fmt.Sprint(int(*l))
 }
 
+// Bound is a number of something from 0 on, or "infinity", Unbounded in memory.
+type Bound int
+
+// Unbounded is the Bound that bounds nothing.
+const Unbounded Bound = -1
+
+func (b *Bound) set(v any) error {
+	if v == "infinity" {
+		*b = Unbounded
+		return nil
+	}
+	n, ok := v.(int64)
+	if !ok || n < 0 || n > 1<<31 {
+		return fmt.Errorf("want %s", b.form())
+	}
+	*b = Bound(n)
+	return nil
+}
+
+func (b *Bound) form() string { return `an integer from 0 on, or "infinity"` }
+
+func (b *Bound) text() string {
+	if *b == Unbounded {
+		return `"infinity"`
+	}
+	return fmt.Sprint(int(*b))
+}
+
 // Positive is a whole number from 1 on.
 type Positive int
 

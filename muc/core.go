@@ -3,6 +3,7 @@ package muc
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/muster-im/muster/stanza"
 )
@@ -32,8 +33,8 @@ const (
 
 func addCoreFields(h *Hooks, o *Options) coreFields {
 	f := coreFields{
-		name:        NewTextField(h, FieldSpec{Var: FieldName, Section: SectionRoom, Order: 10, Label: "Name", Max: o.MaxName}, ""),
-		description: NewTextField(h, FieldSpec{Var: FieldDescription, Section: SectionRoom, Order: 20, Label: "Description", Max: o.MaxDesc}, ""),
+		name:        NewTextField(h, FieldSpec{Var: FieldName, Section: SectionRoom, Order: 10, Label: "Name", Check: atMost(o.MaxName)}, ""),
+		description: NewTextField(h, FieldSpec{Var: FieldDescription, Section: SectionRoom, Order: 20, Label: "Description", Check: atMost(o.MaxDesc)}, ""),
 		language:    NewTextField(h, FieldSpec{Var: FieldLanguage, Section: SectionRoom, Order: 30, Label: "Language of the conversation (like en or de)", Max: 35}, ""),
 		persistent: NewBoolField(h, FieldSpec{
 			Var: FieldPersistent, Section: SectionRoom, Order: 40, Label: "Keep the room when everybody has left",
@@ -66,6 +67,19 @@ func addCoreFields(h *Hooks, o *Options) coreFields {
 			stanza.FieldJIDMulti, affiliationList(address.affiliation))
 	}
 	return f
+}
+
+// atMost refuses texts of more bytes; 0 is no limit, less than that allows none.
+func atMost(limit int) func(values []string) error {
+	if limit == 0 {
+		return nil
+	}
+	return func(values []string) error {
+		if n := len(strings.Join(values, "\n")); n > max(limit, 0) {
+			return fmt.Errorf("at most %d bytes, got %d", max(limit, 0), n)
+		}
+		return nil
+	}
 }
 
 // addMaxUsers adds the limit of occupants: a number up to the service's, or

@@ -59,6 +59,9 @@ type FieldSpec struct {
 	// Min and Max bound an integer, or the length of a text in bytes (Max
 	// only); Max 0 is no bound.
 	Min, Max int
+	// Check says what else of somebody's form is refused. Defaults and stored
+	// values have been set by those whom it does not concern.
+	Check func(values []string) error
 	// Allowed says who may see and set the field; nil: every owner. The
 	// variable of a field that is not allowed is refused as not-acceptable.
 	Allowed func(r *Room, actor Actor) bool

@@ -2,6 +2,7 @@ package muc
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/muster-im/muster/hook"
 	"github.com/muster-im/muster/jid"
@@ -62,7 +63,7 @@ type Hooks struct {
 	// BeforePresence may change or refuse an occupant's presence update.
 	BeforePresence hook.Filter[PresenceEvent]
 	// BuildPresence adds elements to the presence that a room shows of an
-	// occupant, with ev.Add.
+	// occupant, with ev.Add, or leaves out some of his own, with ev.Omit.
 	BuildPresence hook.Notify[BuildPresenceEvent]
 	// ShownTo decides who is told of an occupant's presence. It is asked when he
 	// enters, when his role changes, and after settings have changed. If nobody
@@ -251,10 +252,22 @@ type BuildPresenceEvent struct {
 	Room     *Room
 	Occupant *Occupant
 	extra    []*stanza.Element
+	omitted  []stanza.Name
 }
 
 // Add adds an element to the presence.
 func (ev *BuildPresenceEvent) Add(e *stanza.Element) { ev.extra = append(ev.extra, e) }
+
+// Omit leaves out what the occupant's client says in such elements.
+func (ev *BuildPresenceEvent) Omit(name stanza.Name) { ev.omitted = append(ev.omitted, name) }
+
+// says returns what stays of what the client says.
+func (ev *BuildPresenceEvent) says(children []stanza.Node) []stanza.Node {
+	kept := append(make([]stanza.Node, 0, len(children)+len(ev.extra)+1), children...)
+	return slices.DeleteFunc(kept, func(n stanza.Node) bool {
+		return n.Element != nil && slices.Contains(ev.omitted, n.Element.Name)
+	})
+}
 
 // BuildMessageEvent is a message that the room is about to pass on.
 type BuildMessageEvent struct {

@@ -131,7 +131,7 @@ func (r *Room) decideCreation(ev *JoinEvent) error {
 	if opts.MayCreate != nil && !opts.MayCreate(ev.RealJID) {
 		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "You may not create rooms here.")
 	}
-	if opts.MaxRoomID > 0 && len(r.jid.Local()) > opts.MaxRoomID {
+	if opts.MaxRoomID != 0 && len(r.jid.Local()) > opts.MaxRoomID {
 		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "The room's address is too long.")
 	}
 	ev.Affiliation, ev.Role = Owner, Moderator

@@ -138,6 +138,9 @@ func (r *Room) stageField(actor Actor, f *fieldCore, values []string) error {
 		return f.computed.Set(r, actor, values)
 	}
 	v, err := f.parse(values)
+	if err == nil && f.spec.Check != nil && !actor.system {
+		err = f.spec.Check(values)
+	}
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func (r *Room) presenceOf(o *Occupant, sh *showing, full, self bool) stanza.Stan
 	}
 	ev := BuildPresenceEvent{Room: r, Occupant: o}
 	r.notify(r.svc.hooks.BuildPresence.Run(&r.watch, &ev))
-	st.Children = append(make([]stanza.Node, 0, len(said.children)+len(ev.extra)+1), said.children...)
+	st.Children = ev.says(said.children)
 	for _, e := range ev.extra {
 		st.Children = append(st.Children, stanza.Node{Element: e})
 	}

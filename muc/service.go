@@ -45,11 +45,13 @@ type Options struct {
 	MayCreate  func(who jid.JID) bool // may create rooms; nil: everybody
 	MayPersist func(who jid.JID) bool // may make rooms persistent, or not; nil: everybody
 
-	MaxRoomID    int           // bytes of a room's local part; 0: no limit
+	// Bytes that people may choose; 0 is no limit, less is none at all.
+	MaxRoomID int // of a room's local part
+	MaxName   int // of a room's name
+	MaxDesc   int // of a description
+
 	MaxUsers     int           // sessions in a room; what a room may ask for; 0 is 200
 	AdminSeats   int           // sessions beyond the limit for owners and admins; 0 is 5
-	MaxName      int           // bytes of a room's name; 0: no limit
-	MaxDesc      int           // bytes of a description; 0: no limit
 	Recent       int           // archived messages that LoadEvent brings; 0 is 20
 	IdleAfter    time.Duration // empty stored rooms leave memory after it; 0 is 90 s
 	DeferTimeout time.Duration // for deferred checks; 0 is 10 s

@@ -83,7 +83,7 @@ func Check(cfg *config.Config, extensions ...Extension) (warnings config.Problem
 	if found = append(found, problems...); len(problems) == 0 {
 		warnings = certs.uncovered(cfg)
 	}
-	warnings = append(warnings, cfg.Unused()...)
+	warnings = append(append(warnings, cfg.Unused()...), cfg.Remarks()...)
 	rooms, problems := s.register(cfg, newRegistry())
 	found = append(found, problems...)
 	if err := checkRooms(cfg, rooms); err != nil {

@@ -192,8 +192,8 @@ func TestCheck(t *testing.T) {
 		{"self-signed for oneself", file(`"localhost"`, "::1", selfCert, selfKey, ""), "", ""},
 		{
 			"room defaults", file(`"a.test"`, "127.0.0.1", certFile, keyFile,
-				"[modules.mod_muc]\nmax_room_name = 3\ndefault_room.title = \"Balcony\"\n"), "",
-			"muster.toml:7:10: modules.mod_muc: room service: default of muc#roomconfig_roomname: at most 3 bytes, got 7",
+				"[modules.mod_muc]\ndefault_room.password_protected = true\ndefault_room.password = \""+strings.Repeat("x", 1024)+"\"\n"), "",
+			"muster.toml:7:10: modules.mod_muc: room service: default of muc#roomconfig_roomsecret: at most 1023 bytes, got 1024",
 		},
 	}
 	for _, tt := range tests {

@@ -134,8 +134,8 @@ func roomOptions(modules *config.Modules, domain string, features roomfeatures.O
 	}
 	o := muc.Options{
 		Domain:    domain,
-		MaxRoomID: int(m.MaxRoomID), MaxUsers: int(m.MaxUsers), AdminSeats: int(m.MaxUsersAdminThreshold),
-		MaxName: int(m.MaxRoomName), MaxDesc: int(m.MaxRoomDesc), Recent: int(m.HistorySize),
+		MaxRoomID: bound(m.MaxRoomID), MaxUsers: int(m.MaxUsers), AdminSeats: int(m.MaxUsersAdminThreshold),
+		MaxName: bound(m.MaxRoomName), MaxDesc: bound(m.MaxRoomDesc), Recent: int(m.HistorySize),
 		Defaults:   roomDefaults(&m.DefaultRoom),
 		Extensions: append(roomfeatures.All(features), extensions...),
 	}
@@ -161,6 +161,17 @@ func roomOptions(modules *config.Modules, domain string, features roomfeatures.O
 		}
 	}
 	return o, nil
+}
+
+// bound is a limit of rooms by its setting.
+func bound(b config.Bound) int {
+	switch b {
+	case config.Unbounded:
+		return 0
+	case 0:
+		return -1
+	}
+	return int(b)
 }
 
 // roomDefaults are the settings of new rooms, by form variable.

@@ -45,7 +45,7 @@ func (f *password) Register(h *muc.Hooks) {
 		return nil
 	})
 	h.BeforeJoin.Add("password", muc.PriorityPassword, func(ev *muc.JoinEvent) error {
-		if ev.New || !on.Get(ev.Room) || ev.Room.IsAdministrator(ev.RealJID) {
+		if !on.Get(ev.Room) || ev.Room.IsAdministrator(ev.RealJID) {
 			return nil
 		}
 		given := ev.Join().ChildText(stanza.NSMUC, "password")

@@ -45,12 +45,20 @@ func (voice) Register(h *muc.Hooks) {
 		}
 		return nil
 	})
-	h.BeforePresence.Add("voice", 50, func(ev *muc.PresenceEvent) error {
-		if ev.Session.Occupant().Role() == muc.Visitor && !visitorStatus.Get(ev.Room) {
-			st := ev.Stanza.Without(func(e *stanza.Element) bool { return e.Is(stanza.NSClient, "status") })
-			ev.Stanza = &st
+	h.BuildPresence.Add("voice", 50, func(ev *muc.BuildPresenceEvent) {
+		if ev.Occupant.Role() == muc.Visitor && !visitorStatus.Get(ev.Room) {
+			ev.Omit(stanza.Name{Space: stanza.NSClient, Local: "status"})
 		}
-		return nil
+	})
+	h.Configured.Add("voice", 0, func(ev *muc.ConfiguredEvent) {
+		if !ev.Changed(visitorStatus.Key()) {
+			return
+		}
+		for o := range ev.Room.Occupants() {
+			if o.Role() == muc.Visitor {
+				ev.Room.Announce(o)
+			}
+		}
 	})
 	h.Disco.Add("voice", 0, func(ev *muc.DiscoEvent) {
 		ev.Feature(either(moderated.Get(ev.Room), "muc_moderated", "muc_unmoderated"))
