@@ -135,6 +135,8 @@ func unset(f reflect.StructField, v reflect.Value) bool {
 	switch f.Tag.Get("toml") {
 	case "url", "certfile", "keyfile":
 		return v.IsZero()
+	case "backend", "online_backend": // accepted, and of no effect
+		return true
 	}
 	return false
 }
