@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"net/netip"
 
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/internal/admin"
@@ -47,4 +49,23 @@ func (s *Server) forHTTP(l *config.HTTP) http.Handler {
 		LimitLoopback: s.config.Load().General.LimitLoopback, Logger: s.logger("api"),
 	})
 	return api.Before(mux, s.admin.Remote(who, !l.APIWithoutTLS))
+}
+
+// readableAPIs warns of listeners where requests to the API would cross a network
+// without encryption.
+func readableAPIs(cfg *config.Config) config.Problems {
+	var list config.Problems
+	for i := range cfg.Listen.HTTP {
+		l := &cfg.Listen.HTTP[i]
+		ip, err := netip.ParseAddr(l.IPAddress)
+		if err != nil || ip.IsLoopback() || l.TLS.Mode != "none" || !l.API {
+			continue
+		}
+		key, text := fmt.Sprintf("listen.http[%d].ip_address", i), "without encryption the API answers this machine alone here: set tls.mode to \"tls\", or api to false"
+		if l.APIWithoutTLS {
+			key, text = fmt.Sprintf("listen.http[%d].api_without_tls", i), "whoever is on the network can read tokens, and use them: this is for a proxy that encrypts, on a network of its own"
+		}
+		list = append(list, cfg.Problem(key, text))
+	}
+	return list
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/internal/c2s"
@@ -83,7 +84,7 @@ func Check(cfg *config.Config, extensions ...Extension) (warnings config.Problem
 	if found = append(found, problems...); len(problems) == 0 {
 		warnings = certs.uncovered(cfg)
 	}
-	warnings = append(append(warnings, cfg.Unused()...), cfg.Remarks()...)
+	warnings = slices.Concat(warnings, cfg.Unused(), cfg.Remarks(), readableAPIs(cfg))
 	rooms, problems := s.register(cfg, newRegistry())
 	found = append(found, problems...)
 	if err := checkRooms(cfg, rooms); err != nil {

@@ -189,6 +189,16 @@ func TestCheck(t *testing.T) {
 			"rule that nothing names", file(`"a.test"`, "127.0.0.1", certFile, keyFile, "[access]\nmax_user_sessions = [{acl = \"all\", value = 10}]\n"),
 			"muster.toml:8:1: access.max_user_sessions: no setting names this: it has no effect", "",
 		},
+		{
+			"API for this machine alone", file(`"a.test"`, "127.0.0.1", certFile, keyFile, "[[listen.http]]\nip_address = \"0.0.0.0\"\n"),
+			"muster.toml:8:14: listen.http[0].ip_address: without encryption the API answers this machine alone here", "",
+		},
+		{
+			"API that others can read", file(`"a.test"`, "127.0.0.1", certFile, keyFile,
+				"[[listen.http]]\nip_address = \"0.0.0.0\"\napi_without_tls = true\n"),
+			"muster.toml:9:19: listen.http[0].api_without_tls: whoever is on the network can read tokens", "",
+		},
+		{"no API", file(`"a.test"`, "127.0.0.1", certFile, keyFile, "[[listen.http]]\nip_address = \"0.0.0.0\"\napi = false\n"), "", ""},
 		{"self-signed for oneself", file(`"localhost"`, "::1", selfCert, selfKey, ""), "", ""},
 		{
 			"room defaults", file(`"a.test"`, "127.0.0.1", certFile, keyFile,

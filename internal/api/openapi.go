@@ -86,7 +86,7 @@ func (a *API) document() []byte {
 		Info: docInfo{
 			Title: "Muster", Version: a.opts.Version,
 			Description: "Administration of a Muster server. Errors are problem documents (RFC 9457). " +
-				"Fields and parameters that are not described are refused.",
+				"Fields and parameters that are not described are refused; answers may have more of them in later versions.",
 		},
 		Servers: []docServer{{URL: Prefix}}, Tags: []docTag{},
 		Paths: make(map[string]map[string]operation),
@@ -112,7 +112,7 @@ func (a *API) document() []byte {
 	for _, n := range slices.Compact(names) {
 		d.Tags = append(d.Tags, docTag{n})
 	}
-	data, err := json.MarshalIndent(d, "", " ")
+	data, err := json.Marshal(d)
 	if err != nil {
 		panic(err) // the types above
 	}

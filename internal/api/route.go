@@ -41,6 +41,7 @@ func newRoute(r Route, types *schemas) *route {
 	}
 	if r.Handler.in != nil {
 		own.in = types.of(r.Handler.in)
+		own.in.close()
 	}
 	if r.Handler.out != nil {
 		own.out = types.of(r.Handler.out)

@@ -40,7 +40,7 @@ type Schema struct {
 	Description string             `json:"description,omitempty"`
 	Properties  map[string]*Schema `json:"properties,omitempty"`
 	Required    []string           `json:"required,omitempty"`
-	// Additional is false, or the schema of a map's values.
+	// Additional is false in requests, the schema of the values of a map, or nil.
 	Additional any      `json:"additionalProperties,omitempty"`
 	Items      *Schema  `json:"items,omitempty"`
 	MaxItems   int      `json:"maxItems,omitempty"`
@@ -67,6 +67,26 @@ func (s *Schema) resolve() *Schema {
 		return s.target
 	}
 	return s
+}
+
+// close says that an object in a request has no other fields, and so on for what
+// is in it.
+func (s *Schema) close() {
+	s = s.resolve()
+	if s.Additional == false {
+		return
+	}
+	if s.Properties != nil {
+		s.Additional = false
+	}
+	for _, inner := range s.Properties {
+		inner.close()
+	}
+	for _, inner := range []*Schema{s.Items, s.values} {
+		if inner != nil {
+			inner.close()
+		}
+	}
 }
 
 // scalar says what is wrong with a string or a number, "" for nothing.
@@ -228,7 +248,7 @@ func (c *schemas) ofStruct(t reflect.Type) *Schema {
 		if c.named[name] != nil {
 			panic("api: two types are called " + name)
 		}
-		target = &Schema{Type: kindObject, Properties: make(map[string]*Schema), Additional: false}
+		target = &Schema{Type: kindObject, Properties: make(map[string]*Schema)}
 		c.named[name], c.types[t] = target, target
 		c.fields(target, t)
 	}
