@@ -190,7 +190,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Buckets: []float64{.001, .005, .02, .1, .5, 2, 10, 30},
 		}, []string{"operation"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "muster_api_refusals_total", Help: "Requests to the API that were refused before anything was done, by reason.",
+			Name: "muster_api_refusals_total", Help: "Requests to the API that were refused, by kind of problem.",
 		}, []string{"reason"}),
 	}
 	if reg != nil {

@@ -45,11 +45,21 @@ func New(o Options) *API {
 	})
 	for _, r := range table {
 		if o.Local || !r.Local {
-			a.routes = append(a.routes, newRoute(r, a.types))
+			a.add(newRoute(r, a.types))
 		}
 	}
 	a.doc = a.document()
 	return a
+}
+
+// add adds a route, which has to be another one than those that are there.
+func (a *API) add(r *route) {
+	for _, o := range a.routes {
+		if o.ID == r.ID || o.Method == r.Method && o.Path == r.Path {
+			panic("api: " + r.ID + " is there twice")
+		}
+	}
+	a.routes = append(a.routes, r)
 }
 
 // Scopes are the scopes of a table, sorted.
