@@ -28,8 +28,17 @@ func (r *Room) tell(n note) {
 	}
 }
 
+// tellInTurn is tell for what all rooms are told, of which there may be a
+// million: so many work at a time.
+func (r *Room) tellInTurn(n note) {
+	if r.mailbox.tell(n) {
+		r.svc.rounds.run(r.drain)
+	}
+}
+
 // drain works until nothing waits. There is at most one drain of a room.
 func (r *Room) drain() {
+	r.unpack()
 	for {
 		for _, n := range r.mailbox.takeNotes() {
 			r.takeNote(n)
@@ -42,7 +51,7 @@ func (r *Room) drain() {
 			r.execute(c)
 		}
 		r.flush()
-		if r.retire() || !r.mailbox.takeBatch(&r.batch) {
+		if r.retire() || r.dormant > 0 && r.quiet() && r.rest() || !r.mailbox.takeBatch(&r.batch) {
 			return
 		}
 	}
@@ -93,10 +102,7 @@ func (r *Room) resume() {
 // room does not exist, or it is stored and put to sleep. It reports whether the
 // drain ends with that.
 func (r *Room) retire() bool {
-	if r.exists && !r.asleep || r.waiting || r.storing || len(r.outbox) > 0 || len(r.held) > 0 || len(r.delays.order) > 0 || r.delays.armed || len(r.asking) > 0 || len(r.backlog) > 0 || r.next < len(r.batch) {
-		return false
-	}
-	if !r.mailbox.closeIfIdle() {
+	if r.exists && !r.asleep || !r.quiet() || !r.mailbox.closeIfIdle() {
 		return false
 	}
 	if r.exists {
@@ -134,6 +140,9 @@ func (r *Room) collapse(cause command) {
 	r.abandonQueries()
 	r.flushAll()
 	r.held, r.backlog, r.batch, r.next = nil, nil, nil, 0
+	if r.exists {
+		r.svc.roomEnded(r)
+	}
 	r.exists, r.waiting = false, true
 	r.svc.forget(r)
 }
@@ -234,7 +243,7 @@ func (n *committed) take(r *Room) {
 	r.resume()
 	if n.err != nil {
 		r.svc.metrics.failedCommits.Inc()
-		r.log.LogAttrs(context.Background(), slog.LevelError, "store room", slog.Any("err", n.err))
+		r.logger().LogAttrs(context.Background(), slog.LevelError, "store room", slog.Any("err", n.err))
 		if n.cmd != nil {
 			r.abort(n.cmd, stanza.NewError(stanza.Wait, stanza.InternalServerError, "The change could not be stored."))
 		}

@@ -42,6 +42,9 @@ type Hooks struct {
 	// RoomLoaded runs when a stored room wakes, before anything else happens in
 	// it.
 	RoomLoaded hook.Notify[LoadEvent]
+	// Hibernating runs when nothing has happened in the room for long: who keeps
+	// what can be made again lets go of it. Setters do nothing there.
+	Hibernating hook.Notify[RoomEvent]
 	// PresenceArrived runs when available presence is taken up, whatever it means:
 	// an entry, another nickname, an update. An error refuses it; to let it wait is
 	// what ev.Delay is for. It does not run while the room is locked.
@@ -454,6 +457,13 @@ type Slot[T any] struct{ index int }
 func NewSlot[T any](h *Hooks) *Slot[T] {
 	h.slots++
 	return &Slot[T]{h.slots - 1}
+}
+
+// Drop forgets the state in r.
+func (s *Slot[T]) Drop(r *Room) {
+	if r.slots != nil {
+		r.slots[s.index] = nil
+	}
 }
 
 // In returns the state in r, made zero at the first call.

@@ -1,8 +1,6 @@
 package muc
 
 import (
-	"time"
-
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -207,7 +205,6 @@ func (r *Room) join(ev *JoinEvent, renamed bool) {
 	if first {
 		o.viewers = r.askViewers(o)
 	}
-	r.emptyAt, r.asleep = time.Time{}, false
 	r.sendOccupants(s)
 	r.announceToOthers(o, &showing{})
 	r.announceToSelf(o, []*Session{s}, &showing{codes: r.entryCodes(ev.New, renamed)})

@@ -62,12 +62,20 @@ func (s *Service) announcement(st stanza.Stanza) {
 		}}
 		c.done = func(err error) {
 			if err != nil {
-				r.log.LogAttrs(context.Background(), slog.LevelDebug, "announcement not made", slog.Any("err", err))
+				r.logger().LogAttrs(context.Background(), slog.LevelDebug, "announcement not made", slog.Any("err", err))
 			}
 		}
-		if _, err := r.post(c, false); err != nil {
-			c.done(err)
-		}
+		r.tellInTurn(&announced{c})
+	}
+}
+
+// announced is an announcement. A room in which nobody is has heard nothing, and
+// goes on being idle.
+type announced struct{ cmd command }
+
+func (n *announced) take(r *Room) {
+	if len(r.audience) > 0 {
+		r.backlog = append(r.backlog, n.cmd)
 	}
 }
 

@@ -85,9 +85,12 @@ type loaded struct {
 
 func (n *loaded) take(r *Room) {
 	r.resume()
+	if r.active = r.svc.uptime(); r.unsolicited {
+		r.active -= max(r.svc.opts.Hibernation.After, 0)
+	}
 	switch {
 	case n.err != nil:
-		r.log.LogAttrs(context.Background(), slog.LevelError, "load room", slog.Any("err", n.err))
+		r.logger().LogAttrs(context.Background(), slog.LevelError, "load room", slog.Any("err", n.err))
 		r.unloadable()
 	case n.record != nil && n.record.Tombstone != nil:
 		r.tombstone = n.record.Tombstone
@@ -97,6 +100,7 @@ func (n *loaded) take(r *Room) {
 			r.ids.resume(n.recent[len(n.recent)-1].ID)
 		}
 		r.notify(r.svc.hooks.RoomLoaded.Run(&r.watch, &LoadEvent{Room: r, Recent: n.recent}))
+		r.svc.counts.recreations.Add(1)
 	}
 }
 
@@ -124,7 +128,7 @@ func (r *Room) restore(rec *RoomRecord) {
 		}
 		v, err := f.parse(given)
 		if err != nil {
-			r.log.LogAttrs(context.Background(), slog.LevelWarn, "stored setting not usable",
+			r.logger().LogAttrs(context.Background(), slog.LevelWarn, "stored setting not usable",
 				slog.String("setting", f.spec.Var), slog.Any("err", err))
 			continue
 		}
@@ -134,8 +138,6 @@ func (r *Room) restore(rec *RoomRecord) {
 	r.unknown = rest
 	r.setRecords(rec.Affiliations)
 	r.subject, r.subjectID = rec.Subject, rec.SubjectID
-	r.emptyAt = r.svc.now()
-	r.svc.mayIdle(r)
 }
 
 // storeSubject writes the subject into the room's record, which may happen late:
@@ -152,7 +154,7 @@ func (r *Room) storeSubject() {
 		defer cancel()
 		err := r.svc.opts.Store.ApplyRoomChange(ctx, r.jid, r.svc.opts.Epoch, RoomChange{Subject: &subject, SubjectID: id})
 		if err != nil {
-			r.log.LogAttrs(ctx, slog.LevelWarn, "store subject", slog.Any("err", err))
+			r.logger().LogAttrs(ctx, slog.LevelWarn, "store subject", slog.Any("err", err))
 		}
 		r.tell(subjectStored{})
 	})
@@ -203,11 +205,18 @@ func (s *Service) relist(r *Room) {
 
 func (s *Service) roomStarted(r *Room) {
 	s.metrics.rooms.Inc()
+	s.counts.online.Add(1)
+	r.scheduleCheck()
 	s.relist(r)
 }
 
 func (s *Service) roomEnded(r *Room) {
 	s.metrics.rooms.Dec()
+	s.counts.online.Add(-1)
+	if r.dormant > 0 {
+		r.dormant = 0
+		s.counts.hibernated.Add(-1)
+	}
 	s.mu.Lock()
 	delete(s.listed, r.jid)
 	s.mu.Unlock()

@@ -178,6 +178,17 @@ func (m *mailbox) setStalled(stalled bool) {
 	m.stalled = stalled
 }
 
+// rest lets the drain end if nothing waits, and gives memory back.
+func (m *mailbox) rest() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed || len(m.queue) > 0 || len(m.notes) > 0 {
+		return false
+	}
+	m.queue, m.parked, m.order, m.notes, m.running = nil, nil, nil, nil, false
+	return true
+}
+
 // closeIfIdle closes the mailbox unless something waits in it.
 func (m *mailbox) closeIfIdle() bool {
 	m.mu.Lock()

@@ -190,7 +190,7 @@ func (n *archived) take(r *Room) {
 		return
 	}
 	r.svc.metrics.unarchived.Inc()
-	r.log.LogAttrs(context.Background(), slog.LevelError, "archive message", slog.String("stanza_id", t.message.ID), slog.Any("err", n.err))
+	r.logger().LogAttrs(context.Background(), slog.LevelError, "archive message", slog.String("stanza_id", t.message.ID), slog.Any("err", n.err))
 	r.withdraw(t)
 }
 

@@ -197,7 +197,7 @@ func (n *answered) take(r *Room) {
 	case errors.Is(n.err, context.DeadlineExceeded):
 		n.err = stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "This takes too long to find out. Ask for less.")
 	case n.err != nil && stanza.AsError(n.err) == nil:
-		r.log.LogAttrs(context.Background(), slog.LevelError, "answer a request", slog.String("id", n.query.st.ID), slog.Any("err", n.err))
+		r.logger().LogAttrs(context.Background(), slog.LevelError, "answer a request", slog.String("id", n.query.st.ID), slog.Any("err", n.err))
 		n.err = stanza.NewError(stanza.Wait, stanza.InternalServerError, "The answer could not be found.")
 	}
 	if n.err != nil {

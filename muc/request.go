@@ -178,6 +178,7 @@ func (r *Room) detain(c command) bool {
 // execute runs one command: it decides, and if that changed nothing that must
 // be stored, it applies.
 func (r *Room) execute(c command) {
+	r.happened(r.turn)
 	if r.held != nil && r.detain(c) || len(r.delays.order) > 0 && r.overtake(c) {
 		return
 	}
@@ -273,7 +274,7 @@ func (r *Room) refuse(q *request, err error) {
 		if p, ok := errors.AsType[*hook.Panic](err); ok {
 			r.logPanic(p)
 		} else {
-			r.log.LogAttrs(context.Background(), slog.LevelError, "handle stanza",
+			r.logger().LogAttrs(context.Background(), slog.LevelError, "handle stanza",
 				slog.String("id", q.st.ID), slog.Any("err", err))
 		}
 	}
@@ -307,7 +308,7 @@ func (r *Room) logPanics(err error) {
 
 func (r *Room) logPanic(p *hook.Panic) {
 	r.svc.metrics.panics.Inc()
-	r.log.LogAttrs(context.Background(), slog.LevelError, "panic", slog.String("hook", p.Name),
+	r.logger().LogAttrs(context.Background(), slog.LevelError, "panic", slog.String("hook", p.Name),
 		slog.Any("panic", p.Value), slog.String("stack", string(p.Stack)))
 }
 
@@ -332,7 +333,7 @@ func (w *hookWatch) Leave(name string) {
 		return
 	}
 	w.room.svc.metrics.slowHooks.Inc()
-	w.room.log.LogAttrs(context.Background(), slog.LevelWarn, "slow hook",
+	w.room.logger().LogAttrs(context.Background(), slog.LevelWarn, "slow hook",
 		slog.String("hook", name), slog.Duration("took", took))
 }
 

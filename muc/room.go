@@ -2,7 +2,6 @@ package muc
 
 import (
 	"iter"
-	"log/slog"
 	"maps"
 	"time"
 
@@ -18,37 +17,48 @@ type Room struct {
 	// Set at construction.
 	svc *Service
 	jid jid.JID
-	log *slog.Logger
 
 	mailbox mailbox // guarded by its own mutex
 
+	// Guarded by Service.idleMu.
+	due   time.Duration // when the room is asked whether it is idle
+	place int           // in Service.schedule, from 1; 0: not in it
+
 	// Owned by drain.
+	*open                     // what the room works with; nil while it is packed or new, between two drains
+	packed      *packed       // of it, what a dormant room keeps
+	active      time.Duration // when something last happened, see Service.uptime
+	dormant     time.Duration // since when the room is hibernated; 0: it is not
+	ids         stanzaIDs
+	created     time.Time
+	tombstone   *Tombstone // what is left of the room, while it does not exist
+	postponed   func()     // the commit that waits until storing is over
+	waiting     bool       // for a load or a commit
+	asleep      bool       // to be put away once nothing waits
+	unsolicited bool       // to be loaded without anything that happens in it
+	storing     bool       // an archived subject is being written into the record
+	unstored    bool       // and there is a newer one
+	collapsed   bool
+	exists      bool
+	stored      bool
+	locked      bool // until the creator has configured it (XEP-0045 §10.1)
+}
+
+// open is what a room works with. Until delays, all of it is empty when nothing
+// waits.
+type open struct {
 	batch   []command // taken from the mailbox; next is the first not done
 	next    int
 	backlog []command // released from held senders, before batch
 	held    map[jid.JID]*held
-	delays  delays
-	turn    time.Time            // when the command at hand was taken up
 	asking  map[jid.JID][]*query // by session; the first is being answered
-	waiting bool                 // for a load or a commit
 	outbox  []outItem
 	touched []*Session // scratch of flush
-	watch   hookWatch
 	staged  change
-	ids     stanzaIDs
-	emptyAt time.Time // since when nobody is in; zero: somebody is
-	asleep  bool      // to be put away once nothing waits
+	delays  delays
+	turn    time.Time // when the command at hand was taken up
+	watch   hookWatch
 
-	storing   bool   // an archived subject is being written into the record
-	unstored  bool   // and there is a newer one
-	postponed func() // the commit that waits for that
-
-	collapsed bool
-
-	exists       bool
-	stored       bool
-	locked       bool // until the creator has configured it (XEP-0045 §10.1)
-	created      time.Time
 	values       []any                         // settings by field index; shared with other rooms until changed
 	shared       bool                          // values are the service's defaults
 	unknown      map[string][]string           // stored settings that no feature of today has
@@ -63,7 +73,6 @@ type Room struct {
 	slots        []any                // features' state
 	relayed      map[string]*relayed  // requests between occupants, by the room's id
 	relayOrder   []string             // their ids, with those of answered ones, from old to new
-	tombstone    *Tombstone           // what is left of the room, while it does not exist
 }
 
 // JID returns the room's address.
@@ -190,16 +199,13 @@ func (r *Room) end() {
 	r.index = affiliationIndex{}
 	r.occupants, r.sessions, r.audience, r.slots, r.relayed, r.relayOrder = nil, nil, nil, nil, nil, nil
 	r.data = nil
-	r.subject, r.subjectID, r.emptyAt = Subject{}, "", time.Time{}
+	r.subject, r.subjectID = Subject{}, ""
 }
 
 // emptied is called when the last occupant has gone: a temporary or locked room
-// ends (XEP-0045 §10.1, §10.2), a persistent one may sleep.
+// ends (XEP-0045 §10.1, §10.2).
 func (r *Room) emptied() {
 	if r.locked || !r.Persistent() {
 		r.end()
-		return
 	}
-	r.emptyAt = r.svc.now()
-	r.svc.mayIdle(r)
 }

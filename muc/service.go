@@ -53,9 +53,9 @@ type Options struct {
 	MaxUsers     int           // sessions in a room; what a room may ask for; 0 is 200
 	AdminSeats   int           // sessions beyond the limit for owners and admins; 0 is 5
 	Recent       int           // archived messages that LoadEvent brings; 0 is 20
-	IdleAfter    time.Duration // empty stored rooms leave memory after it; 0 is 90 s
 	DeferTimeout time.Duration // for deferred checks; 0 is 10 s
 	SlowHook     time.Duration // hook functions over it are warned of; 0 is 20 ms
+	Hibernation  Hibernation
 	// TombstoneExpiry is how long the address of a destroyed room answers that
 	// it is gone; 0 is 31 days, negative not at all.
 	TombstoneExpiry time.Duration
@@ -72,7 +72,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.MaxUsers, 200)
 	setDefault(&o.AdminSeats, 5)
 	setDefault(&o.Recent, 20)
-	setDefault(&o.IdleAfter, 90*time.Second)
+	o.Hibernation.setDefaults()
 	setDefault(&o.DeferTimeout, 10*time.Second)
 	setDefault(&o.SlowHook, 20*time.Millisecond)
 	setDefault(&o.TombstoneExpiry, 31*24*time.Hour)
@@ -116,9 +116,11 @@ type Service struct {
 	ioCancel  context.CancelFunc
 	io        *pool
 	lookups   [2]*pool     // by whether they may take long
+	rounds    *pool        // what all rooms are told
 	asking    atomic.Int64 // requests that wait for an answer from elsewhere
 	tasks     tasks
 	clock     func() time.Time // time.Now, but for tests in which it is put back
+	born      time.Time
 
 	mu sync.RWMutex
 	// Guarded by mu.
@@ -130,10 +132,13 @@ type Service struct {
 	// Guarded by deferMu.
 	deferred map[string]*turns // by name of the function: a slow one holds up no other
 
+	counts counts
+
 	idleMu sync.Mutex
 	// Guarded by idleMu.
-	idle  map[*Room]struct{} // empty stored rooms in memory
-	timer *time.Timer
+	schedule schedule // of all rooms that are to be asked whether they are idle
+	timer    *time.Timer
+	ended    bool // nobody is asked any more
 }
 
 // New returns a room service that is ready to handle stanzas.
@@ -150,13 +155,14 @@ func New(o Options) (*Service, error) {
 		opts: o, domain: domain, hooks: &Hooks{}, clock: time.Now,
 		log:     o.Logger.With(slog.String("service", domain.String())),
 		metrics: newMetrics(o.Registerer, domain.String()),
-		rooms:   make(map[jid.JID]*Room), listed: make(map[jid.JID]RoomDescriptor), idle: make(map[*Room]struct{}),
+		rooms:   make(map[jid.JID]*Room), listed: make(map[jid.JID]RoomDescriptor), born: time.Now(),
 		deferred: make(map[string]*turns),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.ioCtx, s.ioCancel = context.WithCancel(context.Background())
 	s.io = newPool(&s.tasks, 16)
 	s.lookups = [2]*pool{newPool(&s.tasks, queryWorkers), newPool(&s.tasks, slowWorkers)}
+	s.rounds = newPool(&s.tasks, roundWorkers)
 	s.core = addCoreFields(s.hooks, &s.opts)
 	registerEntryChecks(s.hooks)
 	for _, e := range o.Extensions {
@@ -303,6 +309,9 @@ func (s *Service) post(room jid.JID, c command, mayPark bool) (busy <-chan struc
 // which no more rooms are woken.
 const maxLoads = 10_000
 
+// roundWorkers is how many rooms take what all are told at once.
+const roundWorkers = 64
+
 // room returns the room object for an address; nil during a shutdown, and while
 // too many rooms wait for the store. A new one looks first whether the room is
 // stored.
@@ -328,13 +337,20 @@ func (s *Service) room(j jid.JID) *Room {
 		s.metrics.loadsRefused.Inc()
 		return nil
 	}
-	r = &Room{svc: s, jid: j, values: s.defaults, shared: true, log: s.log.With(slog.String("room", j.String()))}
-	r.watch.room = r
-	s.rooms[j] = r
+	r = s.newRoom(j)
 	if s.opts.Store != nil {
-		r.waiting, r.mailbox.stalled = true, true
 		s.io.run(func() { s.load(r) })
 	}
+	return r
+}
+
+// newRoom makes a room object, which waits to be loaded if rooms are stored. It
+// needs mu.
+func (s *Service) newRoom(j jid.JID) *Room {
+	stored := s.opts.Store != nil
+	r := &Room{svc: s, jid: j, waiting: stored}
+	r.mailbox.stalled = stored
+	s.rooms[j] = r
 	return r
 }
 
@@ -345,9 +361,7 @@ func (s *Service) forget(r *Room) {
 		delete(s.rooms, r.jid)
 	}
 	s.mu.Unlock()
-	s.idleMu.Lock()
-	delete(s.idle, r)
-	s.idleMu.Unlock()
+	s.unschedule(r)
 }
 
 // Shutdown tells all occupants that the service goes away (332), commits what
@@ -363,13 +377,9 @@ func (s *Service) Shutdown(ctx context.Context) error {
 	s.mu.Unlock()
 	s.cancel()
 	for _, r := range rooms {
-		r.tell(shutdownNote{})
+		r.tellInTurn(shutdownNote{})
 	}
-	s.idleMu.Lock()
-	if s.timer != nil {
-		s.timer.Stop()
-	}
-	s.idleMu.Unlock()
+	s.stopSweeping()
 	defer s.ioCancel()
 	select {
 	case <-s.tasks.settled():
@@ -388,50 +398,5 @@ func (shutdownNote) take(r *Room) {
 	}
 	if r.exists {
 		r.evictAll(removed(statusShutdown, Actor{}, "The chat service is shutting down."), statusShutdown)
-	}
-}
-
-// mayIdle remembers an empty stored room, which is put to sleep after a while.
-func (s *Service) mayIdle(r *Room) {
-	s.mu.RLock()
-	closing := s.closing
-	s.mu.RUnlock()
-	if closing {
-		return
-	}
-	s.idleMu.Lock()
-	defer s.idleMu.Unlock()
-	s.idle[r] = struct{}{}
-	if s.timer == nil {
-		s.timer = time.AfterFunc(s.opts.IdleAfter, s.sweep)
-	} else if len(s.idle) == 1 {
-		s.timer.Reset(s.opts.IdleAfter)
-	}
-}
-
-// sweep asks the empty rooms whether they have been idle long enough.
-func (s *Service) sweep() {
-	s.idleMu.Lock()
-	defer s.idleMu.Unlock()
-	for r := range s.idle {
-		r.tell(sleepNote{})
-	}
-	if len(s.idle) > 0 {
-		s.timer.Reset(s.opts.IdleAfter)
-	}
-}
-
-// sleepNote puts a room to sleep if nobody is in it and nothing has happened.
-type sleepNote struct{}
-
-func (sleepNote) take(r *Room) {
-	empty := r.exists && r.stored && len(r.occupants) == 0 && !r.emptyAt.IsZero()
-	switch {
-	case empty && r.svc.now().Sub(r.emptyAt) >= r.svc.opts.IdleAfter:
-		r.asleep = true
-	case !empty:
-		r.svc.idleMu.Lock()
-		delete(r.svc.idle, r)
-		r.svc.idleMu.Unlock()
 	}
 }
