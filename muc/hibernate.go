@@ -67,16 +67,14 @@ func (r *Room) logger() *slog.Logger { return r.svc.log.With(slog.String("room",
 // hibernation.
 func (r *Room) happened(now time.Time) {
 	r.active, r.asleep = now.Sub(r.svc.born), false
-	r.rouse()
-}
-
-// rouse ends the room's hibernation.
-func (r *Room) rouse() {
-	if r.dormant == 0 {
-		return
+	if r.dormant == 0 && !r.unasked {
+		return // it is scheduled
 	}
-	r.dormant = 0
-	r.svc.counts.hibernated.Add(-1)
+	if r.dormant > 0 {
+		r.dormant = 0
+		r.svc.counts.hibernated.Add(-1)
+	}
+	r.unasked = false
 	r.scheduleCheck()
 }
 
@@ -96,16 +94,17 @@ func (idleNote) take(r *Room) {
 	}
 }
 
-// recheck is when a room is asked again at the earliest that could not say for
-// how long it has been idle.
+// recheck is when a room is asked again at the earliest in which something was
+// under way, unless more happens.
 const recheck = time.Second
 
 // checkIdle lets the room do what its idleness calls for, and says when it is to
 // be asked again.
 func (r *Room) checkIdle() {
 	h, now := &r.svc.opts.Hibernation, r.svc.uptime()
-	if period := h.period(); r.locked || !r.quiet() {
-		r.svc.scheduleAt(r, now+max(period, recheck))
+	if r.locked || !r.quiet() { // asked again when something happens, or a little later
+		r.unasked = true
+		r.svc.scheduleAt(r, now+max(h.period(), recheck))
 		return
 	}
 	idle := now - r.active

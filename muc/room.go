@@ -34,6 +34,7 @@ type Room struct {
 	tombstone   *Tombstone // what is left of the room, while it does not exist
 	postponed   func()     // the commit that waits until storing is over
 	waiting     bool       // for a load or a commit
+	unasked     bool       // could not be asked whether it is idle when it was time
 	asleep      bool       // to be put away once nothing waits
 	unsolicited bool       // to be loaded without anything that happens in it
 	storing     bool       // an archived subject is being written into the record

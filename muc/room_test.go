@@ -68,10 +68,16 @@ func (e extension) Register(h *muc.Hooks) { e(h) }
 // run runs a test with a room service in virtual time.
 func run(t *testing.T, o muc.Options, test func(w *world)) {
 	t.Helper()
+	runWith(t, o, roomfeatures.Options{HistorySize: 20}, test)
+}
+
+// runWith is run with other settings of features.
+func runWith(t *testing.T, o muc.Options, features roomfeatures.Options, test func(w *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, got: make(map[jid.JID][]string)}
 		o.Domain, o.Router = "conf.test", w
-		o.Extensions = append(roomfeatures.All(roomfeatures.Options{HistorySize: 20}), o.Extensions...)
+		o.Extensions = append(roomfeatures.All(features), o.Extensions...)
 		s, err := muc.New(o)
 		if err != nil {
 			t.Fatal(err)
