@@ -58,6 +58,7 @@ var tiers = map[string]int{
 	"internal/backup":   1,
 	"internal/access":   1,
 	"internal/shaper":   1,
+	"internal/tasks":    1,
 	"internal/shared":   1,
 	"internal/sasl":     1,
 	"internal/store":    1,

@@ -16,7 +16,7 @@ const commitTimeout = 5 * time.Second
 func (r *Room) post(c command, mayPark bool) (busy <-chan struct{}, err error) {
 	busy, start, err := r.mailbox.put(c, mayPark)
 	if start {
-		r.svc.tasks.run(r.drain)
+		r.svc.tasks.Run(r.drain)
 	}
 	return busy, err
 }
@@ -24,7 +24,7 @@ func (r *Room) post(c command, mayPark bool) (busy <-chan struct{}, err error) {
 // tell queues a note. It is called from any goroutine.
 func (r *Room) tell(n note) {
 	if r.mailbox.tell(n) {
-		r.svc.tasks.run(r.drain)
+		r.svc.tasks.Run(r.drain)
 	}
 }
 
@@ -32,7 +32,7 @@ func (r *Room) tell(n note) {
 // million: so many work at a time.
 func (r *Room) tellInTurn(n note) {
 	if r.mailbox.tell(n) {
-		r.svc.rounds.run(r.drain)
+		r.svc.rounds.Run(r.drain)
 	}
 }
 
@@ -226,7 +226,7 @@ func (r *Room) commit(c command) {
 		r.postponed = write
 		return
 	}
-	r.svc.io.run(write)
+	r.svc.io.Run(write)
 }
 
 // committed is the end of a commit.

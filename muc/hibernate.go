@@ -66,7 +66,7 @@ func (r *Room) logger() *slog.Logger { return r.svc.log.With(slog.String("room",
 // happened notes that something has happened in the room just now, and ends its
 // hibernation.
 func (r *Room) happened(now time.Time) {
-	r.active, r.asleep = now.Sub(r.svc.born), false
+	r.active, r.asleep = r.svc.agenda.Time(now), false
 	if r.dormant == 0 && !r.unasked {
 		return // it is scheduled
 	}
@@ -101,10 +101,10 @@ const recheck = time.Second
 // checkIdle lets the room do what its idleness calls for, and says when it is to
 // be asked again.
 func (r *Room) checkIdle() {
-	h, now := &r.svc.opts.Hibernation, r.svc.uptime()
+	h, now := &r.svc.opts.Hibernation, r.svc.agenda.Now()
 	if r.locked || !r.quiet() { // asked again when something happens, or a little later
 		r.unasked = true
-		r.svc.scheduleAt(r, now+max(h.period(), recheck))
+		r.svc.agenda.At(r, now+max(h.period(), recheck))
 		return
 	}
 	idle := now - r.active
@@ -127,6 +127,12 @@ func (r *Room) checkIdle() {
 // unused reports whether nobody can notice that the room leaves memory.
 func (r *Room) unused() bool { return r.stored && len(r.audience) == 0 }
 
+// checkAfter is when rooms are checked first at t or later.
+func (s *Service) checkAfter(t time.Duration) time.Duration {
+	every := s.opts.Hibernation.CheckEvery
+	return (t + every - 1) / every * every
+}
+
 // scheduleCheck says when the room is to be asked whether it is idle. What
 // happens meanwhile need not say so: it is seen then.
 func (r *Room) scheduleCheck() {
@@ -137,7 +143,7 @@ func (r *Room) scheduleCheck() {
 	}
 	if h.unloads() && (r.dormant == 0 || r.unused()) {
 		empty := r.active + h.EmptyAfter
-		if now := s.uptime(); empty <= now { // somebody is in it
+		if now := s.agenda.Now(); empty <= now { // somebody is in it
 			empty = now + h.EmptyAfter
 		}
 		due = min(due, empty)
@@ -146,7 +152,7 @@ func (r *Room) scheduleCheck() {
 		due = s.checkAfter(r.dormant + h.Timeout)
 	}
 	if due < math.MaxInt64 {
-		s.scheduleAt(r, due)
+		s.agenda.At(r, due)
 	}
 }
 

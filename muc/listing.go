@@ -98,14 +98,14 @@ func (s *Service) handleServiceIQ(st stanza.Stanza) (busy <-chan struct{}) {
 
 // listRooms answers a request for rooms, which waits for the store.
 func (s *Service) listRooms(st stanza.Stanza, query *stanza.Element) (busy <-chan struct{}) {
-	if s.io.length() >= maxLoads {
+	if s.io.Len() >= maxLoads {
 		s.metrics.loadsRefused.Inc()
 		s.answer(st, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The service is too busy. Ask again later."))
 		return nil
 	}
 	done := make(chan struct{})
 	st.Receipt.Hold()
-	s.io.run(func() {
+	s.io.Run(func() {
 		defer close(done)
 		defer st.Receipt.Release()
 		s.serviceItems(st, query)

@@ -85,7 +85,7 @@ type loaded struct {
 
 func (n *loaded) take(r *Room) {
 	r.resume()
-	if r.active = r.svc.uptime(); r.unsolicited {
+	if r.active = r.svc.agenda.Now(); r.unsolicited {
 		r.active -= max(r.svc.opts.Hibernation.After, 0)
 	}
 	switch {
@@ -149,7 +149,7 @@ func (r *Room) storeSubject() {
 	}
 	r.storing, r.unstored = true, false
 	subject, id := r.subject, r.subjectID
-	r.svc.io.run(func() {
+	r.svc.io.Run(func() {
 		ctx, cancel := context.WithTimeout(r.svc.ioCtx, commitTimeout)
 		defer cancel()
 		err := r.svc.opts.Store.ApplyRoomChange(ctx, r.jid, r.svc.opts.Epoch, RoomChange{Subject: &subject, SubjectID: id})
@@ -169,7 +169,7 @@ func (subjectStored) take(r *Room) {
 	case r.postponed != nil:
 		write := r.postponed
 		r.postponed = nil
-		r.svc.io.run(write)
+		r.svc.io.Run(write)
 	default:
 		r.catchUp()
 	}

@@ -154,10 +154,10 @@ func (r *Room) publish(q *request, ev *MessageEvent, historic, archive bool) {
 }
 
 func (r *Room) sendToArchive(t *ticket) {
-	r.svc.tasks.begin()
+	r.svc.tasks.Begin()
 	report := func(err error) {
 		r.tell(&archived{t, err})
-		r.svc.tasks.end()
+		r.svc.tasks.End()
 	}
 	if err := r.svc.opts.Archive.Append(t.message, report); err != nil {
 		report(err) // not queued: as if the commit had failed, in its turn

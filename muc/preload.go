@@ -26,7 +26,7 @@ const (
 // once.
 func (s *Service) Preload() {
 	if s.opts.Store != nil {
-		s.tasks.run(func() { s.preload(s.ctx) })
+		s.tasks.Run(func() { s.preload(s.ctx) })
 	}
 }
 

@@ -146,7 +146,7 @@ type query struct {
 
 // look finds the answer to the first query of a session.
 func (r *Room) look(q *query) {
-	r.svc.lookups[index(q.slow)].run(func() {
+	r.svc.lookups[index(q.slow)].Run(func() {
 		ctx, cancel := context.WithTimeout(r.svc.ioCtx, commitTimeout)
 		defer cancel()
 		n := &answered{query: q}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/muster-im/muster/hook"
+	"github.com/muster-im/muster/internal/tasks"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -81,7 +82,7 @@ func (r *Room) hold(c command) {
 	h := &held{cmd: c}
 	check, name := q.check, q.name
 	q.check = nil
-	stop, ok := r.svc.deferredOf(name).run(q.st.From.Bare(), func() {
+	stop, ok := r.svc.deferredOf(name).Run(q.st.From.Bare(), func() {
 		defer cancel()
 		err := runCheck(ctx, name, check)
 		r.tell(&checked{held: h, err: err})
@@ -98,13 +99,16 @@ func (r *Room) hold(c command) {
 	r.held[q.st.From] = h
 }
 
+// deferredWorkers bounds the deferred checks of one function that run at a time.
+const deferredWorkers = 64
+
 // deferredOf returns where the checks of one function take turns.
-func (s *Service) deferredOf(name string) *turns {
+func (s *Service) deferredOf(name string) *tasks.Turns {
 	s.deferMu.Lock()
 	defer s.deferMu.Unlock()
 	t := s.deferred[name]
 	if t == nil {
-		t = &turns{tasks: &s.tasks, size: deferredWorkers}
+		t = tasks.NewTurns(&s.tasks, deferredWorkers)
 		s.deferred[name] = t
 	}
 	return t

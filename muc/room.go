@@ -5,6 +5,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/muster-im/muster/internal/tasks"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -20,14 +21,12 @@ type Room struct {
 
 	mailbox mailbox // guarded by its own mutex
 
-	// Guarded by Service.idleMu.
-	due   time.Duration // when the room is asked whether it is idle
-	place int           // in Service.schedule, from 1; 0: not in it
+	agenda tasks.Entry // Service.agenda's
 
 	// Owned by drain.
 	*open                     // what the room works with; nil while it is packed or new, between two drains
 	packed      *packed       // of it, what a dormant room keeps
-	active      time.Duration // when something last happened, see Service.uptime
+	active      time.Duration // when something last happened, see tasks.Agenda
 	dormant     time.Duration // since when the room is hibernated; 0: it is not
 	ids         stanzaIDs
 	created     time.Time

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/muster-im/muster/internal/tasks"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -114,13 +115,13 @@ type Service struct {
 	cancel    context.CancelFunc
 	ioCtx     context.Context //nolint:containedctx // of loads and commits, which finish during a shutdown
 	ioCancel  context.CancelFunc
-	io        *pool
-	lookups   [2]*pool     // by whether they may take long
-	rounds    *pool        // what all rooms are told
-	asking    atomic.Int64 // requests that wait for an answer from elsewhere
-	tasks     tasks
-	clock     func() time.Time // time.Now, but for tests in which it is put back
-	born      time.Time
+	io        *tasks.Pool
+	lookups   [2]*tasks.Pool // by whether they may take long
+	rounds    *tasks.Pool    // what all rooms are told
+	asking    atomic.Int64   // requests that wait for an answer from elsewhere
+	tasks     tasks.Group
+	agenda    *tasks.Agenda[*Room] // of all rooms that are to be asked whether they are idle
+	clock     func() time.Time     // time.Now, but for tests in which it is put back
 
 	mu sync.RWMutex
 	// Guarded by mu.
@@ -130,15 +131,9 @@ type Service struct {
 
 	deferMu sync.Mutex
 	// Guarded by deferMu.
-	deferred map[string]*turns // by name of the function: a slow one holds up no other
+	deferred map[string]*tasks.Turns // by name of the function: a slow one holds up no other
 
 	counts counts
-
-	idleMu sync.Mutex
-	// Guarded by idleMu.
-	schedule schedule // of all rooms that are to be asked whether they are idle
-	timer    *time.Timer
-	ended    bool // nobody is asked any more
 }
 
 // New returns a room service that is ready to handle stanzas.
@@ -155,14 +150,15 @@ func New(o Options) (*Service, error) {
 		opts: o, domain: domain, hooks: &Hooks{}, clock: time.Now,
 		log:     o.Logger.With(slog.String("service", domain.String())),
 		metrics: newMetrics(o.Registerer, domain.String()),
-		rooms:   make(map[jid.JID]*Room), listed: make(map[jid.JID]RoomDescriptor), born: time.Now(),
-		deferred: make(map[string]*turns),
+		rooms:   make(map[jid.JID]*Room), listed: make(map[jid.JID]RoomDescriptor),
+		deferred: make(map[string]*tasks.Turns),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.ioCtx, s.ioCancel = context.WithCancel(context.Background())
-	s.io = newPool(&s.tasks, 16)
-	s.lookups = [2]*pool{newPool(&s.tasks, queryWorkers), newPool(&s.tasks, slowWorkers)}
-	s.rounds = newPool(&s.tasks, roundWorkers)
+	s.agenda = tasks.NewAgenda(func(r *Room) *tasks.Entry { return &r.agenda }, func(r *Room) { r.tellInTurn(idleNote{}) })
+	s.io = tasks.NewPool(&s.tasks, 16)
+	s.lookups = [2]*tasks.Pool{tasks.NewPool(&s.tasks, queryWorkers), tasks.NewPool(&s.tasks, slowWorkers)}
+	s.rounds = tasks.NewPool(&s.tasks, roundWorkers)
 	s.core = addCoreFields(s.hooks, &s.opts)
 	registerEntryChecks(s.hooks)
 	for _, e := range o.Extensions {
@@ -333,13 +329,13 @@ func (s *Service) room(j jid.JID) *Room {
 	if r := s.rooms[j]; r != nil {
 		return r
 	}
-	if s.opts.Store != nil && s.io.length() >= maxLoads {
+	if s.opts.Store != nil && s.io.Len() >= maxLoads {
 		s.metrics.loadsRefused.Inc()
 		return nil
 	}
 	r = s.newRoom(j)
 	if s.opts.Store != nil {
-		s.io.run(func() { s.load(r) })
+		s.io.Run(func() { s.load(r) })
 	}
 	return r
 }
@@ -361,7 +357,7 @@ func (s *Service) forget(r *Room) {
 		delete(s.rooms, r.jid)
 	}
 	s.mu.Unlock()
-	s.unschedule(r)
+	s.agenda.Remove(r)
 }
 
 // Shutdown tells all occupants that the service goes away (332), commits what
@@ -379,10 +375,10 @@ func (s *Service) Shutdown(ctx context.Context) error {
 	for _, r := range rooms {
 		r.tellInTurn(shutdownNote{})
 	}
-	s.stopSweeping()
+	s.agenda.Stop()
 	defer s.ioCancel()
 	select {
-	case <-s.tasks.settled():
+	case <-s.tasks.Settled():
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("room service %s: %w", s.domain, ctx.Err())

@@ -55,7 +55,7 @@ func (s *Service) featureRequest(st stanza.Stanza) (busy <-chan struct{}) {
 	done := make(chan struct{})
 	st.Receipt.Hold()
 	s.asking.Add(1)
-	s.lookups[0].run(func() {
+	s.lookups[0].Run(func() {
 		defer close(done)
 		defer st.Receipt.Release()
 		defer s.asking.Add(-1)

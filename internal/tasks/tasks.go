@@ -1,24 +1,30 @@
-package muc
+// Package tasks runs what a service does in goroutines that end and are waited
+// for: each by itself, so many at a time, one of each person's in turn, or when
+// its time has come. The goroutines belong to the service that asks for them;
+// nothing here blocks but the functions that are run.
+package tasks
 
 import "sync"
 
-// tasks counts what a service has under way: goroutines, and commits that
+// Group counts what a service has under way: goroutines, and commits that
 // report back. Unlike with a sync.WaitGroup, more may begin while somebody
 // waits: a stanza that comes late does so.
-type tasks struct {
+type Group struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	n    int
 	idle []chan struct{} // closed when nothing is under way
 }
 
-func (t *tasks) begin() {
+// Begin counts one more.
+func (t *Group) Begin() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.n++
 }
 
-func (t *tasks) end() {
+// End counts one less.
+func (t *Group) End() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.n--; t.n > 0 {
@@ -30,17 +36,17 @@ func (t *tasks) end() {
 	t.idle = nil
 }
 
-// run runs fn in a goroutine of its own.
-func (t *tasks) run(fn func()) {
-	t.begin()
+// Run runs fn in a goroutine of its own.
+func (t *Group) Run(fn func()) {
+	t.Begin()
 	go func() {
-		defer t.end()
+		defer t.End()
 		fn()
 	}()
 }
 
-// settled returns a channel that is closed once nothing is under way.
-func (t *tasks) settled() <-chan struct{} {
+// Settled returns a channel that is closed once nothing is under way.
+func (t *Group) Settled() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := make(chan struct{})
@@ -52,10 +58,10 @@ func (t *tasks) settled() <-chan struct{} {
 	return c
 }
 
-// pool runs functions that may block, in order of arrival and so many at a time.
+// Pool runs functions that may block, in order of arrival and so many at a time.
 // What waits for its turn costs no goroutine.
-type pool struct {
-	tasks *tasks
+type Pool struct {
+	tasks *Group
 	size  int
 
 	mu sync.Mutex
@@ -64,10 +70,12 @@ type pool struct {
 	workers int
 }
 
-func newPool(t *tasks, size int) *pool { return &pool{tasks: t, size: size} }
+// NewPool returns a pool for so many at a time.
+func NewPool(t *Group, size int) *Pool { return &Pool{tasks: t, size: size} }
 
-func (p *pool) run(fn func()) {
-	p.tasks.begin()
+// Run runs fn when it is its turn.
+func (p *Pool) Run(fn func()) {
+	p.tasks.Begin()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.queue = append(p.queue, fn)
@@ -78,14 +86,14 @@ func (p *pool) run(fn func()) {
 }
 
 // work runs functions until none waits.
-func (p *pool) work() {
+func (p *Pool) work() {
 	for fn := p.next(); fn != nil; fn = p.next() {
 		fn()
-		p.tasks.end()
+		p.tasks.End()
 	}
 }
 
-func (p *pool) next() func() {
+func (p *Pool) next() func() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.queue) == 0 {
@@ -99,8 +107,8 @@ func (p *pool) next() func() {
 	return fn
 }
 
-// length is how many functions wait for their turn.
-func (p *pool) length() int {
+// Len is how many functions wait for their turn.
+func (p *Pool) Len() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.queue)

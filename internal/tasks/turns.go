@@ -1,4 +1,4 @@
-package muc
+package tasks
 
 import (
 	"slices"
@@ -7,19 +7,14 @@ import (
 	"github.com/muster-im/muster/jid"
 )
 
-const (
-	// deferredWorkers bounds the deferred checks of one function that run at a
-	// time.
-	deferredWorkers = 64
-	// maxTurns bounds the checks of one person that wait for their turn.
-	maxTurns = 256
-)
+// maxTurns bounds what of one person waits for its turn.
+const maxTurns = 256
 
-// turns runs functions that may block, so many at a time. Those that have to
+// Turns runs functions that may block, so many at a time. Those that have to
 // wait are taken one of each person's in turn, so that somebody who asks for
 // much at once keeps nobody waiting but himself. What waits costs no goroutine.
-type turns struct {
-	tasks *tasks
+type Turns struct {
+	tasks *Group
 	size  int
 
 	mu sync.Mutex
@@ -29,26 +24,29 @@ type turns struct {
 	workers int
 }
 
+// NewTurns returns turns for so many at a time.
+func NewTurns(t *Group, size int) *Turns { return &Turns{tasks: t, size: size} }
+
 // turn is a function that waits to be run.
 type turn struct{ fn func() }
 
-// run runs fn when it is its turn; false says that too much of that person waits
+// Run runs fn when it is its turn; false says that too much of that person waits
 // already. stop forgets fn if it has not begun.
-func (t *turns) run(who jid.JID, fn func()) (stop func(), ok bool) {
+func (t *Turns) Run(who jid.JID, fn func()) (stop func(), ok bool) {
 	n := &turn{fn}
-	t.tasks.begin()
+	t.tasks.Begin()
 	if !t.add(who, n) {
-		t.tasks.end()
+		t.tasks.End()
 		return nil, false
 	}
 	return func() {
 		if t.remove(who, n) {
-			t.tasks.end()
+			t.tasks.End()
 		}
 	}, true
 }
 
-func (t *turns) add(who jid.JID, n *turn) bool {
+func (t *Turns) add(who jid.JID, n *turn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	line := t.lines[who]
@@ -70,7 +68,7 @@ func (t *turns) add(who jid.JID, n *turn) bool {
 }
 
 // remove takes out what has not begun; false: it has.
-func (t *turns) remove(who jid.JID, n *turn) bool {
+func (t *Turns) remove(who jid.JID, n *turn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	line := t.lines[who]
@@ -88,14 +86,14 @@ func (t *turns) remove(who jid.JID, n *turn) bool {
 }
 
 // work runs functions until none waits.
-func (t *turns) work() {
+func (t *Turns) work() {
 	for fn := t.next(); fn != nil; fn = t.next() {
 		fn()
-		t.tasks.end()
+		t.tasks.End()
 	}
 }
 
-func (t *turns) next() func() {
+func (t *Turns) next() func() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.order) == 0 {
