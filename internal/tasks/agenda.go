@@ -35,8 +35,8 @@ type Entry struct {
 	place int // in the queue, from 1; 0: not in it
 }
 
-// NewAgenda returns an agenda that lets call take what has come to its time, one
-// after the other. entry finds the Entry in a thing.
+// NewAgenda returns an agenda that lets call take what has come to its time; call
+// is quick and safe for concurrent use. entry finds the Entry in a thing.
 func NewAgenda[T any](entry func(T) *Entry, call func(T)) *Agenda[T] {
 	return &Agenda[T]{born: time.Now(), entry: entry, call: call, queue: agendaQueue[T]{entry: entry}}
 }

@@ -7,7 +7,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type thing struct {
 	entry Entry
@@ -18,9 +22,14 @@ type thing struct {
 // given, and not when they were taken out or the agenda has stopped.
 func TestAgenda(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var got []string
 		start := time.Now()
-		a := NewAgenda(func(x *thing) *Entry { return &x.entry }, func(x *thing) { got = append(got, x.name+time.Since(start).String()) })
+		a := NewAgenda(func(x *thing) *Entry { return &x.entry }, func(x *thing) {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, x.name+time.Since(start).String())
+		})
 		first, moved, removed, late := &thing{name: "first "}, &thing{name: "moved "}, &thing{name: "removed "}, &thing{name: "late "}
 		a.At(moved, 5*time.Second)
 		a.At(removed, 2*time.Second)
