@@ -91,10 +91,8 @@ func (r *Room) setRecords(list []AffiliationRecord) {
 // reservedBy returns for whom a nickname is reserved, or will be after the event
 // at hand; zero if for nobody.
 func (r *Room) reservedBy(key string) jid.JID {
-	for i := range r.staged.affiliations {
-		if rec := &r.staged.affiliations[i].record; rec.reserves(key) && r.affiliationStaged(rec.JID).reserves(key) {
-			return rec.JID
-		}
+	if j, ok := r.staged.nicks[key]; ok && r.affiliationStaged(j).reserves(key) {
+		return j
 	}
 	owner := r.index.nicks[key]
 	if rec := r.affiliationStaged(owner); !rec.reserves(key) {

@@ -14,7 +14,8 @@ import (
 type change struct {
 	values       map[int]any
 	affiliations []affiliationChange
-	latest       map[jid.JID]int // the last of them that is somebody's
+	latest       map[jid.JID]int    // the last of them that is somebody's
+	nicks        map[string]jid.JID // for whom they reserve nicknames, by key
 	roles        []roleChange
 	posts        []func(r *Room)
 	data         map[string][]byte
@@ -43,7 +44,10 @@ type roleChange struct {
 // addAffiliation stages a new entry, which takes the place of a former one.
 func (c *change) addAffiliation(a affiliationChange) {
 	if c.latest == nil {
-		c.latest = make(map[jid.JID]int)
+		c.latest, c.nicks = make(map[jid.JID]int), make(map[string]jid.JID)
+	}
+	if key, err := jid.NickKey(a.record.Nick); a.record.Nick != "" && err == nil {
+		c.nicks[key] = a.record.JID
 	}
 	c.latest[a.record.JID] = len(c.affiliations)
 	c.affiliations = append(c.affiliations, a)

@@ -252,19 +252,30 @@ func (c *privateCommand) decide(r *Room) error {
 	if c.recipient == nil {
 		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Nobody in the room has this nickname.")
 	}
-	ev := &PrivateMessageEvent{Event: Event{Room: r, req: &c.request}, Stanza: &c.st, Sender: s.occupant, Recipient: c.recipient}
-	if err := r.svc.hooks.BeforePrivateMessage.Run(&r.watch, ev); err != nil {
-		return err
-	}
-	c.out = r.Attribute(r.sanitized(ev.Stanza), s.occupant.bare).With(stanza.NewElement(stanza.NSMUCUser, "x"))
-	c.out.From = s.occupant.jid
-	return nil
+	var err error
+	c.out, err = r.private(&c.request, s.occupant, c.recipient)
+	return err
 }
 
-func (c *privateCommand) apply(r *Room) {
-	enc := stanza.Encode(c.out)
-	enc.SharedBy(len(c.recipient.sessions))
-	for _, s := range c.recipient.sessions {
+// private is what an occupant gets of another's message to him, if the room lets
+// it pass.
+func (r *Room) private(q *request, from, to *Occupant) (stanza.Stanza, error) {
+	ev := &PrivateMessageEvent{Event: Event{Room: r, req: q}, Stanza: &q.st, Sender: from, Recipient: to}
+	if err := r.svc.hooks.BeforePrivateMessage.Run(&r.watch, ev); err != nil {
+		return stanza.Stanza{}, err
+	}
+	out := r.Attribute(r.sanitized(ev.Stanza), from.bare).With(stanza.NewElement(stanza.NSMUCUser, "x"))
+	out.From = from.jid
+	return out, nil
+}
+
+func (c *privateCommand) apply(r *Room) { r.sayToAll(c.recipient, c.out) }
+
+// sayToAll queues a stanza for all sessions of an occupant.
+func (r *Room) sayToAll(o *Occupant, st stanza.Stanza) {
+	enc := stanza.Encode(st)
+	enc.SharedBy(len(o.sessions))
+	for _, s := range o.sessions {
 		r.outbox = append(r.outbox, outItem{only: s, many: []*stanza.Encoded{enc}})
 	}
 }
@@ -300,17 +311,25 @@ func (c *roomMessageCommand) apply(r *Room) {
 }
 
 // bounceCommand is an error that comes back from an occupant's client: some
-// conditions mean that nobody is there any more (XEP-0045 §17.2).
+// conditions mean that nobody is there any more (XEP-0045 §11.1). That of a
+// private message goes to its sender, who learns no address from it.
 type bounceCommand struct {
 	request
-	ghost *Session
-	ev    RoomMessageEvent
+	ghost     *Session
+	recipient *Occupant // nil: it was for the room
+	out       stanza.Stanza
+	ev        RoomMessageEvent
 }
 
 func (c *bounceCommand) decide(r *Room) error {
-	s := r.sessions[c.st.From]
-	if s == nil {
+	s, toRoom := r.sessions[c.st.From], c.st.To.IsBare()
+	switch {
+	case s == nil && toRoom:
 		return c.fromOutside(r)
+	case s == nil:
+		return nil
+	case !toRoom:
+		c.decideRecipient(r, s)
 	}
 	e := c.st.ParseError()
 	if e == nil {
@@ -322,6 +341,20 @@ func (c *bounceCommand) decide(r *Room) error {
 		c.ghost = s
 	}
 	return nil
+}
+
+// decideRecipient finds out who has sent what comes back, if he may be told.
+func (c *bounceCommand) decideRecipient(r *Room, s *Session) {
+	to := r.Occupant(c.st.To.Resource())
+	if to == nil {
+		return
+	}
+	out, err := r.private(&c.request, s.occupant, to)
+	if err != nil { // errors are not answered
+		return
+	}
+	out.Children = r.withoutRealJID(out.Children, s.addr, s.occupant.jid)
+	c.recipient, c.out = to, out
 }
 
 // fromOutside lets features see what has become of messages that they have sent.
@@ -337,6 +370,9 @@ func (c *bounceCommand) fromOutside(r *Room) error {
 func (c *bounceCommand) apply(r *Room) {
 	for _, st := range c.ev.out {
 		r.reply(st)
+	}
+	if c.recipient != nil {
+		r.sayToAll(c.recipient, c.out)
 	}
 	if c.ghost != nil {
 		r.dropGhost(c.ghost, &c.st)

@@ -249,7 +249,7 @@ func (s *Service) commandFor(st stanza.Stanza) (command, *stanza.Error) {
 		return &relayedAnswer{request: q}, nil
 	case st.Kind == stanza.IQ: // results and errors of IQs that rooms never send
 		return nil, nil //nolint:nilnil // nothing to do is an answer
-	case st.Type == stanza.TypeError && toRoom:
+	case st.Type == stanza.TypeError:
 		return &bounceCommand{request: q}, nil
 	case !toRoom:
 		return &privateCommand{request: q}, nil
