@@ -58,6 +58,7 @@ type commands struct {
 	Init    initCommand    `cmd:"" help:"Write a commented muster.toml."`
 	Serve   serveCommand   `cmd:"" help:"Run the server."`
 	Check   checkCommand   `cmd:"" help:"Check a configuration; change nothing."`
+	Config  configCommands `cmd:"" help:"Bring the configuration of another system along."`
 	User    userCommands   `cmd:"" help:"Administrate the accounts of a running server."`
 	Token   tokenCommands  `cmd:"" help:"Administrate the tokens of the HTTP API of a running server."`
 	Status  statusCommand  `cmd:"" help:"Ask a running server how it is."`

@@ -280,9 +280,6 @@ func (d *decoder) muc(c *Config, m *MUC) {
 		d.wrong(path+"host", m.Host, "want @HOST@ in it, because several hosts are served")
 	}
 	room := &m.DefaultRoom
-	if room.PasswordProtected && room.Password == "" {
-		d.problem(d.at(path+"default_room.password_protected", path), path+"default_room.password", "required when password_protected is true")
-	}
 	d.affiliations(path+"default_room.affiliations", room.Affiliations)
 	if _, err := jid.New("", "author.invalid", room.SubjectAuthor); err != nil {
 		d.wrong(path+"default_room.subject_author", room.SubjectAuthor, "want a nickname")

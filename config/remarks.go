@@ -18,6 +18,9 @@ func (c *Config) Remarks() Problems {
 	const path = "modules.mod_muc."
 	add(path+"backend", "rooms are kept where storage.driver says, in %s", storageNames[c.Storage.Driver])
 	add(path+"online_backend", "nothing to choose: which rooms are in memory is known without a table of its own")
+	if m.DefaultRoom.PasswordProtected && m.DefaultRoom.Password == "" {
+		add(path+"default_room.password_protected", "there is no password: the empty one lets everybody in until an owner sets another")
+	}
 	for i, a := range m.DefaultRoom.Affiliations {
 		if a.Resource != "" {
 			add(fmt.Sprintf("%sdefault_room.affiliations[%d].resource", path, i),

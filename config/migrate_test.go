@@ -1,0 +1,143 @@
+package config_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/jid"
+)
+
+func migrate(t *testing.T, name string) (*config.Migration, *config.Config) {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := config.FromMongooseIM(name, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse("muster.toml", m.File)
+	if err != nil {
+		t.Fatalf("%v\nin\n%s", err, m.File)
+	}
+	return m, c
+}
+
+func TestFromMongooseIM(t *testing.T) {
+	t.Parallel()
+	m, c := migrate(t, "testdata/mongooseim/full.toml")
+	keys := make(map[string]config.Moved)
+	line := 0
+	for _, k := range m.Keys {
+		if k.Line < line || k.Line == 0 {
+			t.Errorf("%s stands at %d, behind %d", k.Key, k.Line, line)
+		}
+		line, keys[k.Key] = k.Line, k
+	}
+	for key, want := range map[string]config.Moved{
+		"general.loglevel":                                       {Fate: config.Renamed},
+		"general.hosts":                                          {Fate: config.Kept},
+		"general.default_server_domain":                          {Fate: config.NotNeeded},
+		"general.route_subdomains":                               {Fate: config.Lost},
+		"listen.http[0].port":                                    {Fate: config.Lost},
+		"listen.http[1].port":                                    {Fate: config.Kept},
+		"listen.c2s[0].tls.certfile":                             {Fate: config.Renamed},
+		"listen.c2s[0].tls.dhfile":                               {Fate: config.Lost, Security: true},
+		"listen.c2s[0].num_acceptors":                            {Fate: config.NotNeeded},
+		"auth.methods":                                           {Fate: config.NotNeeded},
+		"auth.sasl_mechanisms":                                   {Fate: config.Lost, Security: true},
+		"auth.max_users_per_domain":                              {Fate: config.Lost, Security: true},
+		"outgoing_pools.redis.global_distrib.scope":              {Fate: config.NotNeeded},
+		"outgoing_pools.rdbms.default.workers":                   {Fate: config.NotNeeded},
+		"outgoing_pools.rdbms.default.connection.password":       {Fate: config.Renamed},
+		"outgoing_pools.rdbms.default.connection.tls.cacertfile": {Fate: config.Lost, Security: true},
+		"services.service_admin_extra.submods":                   {Fate: config.NotNeeded},
+		"modules.mod_roster.backend":                             {Fate: config.NotNeeded},
+		"modules.mod_privacy":                                    {Fate: config.Lost, Security: true},
+		"modules.mod_pubsub.plugins":                             {Fate: config.Lost},
+		"modules.mod_muc.max_room_name":                          {Fate: config.Kept},
+		"modules.mod_muc.default_room.affiliations[0].resource":  {Fate: config.Kept},
+		"acl.odd[0].user":                                        {Fate: config.Lost, Security: true},
+		"acl.local[0]":                                           {Fate: config.Kept},
+		"access.c2s[0].acl":                                      {Fate: config.NotNeeded}, // as in MongooseIM, where the class is not defined either
+		"access.c2s[1].value":                                    {Fate: config.Kept},
+		"access.max_user_sessions[0].value":                      {Fate: config.Lost, Security: true},
+		"access.muc[0].value":                                    {Fate: config.Kept},
+	} {
+		if got := keys[key]; got.Fate != want.Fate || got.Security != want.Security || got.Fate == config.Lost && got.Note == "" {
+			t.Errorf("%s: got %+v, want %+v", key, got, want)
+		}
+	}
+	if got, want := string(c.Storage.URL), "postgres://capulet:ro%3Ase%40@db.verona.test:5433/muster?sslmode=verify-full"; got != want {
+		t.Errorf("database at %s, want %s", got, want)
+	}
+	if l := c.Listen.C2S[0]; l.IPAddress != "0.0.0.0" || l.TLS.KeyFile != "priv/ssl/server.pem" || l.TLS.Mode != "starttls_required" {
+		t.Errorf("clients connect to %+v", l)
+	}
+	if got := strings.Join(c.Auth.SASLMechanisms, " "); got != "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN" {
+		t.Errorf("mechanisms %s", got)
+	}
+}
+
+// What is lost of rules and classes lets nobody in whom the original kept out.
+func TestMigrationPermitsNoMore(t *testing.T) {
+	t.Parallel()
+	const head = "[general]\nhosts = [\"a.test\"]\n[modules.mod_muc]\naccess = \"r\"\n"
+	eve := jid.MustParse("eve@a.test")
+	for _, test := range []struct {
+		name, text string
+		allowed    bool
+	}{
+		{"whole", "[access]\nr = [{acl = \"all\", value = \"allow\"}]\n", true},
+		{"an entry that denies is lost", "[acl]\nbad = [{user = \"eve\"}]\n[access]\nr = [{acl = \"bad\", value = \"deny\", until = \"noon\"}, {acl = \"all\", value = \"allow\"}]\n", false},
+		{"a value is none", "[access]\nr = [{acl = \"all\", value = 1.5}, {acl = \"all\", value = \"allow\"}]\n", false},
+		{"a condition is lost", "[acl]\ngood = [{user_regexp = \"^e\", mood = \"fair\"}]\n[access]\nr = [{acl = \"good\", value = \"allow\"}]\n", false},
+		{"of whom is denied a condition is lost", "[acl]\nbad = [{user = \"eve\", mood = \"foul\"}]\n[access]\nr = [{acl = \"bad\", value = \"deny\"}, {acl = \"all\", value = \"allow\"}]\n", false},
+		{"an expression is none", "[acl]\ngood = [{user_regexp = \"(\"}]\n[access]\nr = [{acl = \"good\", value = \"allow\"}]\n", false},
+		{"a class that there never was", "[access]\nr = [{acl = \"blocked\", value = \"deny\"}, {acl = \"all\", value = \"allow\"}]\n", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			m, err := config.FromMongooseIM("m.toml", []byte(head+test.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := config.Parse("muster.toml", m.File)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rules, err := c.Rules()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := rules.Allows(c.Modules.MUC.Access, "a.test", eve); got != test.allowed {
+				t.Errorf("eve is let in: %v, want %v\n%s", got, test.allowed, m.File)
+			}
+		})
+	}
+}
+
+func TestMigrationWithoutLoss(t *testing.T) {
+	t.Parallel()
+	m, c := migrate(t, "testdata/mongooseim/small.toml")
+	for _, k := range m.Keys {
+		if k.Fate == config.Lost {
+			t.Errorf("%+v", k)
+		}
+	}
+	if c.Modules.MUC.Host != "muc.verona.test" || c.Listen.C2S[0].Access != "c2s" {
+		t.Errorf("%s", m.File)
+	}
+}
+
+func TestNothingToMigrate(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{"no TOML": "[general\n", "nothing": "", "no hosts": "[general]\nloglevel = \"debug\"\n"} {
+		if m, err := config.FromMongooseIM("m.toml", []byte(text)); err == nil {
+			t.Errorf("%s: got %s", name, m.File)
+		}
+	}
+}

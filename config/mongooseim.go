@@ -1,0 +1,253 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// table returns the table at a path, nil if there is none.
+func (m *migration) table(path string) map[string]any {
+	t, _ := m.values(path).(map[string]any)
+	return t
+}
+
+// unneeded are settings of MongooseIM for which there is nothing to do here, by
+// path without indexes.
+var unneeded = map[string]string{ //nolint:gochecknoglobals // a table
+	"general.default_server_domain":            "the first of general.hosts",
+	"general.all_metrics_are_global":           "metrics have labels",
+	"general.sm_backend":                       "sessions are in memory",
+	"general.component_backend":                "sessions are in memory",
+	"general.s2s_backend":                      "sessions are in memory",
+	"general.max_fsm_queue":                    "queues are bounded in bytes",
+	"general.http_server_name":                 "HTTP answers name no server",
+	"general.rdbms_server_type":                "storage.driver says it",
+	"general.replaced_wait_timeout":            "who is replaced is gone at once",
+	"general.language":                         "texts are English",
+	"instrumentation.prometheus":               "listen.http serves /metrics",
+	"instrumentation.exometer":                 "metrics are Prometheus's",
+	"instrumentation.log":                      "metrics are Prometheus's",
+	"instrumentation.probe_interval":           "gauges are read when they are asked for",
+	"internal_databases":                       "what nodes share needs no database",
+	"outgoing_pools.redis":                     "sessions are in memory",
+	"auth.password":                            "only SCRAM keys are stored",
+	"services.service_admin_extra":             "administration has its own commands",
+	"services.service_mongoose_system_metrics": "nothing is reported to anybody",
+	"modules.mod_adhoc":                        "services have their commands",
+	"modules.mod_blocking":                     "every server does this",
+	"modules.mod_cache_users":                  "accounts are cached by themselves",
+	"modules.mod_amp":                          "no client asks for it any more",
+}
+
+// rest says of what stands anywhere that it needs no setting, unless this
+// version has one of that name, and of rules that MongooseIM names by itself
+// that nothing here does.
+func (m *migration) rest() {
+	for path, why := range unneeded {
+		if v := m.values(path); v != nil && !accepted(path, v) {
+			m.done(path, why)
+		}
+	}
+	classes := m.table("acl")
+	for _, name := range slices.Sorted(maps.Keys(m.table("access"))) {
+		if strings.HasPrefix(name, "max_") || strings.HasPrefix(name, "mam_") {
+			m.lose("access."+name, "no setting here asks this rule")
+			continue
+		}
+		clauses, _ := m.values("access." + name).([]any)
+		for i := range clauses {
+			clause, _ := clauses[i].(map[string]any)
+			class, _ := clause["acl"].(string)
+			if _, ok := classes[class]; !ok && class != "" && class != "all" && class != "none" {
+				m.done(fmt.Sprintf("access.%s[%d]", name, i), fmt.Sprintf("there is no class %q, so it was about nobody", class))
+			}
+		}
+	}
+}
+
+// accepted reports whether this version takes a table or a value by itself.
+func accepted(path string, v any) bool {
+	src := &source{values: map[string]any{}, keys: map[string]position{}, places: map[string]position{}}
+	table := src.values
+	parts := strings.Split(path, ".")
+	for _, part := range parts[:len(parts)-1] {
+		next := make(map[string]any)
+		table[part], table = next, next
+	}
+	table[parts[len(parts)-1]] = v
+	d := &decoder{src: src}
+	d.table("", src.values, reflect.ValueOf(Default()).Elem(), nil)
+	return !slices.ContainsFunc(d.problems, func(p Problem) bool { return strings.HasPrefix(p.Key, path) || strings.HasPrefix(path, p.Key) })
+}
+
+// general brings [general] into our words.
+func (m *migration) general() {
+	levels := map[string]string{"none": "error", "emergency": "error", "alert": "error", "critical": "error", "notice": "info", "all": "trace"}
+	g := m.table("general")
+	if level, _ := g["loglevel"].(string); levels[level] != "" {
+		g["loglevel"] = levels[level]
+		m.renamed("general.loglevel", "general.loglevel = "+strconv.Quote(levels[level]))
+	}
+	if d, ok := g["default_server_domain"].(string); ok && g["hosts"] == nil {
+		g["hosts"] = []any{d}
+	}
+}
+
+// listeners brings [[listen.…]] into our form. MongooseIM listens everywhere
+// unless it is told not to.
+func (m *migration) listeners() {
+	listen := m.table("listen")
+	clients, _ := listen["c2s"].([]any)
+	for i := range clients {
+		if l, ok := clients[i].(map[string]any); ok {
+			m.client(fmt.Sprintf("listen.c2s[%d]", i), l)
+		}
+	}
+	http, _ := listen["http"].([]any)
+	for i := range http {
+		l, _ := http[i].(map[string]any)
+		path := fmt.Sprintf("listen.http[%d]", i)
+		if !servesMetrics(l) {
+			m.lose(path, "what it serves is not there: ours is for metrics and administration")
+			continue
+		}
+		m.done(path+".handlers", "metrics are served at /metrics")
+		m.done(path+".transport", "connections are accepted as they come")
+		m.address(path, l)
+	}
+}
+
+// client brings one listener for clients into our form.
+func (m *migration) client(path string, l map[string]any) {
+	for _, key := range []string{"num_acceptors", "backlog", "max_connections", "reuse_port", "hibernate_after", "c2s_state_timeout", "backwards_compatible_session", "proto"} {
+		m.done(path+"."+key, "connections are accepted as they come")
+	}
+	if tls, ok := l["tls"].(map[string]any); ok {
+		m.done(path+".tls.module", "there is one implementation of TLS")
+		if tls["verify_mode"] == "none" {
+			m.done(path+".tls.verify_mode", "certificates of clients are not asked for")
+		}
+	}
+	m.address(path, l)
+}
+
+// address says where a listener listens, which has another default here. Without
+// a certificate that is this machine alone.
+func (m *migration) address(path string, l map[string]any) {
+	tls, _ := l["tls"].(map[string]any)
+	if tls["certfile"] != nil && tls["keyfile"] == nil {
+		tls["keyfile"] = tls["certfile"]
+		m.renamed(path+".tls.certfile", path+".tls.certfile and keyfile: the file has both")
+	}
+	address, given := l["ip_address"].(string)
+	ip, err := netip.ParseAddr(address)
+	switch {
+	case tls["certfile"] != nil && !given:
+		l["ip_address"] = "0.0.0.0"
+	case tls["certfile"] != nil:
+	case !given && l["port"] != nil:
+		m.fates[path+".port"] = Moved{Fate: Renamed, Note: "at 127.0.0.1 alone, for there is no certificate"}
+	case given && (err != nil || !ip.IsLoopback()):
+		m.lose(path+".ip_address", "without a certificate it listens at 127.0.0.1 alone")
+	}
+}
+
+// servesMetrics reports whether an HTTP listener is one for Prometheus.
+func servesMetrics(l map[string]any) bool {
+	handlers, _ := l["handlers"].(map[string]any)
+	_, ok := handlers["mongoose_prometheus_handler"]
+	return ok
+}
+
+// auth brings [auth] into our form: accounts are in the storage.
+func (m *migration) auth() {
+	methods, _ := m.values("auth.methods").([]any)
+	var others []string
+	for _, method := range methods {
+		if method != "internal" && method != "rdbms" {
+			others = append(others, fmt.Sprint(method))
+		}
+	}
+	if len(others) > 0 {
+		m.lose("auth.methods", "accounts are in storage; not there: "+strings.Join(others, ", "))
+	} else {
+		m.done("auth.methods", "accounts are in storage")
+	}
+	m.done("auth.internal", "accounts are in storage")
+	m.done("auth.rdbms", "accounts are in storage")
+}
+
+// pools brings the pool of a database into [storage]. Pools of HTTP stay if this
+// version has them.
+func (m *migration) pools() {
+	const path = "outgoing_pools.rdbms.default"
+	c := m.table(path + ".connection")
+	if c == nil {
+		return
+	}
+	switch driver := c["driver"]; driver {
+	case "pgsql":
+		address := url.URL{Scheme: "postgres", Host: text(c["host"]), Path: "/" + text(c["database"]), User: url.UserPassword(text(c["username"]), text(c["password"]))}
+		if port := text(c["port"]); port != "" {
+			address.Host += ":" + port
+		}
+		tls, _ := c["tls"].(map[string]any)
+		address.RawQuery = "sslmode=" + sslMode(tls)
+		m.src.values["storage"] = map[string]any{"driver": "postgres", "url": address.String()}
+		for _, key := range []string{"driver", "host", "port", "database", "username", "password"} {
+			m.drop(path+".connection."+key, Moved{Fate: Renamed, Note: "storage.url"})
+		}
+		for key := range tls {
+			if key == "required" {
+				m.drop(path+".connection.tls."+key, Moved{Fate: Renamed, Note: "storage.url (sslmode)"})
+			}
+		}
+		m.loseRest("outgoing_pools.rdbms", "the pool has no settings of its own")
+	default:
+		m.lose("outgoing_pools.rdbms", fmt.Sprintf("databases of kind %v: want SQLite or PostgreSQL", driver))
+	}
+}
+
+// sslMode is how a database is asked for TLS. MongooseIM verifies its
+// certificate unless it is told not to.
+func sslMode(tls map[string]any) string {
+	switch {
+	case tls == nil:
+		return "disable"
+	case tls["verify_mode"] == "none":
+		return "require"
+	}
+	return "verify-full"
+}
+
+// loseRest says that sizes of pools are not needed, and that all else of a table
+// is lost.
+func (m *migration) loseRest(path, why string) {
+	var rest []string
+	leaves(m.values(path), path, func(p string) { rest = append(rest, p) })
+	for _, p := range rest {
+		switch {
+		case strings.HasSuffix(p, ".verify_mode"):
+			m.drop(p, Moved{Fate: Renamed, Note: "storage.url (sslmode)"})
+		case strings.Contains(p, ".tls."):
+			m.lose(p, "put it into storage.url (sslrootcert, sslcert, sslkey)")
+		default:
+			m.done(p, why)
+		}
+	}
+	m.done(path, why)
+}
+
+// text is a value as it stands in an address.
+func text(v any) string {
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprint(v)
+}
