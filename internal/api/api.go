@@ -55,7 +55,8 @@ type Route struct {
 	// Those beside the first are set by Request.SetStatus.
 	Status []int
 	// Errors are the codes that the handler itself answers with. Those of the
-	// frame (400, 401, 403, 405, 413, 415, 422, 429, 500, 503) are known.
+	// frame (400, 401, 403, 405, 408, 413, 415, 422, 429, 500, 503, and 404 for a
+	// host) are known.
 	Errors  []int
 	Handler Handler
 

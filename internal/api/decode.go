@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"reflect"
 	"slices"
 	"unicode/utf8"
@@ -40,6 +41,9 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, refuse(http.StatusRequestEntityTooLarge, reasonSize, fmt.Sprintf("the body has more than %d bytes", maxBody))
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, refuse(http.StatusRequestTimeout, reasonTime, "the body has taken too long")
 	}
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, reasonSyntax, "the body broke off: "+err.Error())

@@ -196,7 +196,7 @@ func (r *route) errors() []int {
 		add(http.StatusUnauthorized, http.StatusTooManyRequests)
 	}
 	if r.in != nil {
-		add(http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+		add(http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
 	if !r.Global { // no such host
 		add(http.StatusNotFound)

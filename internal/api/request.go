@@ -124,8 +124,8 @@ func (r *Request) IfMatch(revision string) error {
 			return refuse(http.StatusPreconditionFailed, reasonPrecondition, "it has changed since: get it again, and then decide (If-Match)")
 		}
 	}
-	if none, ok := tags(r.HTTP.Header, "If-None-Match"); ok && revision != "" && r.HTTP.Method != http.MethodGet {
-		if slices.Contains(none, "*") || slices.Contains(none, etag(revision)) {
+	if none, ok := tags(r.HTTP.Header, "If-None-Match"); ok && revision != "" && !looks(r.HTTP) {
+		if slices.Contains(none, "*") || weakly(none, etag(revision)) {
 			return refuse(http.StatusPreconditionFailed, reasonPrecondition, "it is there already (If-None-Match)")
 		}
 	}
@@ -146,6 +146,15 @@ func (r *Request) IfRevision() (n int64, ok bool, err error) {
 		}
 	}
 	return 0, false, refuse(http.StatusPreconditionFailed, reasonPrecondition, "If-Match: want one ETag as an answer has had it")
+}
+
+// looks reports whether a request changes nothing.
+func looks(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
+// weakly reports whether a tag is in a list by weak comparison (RFC 9110
+// §8.8.3.2): a proxy that compresses answers makes tags weak.
+func weakly(list []string, tag string) bool {
+	return slices.ContainsFunc(list, func(s string) bool { return strings.TrimPrefix(s, "W/") == tag })
 }
 
 func etag(revision string) string { return `"` + revision + `"` }

@@ -121,14 +121,20 @@ func split(u *url.URL) ([]string, bool) {
 // find returns the route for a request and its parameters.
 func (a *API) find(r *http.Request) (*route, map[string]string, error) {
 	steps, ok := split(r.URL)
+	method := r.Method
+	if method == http.MethodHead { // RFC 9110 §9.3.2: as GET; the body is dropped on its way
+		method = http.MethodGet
+	}
 	var found *route
 	var methods []string
 	for _, rt := range a.routes {
 		if !ok || !rt.match(steps) {
 			continue
 		}
-		methods = append(methods, rt.Method)
-		if rt.Method == r.Method && (found == nil || rt.fixed() > found.fixed()) {
+		if methods = append(methods, rt.Method); rt.Method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+		if rt.Method == method && (found == nil || rt.fixed() > found.fixed()) {
 			found = rt
 		}
 	}

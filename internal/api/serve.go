@@ -281,8 +281,8 @@ func (a *API) write(w *answer, r *Request, out any) error {
 	if status == 0 {
 		status = r.route.Status[0]
 	}
-	if none, ok := tags(r.HTTP.Header, "If-None-Match"); ok && r.HTTP.Method == http.MethodGet &&
-		(slices.Contains(none, w.Header().Get("ETag")) || slices.Contains(none, "*")) && w.Header().Get("ETag") != "" {
+	tag := w.Header().Get("ETag")
+	if none, ok := tags(r.HTTP.Header, "If-None-Match"); ok && tag != "" && looks(r.HTTP) && (weakly(none, tag) || slices.Contains(none, "*")) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
@@ -349,7 +349,7 @@ func (a *API) record(w *answer, r *Request, begin time.Time) {
 	if r.route != nil {
 		operation = r.route.ID
 	}
-	if r.HTTP.Method == http.MethodGet && w.status < http.StatusBadRequest {
+	if looks(r.HTTP) && w.status < http.StatusBadRequest {
 		level = slog.LevelDebug
 	}
 	took := time.Since(begin)
