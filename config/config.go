@@ -1,5 +1,7 @@
 package config
 
+import "time"
+
 // Config is a whole configuration. Each field says its name in the file, what
 // it means, and what it accepts if that is a choice; reload marks what takes
 // effect on SIGHUP.
@@ -11,12 +13,30 @@ type Config struct {
 	ACL     map[string][]Pattern `toml:"acl" reload:"yes" example:"[acl]|admin = [{user = 'alice', server = 'example.org'}]|local = [{}]" doc:"Classes of addresses for the rules in access. A class is everybody whom one of its entries describes; all is built in."`
 	Access  map[string][]Clause  `toml:"access" reload:"yes" example:"[access]|c2s = [{acl = 'blocked', value = 'deny'}, {acl = 'all', value = 'allow'}]" doc:"Rules that other settings name. Built in are all, which allows everybody, and none, which allows nobody."`
 	Shaper  map[string]Shaper    `toml:"shaper" reload:"yes" example:"[shaper.normal]|max_rate = 50000" doc:"Limits of pace that other settings name. What comes faster is read later; nothing is lost."`
-	Modules Modules              `toml:"modules" doc:"A module runs when its table is there."`
+
+	Instrumentation   Instrumentation   `toml:"instrumentation" doc:"Metrics. They are at /metrics of [[listen.http]]."`
+	InternalDatabases InternalDatabases `toml:"internal_databases" doc:"Accepted for files from MongooseIM; there is nothing to choose."`
+
+	Modules Modules `toml:"modules" doc:"A module runs when its table is there."`
 
 	name       string // of the file, for problems that are found later
 	src        *source
 	extensions map[string]*node
 	unused     Problems
+}
+
+// Instrumentation is [instrumentation].
+type Instrumentation struct {
+	ProbeInterval Positive `toml:"probe_interval" doc:"Seconds between two counts of what is counted from time to time: mod_muc_rooms_online and mod_muc_rooms_hibernated."`
+	Prometheus    Ignored  `toml:"prometheus" doc:"Accepted for files from MongooseIM; metrics are always there for Prometheus."`
+	Exometer      Ignored  `toml:"exometer" doc:"Accepted for files from MongooseIM; metrics are there for Prometheus alone."`
+	Log           Ignored  `toml:"log" doc:"Accepted for files from MongooseIM; general.loglevel says what is logged."`
+}
+
+// InternalDatabases is [internal_databases].
+type InternalDatabases struct {
+	Mnesia Ignored `toml:"mnesia" doc:"What is stored is in storage."`
+	CETS   Ignored `toml:"cets" doc:"What is not stored is in memory, without a database."`
 }
 
 // General is [general].
@@ -131,6 +151,10 @@ type MUC struct {
 	UserPresenceShaper     string      `toml:"user_presence_shaper" reload:"yes" doc:"Shaper of the presence of each session in a room. What is too fast waits, and newer presence takes its place."`
 	MinMessageInterval     Seconds     `toml:"min_message_interval" reload:"yes" doc:"Seconds between two messages of a session in a room. One that comes earlier waits, and further ones are refused meanwhile."`
 	MinPresenceInterval    Seconds     `toml:"min_presence_interval" reload:"yes" doc:"Seconds between two presences of a session in a room. One that comes earlier waits, and newer presence takes its place; leaving never waits."`
+	LoadPermanentRooms     bool        `toml:"load_permanent_rooms_at_startup" doc:"Load all stored rooms when the server starts, in the background and 1,000 a second, and keep them in memory where hibernated_room_timeout does not end that. Otherwise they load when somebody needs them, which nobody notices."`
+	HibernateTimeout       Timeout     `toml:"hibernate_timeout" doc:"How long nothing happens in a room until it hibernates: it gives back the memory that it does not need until something happens; occupants notice nothing. Where the two settings below are not set, a persistent room in which nobody is leaves memory after 90 seconds of that, which nobody notices either."`
+	HibernatedCheck        Timeout     `toml:"hibernated_room_check_interval" doc:"How often rooms are looked for that have hibernated for hibernated_room_timeout. Not 0."`
+	HibernatedTimeout      Timeout     `toml:"hibernated_room_timeout" doc:"How long a room hibernates until the next such check stops it, if it is persistent and nobody is in it but perhaps its owner, who is told so (status 332) and leaves the room with that. The next stanza brings it back. Nothing is stopped unless this and the interval are set."`
 	HistorySize            Count       `toml:"history_size" doc:"Messages that somebody who enters gets to see at most."`
 	MaxUsers               Positive    `toml:"max_users" doc:"Most sessions in a room; rooms may ask for less."`
 	MaxUsersAdminThreshold Positive    `toml:"max_users_admin_threshold" doc:"Sessions beyond the limit for a room's owners and admins."`
@@ -185,7 +209,9 @@ func Default() *Config {
 	return &Config{
 		General: General{DataDir: "muster-data", LogLevel: "info", RegistrationTimeout: 600},
 		Storage: Storage{Driver: "sqlite", Durability: "full"},
-		Auth:    Auth{SASLMechanisms: []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1", "PLAIN"}},
+
+		Instrumentation: Instrumentation{ProbeInterval: 15},
+		Auth:            Auth{SASLMechanisms: []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1", "PLAIN"}},
 	}
 }
 
@@ -204,6 +230,7 @@ func (m *MUC) defaults() {
 		Access: "all", AccessCreate: "all", AccessAdmin: "none", AccessPersistent: "all",
 		RoomShaper: "none", UserMessageShaper: "none", UserPresenceShaper: "none",
 		MaxUsers: 200, MaxUsersAdminThreshold: 5, MaxUserConferences: 10,
+		HibernateTimeout: Timeout(90 * time.Second), HibernatedCheck: Never, HibernatedTimeout: Never,
 		MaxRoomID: Unbounded, MaxRoomName: Unbounded, MaxRoomDesc: Unbounded,
 		DefaultRoom: DefaultRoom{
 			AllowChangeSubj: true, AllowPrivateMessages: true, AllowQueryUsers: true, PublicList: true, AllowVisitorStatus: true, AllowVisitorNickchange: true,

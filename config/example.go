@@ -135,7 +135,7 @@ func unset(f reflect.StructField, v reflect.Value) bool {
 	switch f.Tag.Get("toml") {
 	case "url", "certfile", "keyfile":
 		return v.IsZero()
-	case "backend", "online_backend": // accepted, and of no effect
+	case "backend", "online_backend", "exometer", "prometheus", "log", "mnesia", "cets": // accepted, and of no effect
 		return true
 	}
 	return false

@@ -279,6 +279,9 @@ func (d *decoder) muc(c *Config, m *MUC) {
 	if len(c.General.Hosts) > 1 && !strings.Contains(m.Host, "@HOST@") {
 		d.wrong(path+"host", m.Host, "want @HOST@ in it, because several hosts are served")
 	}
+	if m.HibernatedCheck == 0 {
+		d.wrong(path+"hibernated_room_check_interval", 0, `want "infinity" or more than 0: nothing else would ever be done`)
+	}
 	room := &m.DefaultRoom
 	d.affiliations(path+"default_room.affiliations", room.Affiliations)
 	if _, err := jid.New("", "author.invalid", room.SubjectAuthor); err != nil {

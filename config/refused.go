@@ -47,10 +47,6 @@ var later = map[string]string{ //nolint:gochecknoglobals // a table
 	"modules.mod_groups":                              "roster groups from a file",
 	"modules.mod_groups_internal":                     "managed roster groups",
 	"modules.mod_muc.http_auth_pool":                  "external passwords",
-	"modules.mod_muc.load_permanent_rooms_at_startup": "loading rooms at start (they load when somebody needs them)",
-	"modules.mod_muc.hibernate_timeout":               "the options of hibernation (empty rooms leave memory by themselves)",
-	"modules.mod_muc.hibernated_room_check_interval":  "the options of hibernation (empty rooms leave memory by themselves)",
-	"modules.mod_muc.hibernated_room_timeout":         "the options of hibernation (empty rooms leave memory by themselves)",
 }
 
 // always are modules of the systems that people come from whose work every

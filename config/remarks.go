@@ -11,11 +11,37 @@ func (c *Config) Remarks() Problems {
 			list = append(list, p)
 		}
 	}
-	m := c.Modules.MUC
-	if m == nil {
-		return nil
+	c.remarkInternals(add)
+	if c.Modules.MUC != nil {
+		c.remarkRooms(add)
 	}
+	list.sort()
+	return list
+}
+
+// remarkInternals says what has become of tables about the inside of another
+// server.
+func (c *Config) remarkInternals(add func(key, format string, args ...any)) {
+	add("instrumentation.exometer", "not needed: metrics are those of /metrics of [[listen.http]], for Prometheus; what reported to Graphite or StatsD scrapes that")
+	add("instrumentation.prometheus", "not needed: /metrics of [[listen.http]] is always there")
+	add("instrumentation.log", "not needed: what happens is logged as general.loglevel says")
+	for _, name := range []string{"mnesia", "cets"} {
+		add("internal_databases."+name, "not needed: what is stored is in storage, in %s; what is not is in memory, without a database", storageNames[c.Storage.Driver])
+	}
+}
+
+// remarkRooms is about [modules.mod_muc].
+func (c *Config) remarkRooms(add func(key, format string, args ...any)) {
+	m := c.Modules.MUC
 	const path = "modules.mod_muc."
+	switch {
+	case m.HibernateTimeout == Never && m.HibernatedCheck != Never && m.HibernatedTimeout != Never:
+		add(path+"hibernate_timeout", "rooms that never hibernate are never stopped: hibernated_room_check_interval and hibernated_room_timeout do nothing")
+	case m.HibernatedTimeout == Never:
+		add(path+"hibernated_room_check_interval", "does nothing unless hibernated_room_timeout is set, too")
+	case m.HibernatedCheck == Never:
+		add(path+"hibernated_room_timeout", "does nothing unless hibernated_room_check_interval is set, too")
+	}
 	add(path+"backend", "rooms are kept where storage.driver says, in %s", storageNames[c.Storage.Driver])
 	add(path+"online_backend", "nothing to choose: which rooms are in memory is known without a table of its own")
 	if m.DefaultRoom.PasswordProtected && m.DefaultRoom.Password == "" {
@@ -27,8 +53,6 @@ func (c *Config) Remarks() Problems {
 				"left out: %s@%s is %s with every client (XEP-0045 §5.2)", a.User, a.Server, a.Affiliation)
 		}
 	}
-	list.sort()
-	return list
 }
 
 var storageNames = map[string]string{"sqlite": "SQLite", "postgres": "PostgreSQL"} //nolint:gochecknoglobals // a table

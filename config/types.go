@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -191,6 +192,65 @@ func (s *Seconds) form() string { return "a number of seconds such as 2 or 0.4, 
 func (s *Seconds) text() string {
 	return strconv.FormatFloat(time.Duration(*s).Seconds(), 'f', -1, 64)
 }
+
+// Timeout is a length of time: a whole number of milliseconds, a duration such as
+// "90s", or "infinity" (Never in memory).
+type Timeout time.Duration
+
+// Never is the Timeout that does not come.
+const Never Timeout = -1
+
+// maxTimeout is the longest Timeout.
+const maxTimeout = 10 * 365 * day
+
+func (t *Timeout) set(v any) error {
+	switch v := v.(type) {
+	case int64:
+		if v >= 0 && v <= maxTimeout.Milliseconds() {
+			*t = Timeout(time.Duration(v) * time.Millisecond)
+			return nil
+		}
+	case string:
+		if v == "infinity" {
+			*t = Never
+			return nil
+		}
+		var d Duration
+		if d.set(v) == nil && time.Duration(d) <= maxTimeout {
+			*t = Timeout(d)
+			return nil
+		}
+	}
+	return fmt.Errorf("want %s", t.form())
+}
+
+func (t *Timeout) form() string {
+	return `a number of milliseconds, a duration such as "90s", or "infinity"`
+}
+
+func (t *Timeout) text() string {
+	switch d := time.Duration(*t); {
+	case *t == Never:
+		return `"infinity"`
+	case d%time.Millisecond != 0:
+		return fmt.Sprintf("%q", d)
+	default:
+		return strconv.FormatInt(d.Milliseconds(), 10)
+	}
+}
+
+// Ignored is a table of another system that means nothing here.
+type Ignored struct{}
+
+func (*Ignored) set(v any) error {
+	if _, ok := v.(map[string]any); !ok {
+		return errors.New("want a table")
+	}
+	return nil
+}
+
+func (*Ignored) form() string { return "a table" }
+func (*Ignored) text() string { return "{}" }
 
 // Port is a TCP port; 0 lets the system choose.
 type Port int

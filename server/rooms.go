@@ -33,6 +33,7 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 	if err != nil {
 		return err
 	}
+	population := newPopulation(s.registry)
 	users := roomfeatures.NewRoomsPerUser(int(m.MaxUserConferences)) // which all hosts share
 	for _, host := range cfg.General.Hosts {
 		nicknames, err := s.loadNicknames(ctx, m.HostFor(host))
@@ -53,10 +54,19 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 			return err
 		}
 		s.rooms = append(s.rooms, service)
+		population.add(host, service)
 		s.router.AddService(service.Domain().Domain(), service)
 	}
 	s.accounts.OnDeleted("nicknames in rooms", s.releaseNicks)
 	s.onEnd("rooms", roomsEnd, s.endRooms)
+	s.onStart(func() {
+		s.wg.Go(func() { population.probe(s.serving, time.Duration(cfg.Instrumentation.ProbeInterval)*time.Second) })
+		if m.LoadPermanentRooms {
+			for _, service := range s.rooms {
+				service.Preload()
+			}
+		}
+	})
 	return nil
 }
 
@@ -136,7 +146,7 @@ func roomOptions(modules *config.Modules, domain string, features roomfeatures.O
 		Domain:    domain,
 		MaxRoomID: bound(m.MaxRoomID), MaxUsers: int(m.MaxUsers), AdminSeats: int(m.MaxUsersAdminThreshold),
 		MaxName: bound(m.MaxRoomName), MaxDesc: bound(m.MaxRoomDesc), Recent: int(m.HistorySize),
-		Defaults:   roomDefaults(&m.DefaultRoom),
+		Defaults: roomDefaults(&m.DefaultRoom), Hibernation: hibernation(m),
 		Extensions: append(roomfeatures.All(features), extensions...),
 	}
 	for _, a := range m.DefaultRoom.Affiliations {
@@ -172,6 +182,23 @@ func bound(b config.Bound) int {
 		return -1
 	}
 	return int(b)
+}
+
+// hibernation says when rooms give memory back. Empty ones leave it without being
+// stopped, unless all rooms are to be in memory.
+func hibernation(m *config.MUC) muc.Hibernation {
+	least := func(t config.Timeout) time.Duration { return max(time.Duration(t), time.Nanosecond) }
+	var h muc.Hibernation
+	if h.After = -1; m.HibernateTimeout != config.Never {
+		h.After = least(m.HibernateTimeout)
+	}
+	if m.HibernatedCheck != config.Never && m.HibernatedTimeout != config.Never {
+		h.CheckEvery, h.Timeout = least(m.HibernatedCheck), least(m.HibernatedTimeout)
+	}
+	if m.LoadPermanentRooms {
+		h.EmptyAfter = -1
+	}
+	return h
 }
 
 // roomDefaults are the settings of new rooms, by form variable.

@@ -77,7 +77,8 @@ type Server struct {
 	endServe     context.CancelFunc // ends serving
 
 	// Owned by whoever calls New, Start and Shutdown.
-	stages []stage // what Shutdown ends, the last one first
+	stages []stage  // what Shutdown ends, the last one first
+	starts []func() // what Start begins once clients can connect
 
 	backup    sync.Mutex  // held while there is a backup in the data directory
 	running   atomic.Bool // Start has succeeded
@@ -138,6 +139,9 @@ func (s *Server) Start(ctx context.Context) error {
 			return err
 		}
 		s.wg.Go(func() { s.trimMemory(s.serving) })
+	}
+	for _, begin := range s.starts {
+		begin()
 	}
 	s.running.Store(true)
 	s.log.LogAttrs(ctx, slog.LevelInfo, "server started", slog.String("version", Version()),
@@ -200,6 +204,9 @@ func (s *Server) logger(service string) *slog.Logger {
 func (s *Server) onEnd(name string, most time.Duration, end func(ctx context.Context) error) {
 	s.stages = append(s.stages, stage{name, most, end})
 }
+
+// onStart adds what begins once clients can connect.
+func (s *Server) onStart(begin func()) { s.starts = append(s.starts, begin) }
 
 // Info says what the server is and where it listens.
 func (s *Server) Info() admin.Info {
