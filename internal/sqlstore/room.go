@@ -19,7 +19,17 @@ import (
 // muc.ErrNoRoom if there is neither.
 func (db *DB) Room(ctx context.Context, room jid.JID) (*muc.RoomRecord, error) {
 	rec := &muc.RoomRecord{JID: room.Bare()}
-	err := db.meta.view(ctx, func(ctx context.Context, q querier) error {
+	var known bool
+	_, err := db.meta.one(ctx, `SELECT EXISTS (SELECT 1 FROM rooms WHERE service = $1 AND local = $2)
+		OR EXISTS (SELECT 1 FROM room_tombstones WHERE service = $1 AND local = $2)`,
+		[]any{rec.JID.Domain(), rec.JID.Local()}, &known)
+	if err != nil {
+		return nil, fmt.Errorf("look for room %s: %w", room, clean(err))
+	}
+	if !known { // as somebody finds who creates one; a transaction would cost as much again
+		return nil, fmt.Errorf("load room %s: %w", room, muc.ErrNoRoom)
+	}
+	err = db.meta.view(ctx, func(ctx context.Context, q querier) error {
 		id, err := readRoom(ctx, q, rec)
 		if errors.Is(err, muc.ErrNoRoom) {
 			return readTombstone(ctx, q, rec)
@@ -135,7 +145,13 @@ func (db *DB) Rooms(ctx context.Context, q muc.RoomsQuery) ([]muc.RoomDescriptor
 // remembered.
 func (db *DB) ApplyRoomChange(ctx context.Context, room jid.JID, epoch int64, change muc.RoomChange) error {
 	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
-		id, err := claimRoom(ctx, q, room, epoch, change.Created)
+		var id int64
+		var err error
+		if !change.Created.IsZero() && change.Descriptor != nil && change.Settings != nil {
+			id, err = createRoom(ctx, q, room, epoch, &change)
+		} else if id, err = claimRoom(ctx, q, room, epoch, change.Created); err == nil {
+			err = describeRoom(ctx, q, room, id, &change)
+		}
 		if err != nil {
 			return err
 		}
@@ -148,6 +164,30 @@ func (db *DB) ApplyRoomChange(ctx context.Context, room jid.JID, epoch int64, ch
 		return fmt.Errorf("change room %s: %w", room, clean(err))
 	}
 	return nil
+}
+
+// createRoom does in one statement what claimRoom and describeRoom do for a room
+// of which everything is said, and forgets that one of its name was destroyed.
+func createRoom(ctx context.Context, q querier, room jid.JID, epoch int64, change *muc.RoomChange) (id int64, err error) {
+	if err := dropTombstone(ctx, q, room); err != nil {
+		return 0, err
+	}
+	settings, err := json.Marshal(change.Settings)
+	if err != nil {
+		return 0, err
+	}
+	d := change.Descriptor
+	found, err := q.one(ctx, `INSERT INTO rooms (service, local, epoch, created, name, public, settings,
+			subject, subject_author, subject_time, subject_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', 0, '')
+		ON CONFLICT (service, local) DO UPDATE SET epoch = excluded.epoch, name = excluded.name, public = excluded.public,
+			settings = excluded.settings WHERE rooms.epoch <= excluded.epoch
+		RETURNING id`,
+		[]any{room.Domain(), room.Local(), epoch, micros(change.Created), d.Name, d.Public, string(settings)}, &id)
+	if err == nil && !found {
+		err = muc.ErrStaleEpoch
+	}
+	return id, err
 }
 
 // claimRoom makes sure that the room has a row, writes epoch to it unless a
@@ -171,25 +211,29 @@ func claimRoom(ctx context.Context, q querier, room jid.JID, epoch int64, create
 	return id, err
 }
 
-// changeRoom applies what change says about the room's own row.
-func changeRoom(ctx context.Context, q querier, id int64, change *muc.RoomChange) error {
-	if d := change.Descriptor; d != nil { // so it is with every room that is created
-		if err := dropTombstone(ctx, q, id); err != nil {
+// describeRoom applies what change says of a room that may have a row already.
+func describeRoom(ctx context.Context, q querier, room jid.JID, id int64, change *muc.RoomChange) error {
+	if d := change.Descriptor; d != nil {
+		if err := dropTombstone(ctx, q, room); err != nil {
 			return err
 		}
 		if _, err := q.exec(ctx, "UPDATE rooms SET name = $2, public = $3 WHERE id = $1", id, d.Name, d.Public); err != nil {
 			return err
 		}
 	}
-	if change.Settings != nil {
-		settings, err := json.Marshal(change.Settings)
-		if err != nil {
-			return err
-		}
-		if _, err := q.exec(ctx, "UPDATE rooms SET settings = $2 WHERE id = $1", id, string(settings)); err != nil {
-			return err
-		}
+	if change.Settings == nil {
+		return nil
 	}
+	settings, err := json.Marshal(change.Settings)
+	if err != nil {
+		return err
+	}
+	_, err = q.exec(ctx, "UPDATE rooms SET settings = $2 WHERE id = $1", id, string(settings))
+	return err
+}
+
+// changeRoom applies what change says about the room's data and subject.
+func changeRoom(ctx context.Context, q querier, id int64, change *muc.RoomChange) error {
 	for _, key := range slices.Sorted(maps.Keys(change.Data)) {
 		if err := changeData(ctx, q, id, key, change.Data[key]); err != nil {
 			return err
@@ -233,8 +277,8 @@ func (db *DB) RoomData(ctx context.Context, room jid.JID) (map[string][]byte, er
 }
 
 // dropTombstone forgets that a room of that name was destroyed.
-func dropTombstone(ctx context.Context, q querier, id int64) error {
-	_, err := q.exec(ctx, `DELETE FROM room_tombstones WHERE (service, local) IN (SELECT service, local FROM rooms WHERE id = $1)`, id)
+func dropTombstone(ctx context.Context, q querier, room jid.JID) error {
+	_, err := q.exec(ctx, "DELETE FROM room_tombstones WHERE service = $1 AND local = $2", room.Domain(), room.Local())
 	return err
 }
 

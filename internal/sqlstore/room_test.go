@@ -340,3 +340,32 @@ func TestChangeBringsNothingBack(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkCreateRoom is what the store does of a room that somebody makes: it is
+// looked for, in vain, and then stored with its owner.
+func BenchmarkCreateRoom(b *testing.B) {
+	db, err := Open(b.Context(), Options{Driver: SQLite, Dir: b.TempDir(), Durability: DurabilityProcess})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // nothing depends on it
+	change := muc.RoomChange{
+		Created: noon, Descriptor: &muc.RoomDescriptor{Name: "A room", Public: true}, Settings: map[string][]string{"muc#roomconfig_persistentroom": {"1"}},
+		Affiliations: []muc.AffiliationRecord{{JID: jid.MustParse("crone1@shakespeare.lit"), Affiliation: muc.Owner}},
+	}
+	n := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		n++
+		room, err := jid.New(fmt.Sprintf("room%d", n), "chat.shakespeare.lit", "")
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := db.Room(b.Context(), room); !errors.Is(err, muc.ErrNoRoom) {
+			b.Fatal(err)
+		}
+		if err := db.ApplyRoomChange(b.Context(), room, 0, change); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
