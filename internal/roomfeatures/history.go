@@ -48,6 +48,11 @@ func (f history) Register(h *muc.Hooks) {
 	})
 	h.MessageWithdrawn.Add("history", 0, func(ev *muc.PostedEvent) { slot.In(ev.Room).withdraw(ev.Message.ID) })
 	h.MessageReplaced.Add("history", 0, func(ev *muc.ReplacedEvent) { slot.In(ev.Room).replace(ev.Replace) })
+	h.Hibernating.Add("history", 0, func(ev *muc.RoomEvent) {
+		if slot.In(ev.Room).compact(); len(slot.In(ev.Room).messages) == 0 {
+			slot.Drop(ev.Room)
+		}
+	})
 	h.SessionJoined.Add("history", 0, func(ev *muc.JoinedEvent) {
 		messages := slot.In(ev.Room).messages
 		if limit := min(size.Get(ev.Room), f.size); limit < len(messages) { // it may have been lowered
@@ -70,6 +75,23 @@ func (h *recent) add(p past, limit int) {
 		h.messages = slices.Delete(h.messages, 0, extra)
 	}
 	h.messages = append(h.messages, p)
+}
+
+// compact keeps the messages one behind the other in one piece of memory, and
+// nothing that can be made from them.
+func (h *recent) compact() {
+	size := 0
+	for i := range h.messages {
+		size += len(h.messages[i].message.Stanza)
+	}
+	all := make([]byte, 0, size)
+	h.messages = slices.Clone(h.messages)
+	for i := range h.messages {
+		p := &h.messages[i]
+		begin := len(all)
+		all = append(all, p.message.Stanza...)
+		p.message.Stanza, p.enc = all[begin:len(all):len(all)], nil
+	}
 }
 
 func (h *recent) withdraw(id string) {

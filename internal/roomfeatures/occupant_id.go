@@ -31,6 +31,11 @@ func (f *occupantID) Register(h *muc.Hooks) {
 		}
 	})
 	h.Left.Add("occupant-id", 0, func(ev *muc.LeftEvent) { delete(slot.In(ev.Room).elements, ev.Occupant.RealJID()) })
+	h.Hibernating.Add("occupant-id", 0, func(ev *muc.RoomEvent) {
+		if len(slot.In(ev.Room).elements) == 0 {
+			slot.Drop(ev.Room)
+		}
+	})
 	of := func(r *muc.Room, who jid.JID) *stanza.Element {
 		if e := slot.In(r).elements[who.Bare()]; e != nil {
 			return e

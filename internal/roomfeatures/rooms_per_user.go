@@ -92,6 +92,11 @@ func (f roomsPerUser) Register(h *muc.Hooks) {
 		return nil
 	})
 	h.Joined.Add("rooms-per-user", 0, func(ev *muc.JoinedEvent) { slot.In(ev.Room).occupants[ev.Session.RealJID().Bare()]++ })
+	h.Hibernating.Add("rooms-per-user", 0, func(ev *muc.RoomEvent) {
+		if len(slot.In(ev.Room).occupants) == 0 {
+			slot.Drop(ev.Room)
+		}
+	})
 	h.Left.Add("rooms-per-user", 0, func(ev *muc.LeftEvent) {
 		bare, p := ev.Occupant.RealJID(), slot.In(ev.Room)
 		if p.occupants[bare]--; p.occupants[bare] <= 0 {
