@@ -64,9 +64,16 @@ func (s *Shaper) defaults() { *s = Shaper{} }
 // file has no problem with them, but whoever wrote it may.
 func (c *Config) Unused() Problems { return c.unused }
 
-// Rules compiles [acl] and [access].
+// Rules compiles [acl] and [access], and what [[host_config]] has of them.
 func (c *Config) Rules() (*access.Rules, error) {
-	rules, problems := access.Compile(c.accessDefinition())
+	rules, problems := access.Compile(definition(c.General.Hosts, c.allClasses(), c.Access))
+	for i := range c.HostConfig {
+		h := &c.HostConfig[i]
+		m := c.merge("", h)
+		own, more := access.Compile(definition(c.General.Hosts, m.classes, m.rules))
+		rules.SetHost(h.Host, own)
+		problems = append(problems, more...)
+	}
 	errs := make([]error, len(problems))
 	for i, p := range problems {
 		errs[i] = p
@@ -74,12 +81,25 @@ func (c *Config) Rules() (*access.Rules, error) {
 	return rules, errors.Join(errs...)
 }
 
-func (c *Config) accessDefinition() access.Definition {
-	d := access.Definition{
-		Hosts:   c.General.Hosts,
-		Classes: make(map[string][]access.Pattern, len(c.ACL)), Rules: make(map[string][]access.Clause, len(c.Access)),
+// allClasses are the classes of [acl], and those that only single hosts have,
+// to which nobody belongs elsewhere.
+func (c *Config) allClasses() map[string][]Pattern {
+	classes := make(map[string][]Pattern, len(c.ACL))
+	for i := range c.HostConfig {
+		for name := range c.HostConfig[i].ACL {
+			classes[name] = nil
+		}
 	}
-	for name, patterns := range c.ACL {
+	maps.Copy(classes, c.ACL)
+	return classes
+}
+
+func definition(hosts []string, classes map[string][]Pattern, rules map[string][]Clause) access.Definition {
+	d := access.Definition{
+		Hosts:   hosts,
+		Classes: make(map[string][]access.Pattern, len(classes)), Rules: make(map[string][]access.Clause, len(rules)),
+	}
+	for name, patterns := range classes {
 		list := make([]access.Pattern, len(patterns))
 		for i, p := range patterns {
 			list[i] = access.Pattern{
@@ -90,7 +110,7 @@ func (c *Config) accessDefinition() access.Definition {
 		}
 		d.Classes[name] = list
 	}
-	for name, clauses := range c.Access {
+	for name, clauses := range rules {
 		list := make([]access.Clause, len(clauses))
 		for i, clause := range clauses {
 			list[i] = access.Clause{Class: clause.ACL}
@@ -103,30 +123,35 @@ func (c *Config) accessDefinition() access.Definition {
 	return d
 }
 
-// names knows which rules and shapers a file defines, and which are used.
+// names knows which rules and shapers there are, for everybody or for one host,
+// and which are used.
 type names struct {
-	d     *decoder
-	c     *Config
-	rules *access.Rules
-	used  map[string]bool // by path
+	d      *decoder
+	c      *Config
+	rules  *access.Rules
+	access map[string][]Clause
+	places map[string]string // of entries whose path is another; nil: none
+	used   map[string]bool   // by path
 }
 
-// access checks [acl], [access] and [shaper].
-func (d *decoder) access(c *Config) *names {
-	for _, name := range slices.Sorted(maps.Keys(c.Access)) {
-		for i, clause := range c.Access[name] {
-			path := fmt.Sprintf("access.%s[%d]", name, i)
-			if clause.ACL == "" && d.src.keys[path+".acl"] == (position{}) {
-				d.problem(d.at(path, path), path+".acl", "required: the class that the entry is about")
-			}
-			if clause.Value == nil && d.src.keys[path+".value"] == (position{}) {
-				d.problem(d.at(path, path), path+".value", `required, like "allow"`)
-			}
+// clauses checks that the entries of a rule say what they have to.
+func (d *decoder) clauses(rule string, clauses []Clause) {
+	for i, clause := range clauses {
+		path := fmt.Sprintf("%s[%d]", rule, i)
+		if clause.ACL == "" && d.src.keys[path+".acl"] == (position{}) {
+			d.problem(d.at(path, path), path+".acl", "required: the class that the entry is about")
+		}
+		if clause.Value == nil && d.src.keys[path+".value"] == (position{}) {
+			d.problem(d.at(path, path), path+".value", `required, like "allow"`)
 		}
 	}
-	rules, problems := access.Compile(c.accessDefinition())
+}
+
+// ruleProblems reports what is wrong with classes and rules, each at its place;
+// what place knows nothing of is reported elsewhere.
+func (d *decoder) ruleProblems(problems []*access.Problem, rules map[string][]Clause, place func(path string) (string, bool)) {
 	for _, p := range problems {
-		if p.Key == "match" || p.Key == "acl" && c.Access[p.Rule][p.Index].ACL == "" {
+		if p.Key == "match" || p.Key == "acl" && rules[p.Rule][p.Index].ACL == "" {
 			continue // reported already
 		}
 		path := "acl." + p.Class
@@ -134,10 +159,28 @@ func (d *decoder) access(c *Config) *names {
 			path = "access." + p.Rule
 		}
 		if p.Index >= 0 {
-			path = fmt.Sprintf("%s[%d].%s", path, p.Index, p.Key)
+			path = fmt.Sprintf("%s[%d]", path, p.Index)
+		}
+		path, ok := place(path)
+		if !ok {
+			continue
+		}
+		if p.Index >= 0 {
+			path += "." + p.Key
 		}
 		d.problem(d.at(path, path), path, "%s", p.Text)
 	}
+}
+
+// access checks [acl], [access] and [shaper].
+func (d *decoder) access(c *Config) *names {
+	for _, name := range slices.Sorted(maps.Keys(c.Access)) {
+		d.clauses("access."+name, c.Access[name])
+	}
+	rules, problems := access.Compile(definition(c.General.Hosts, c.allClasses(), c.Access))
+	d.ruleProblems(problems, c.Access, func(path string) (string, bool) {
+		return path, !strings.HasPrefix(path, "acl.") || d.src.keys[path] != (position{})
+	})
 	for _, name := range slices.Sorted(maps.Keys(c.Shaper)) {
 		path := "shaper." + name
 		switch {
@@ -147,7 +190,16 @@ func (d *decoder) access(c *Config) *names {
 			d.problem(d.src.keys[path], path+".max_rate", "required: bytes in a second")
 		}
 	}
-	return &names{d: d, c: c, rules: rules, used: make(map[string]bool)}
+	return &names{d: d, c: c, rules: rules, access: c.Access, used: make(map[string]bool)}
+}
+
+// place is where an entry of a rule stands.
+func (n *names) place(rule string, i int) string {
+	path := fmt.Sprintf("access.%s[%d]", rule, i)
+	if place, ok := n.places[path]; ok {
+		return place
+	}
+	return path
 }
 
 // rule checks a setting that names a rule which permits something or does not.
@@ -155,20 +207,20 @@ func (n *names) rule(path, name string) {
 	n.used["access."+name] = true
 	for i, v := range n.rules.Values(name) {
 		if v != access.Allow && v != access.Deny {
-			n.d.wrong(fmt.Sprintf("access.%s[%d].value", name, i), v.String(),
+			n.d.wrong(n.place(name, i)+".value", v.String(),
 				fmt.Sprintf(`%s asks this rule for a permission: want "allow" or "deny"`, path))
 		}
 	}
 	if n.rules.Has(name) {
 		return
 	}
-	n.d.wrong(path, name, `want "all", "none" or a rule that [access] defines`+maybe(name, slices.Sorted(maps.Keys(n.c.Access))))
+	n.d.wrong(path, name, `want "all", "none" or a rule that [access] defines`+maybe(name, slices.Sorted(maps.Keys(n.access))))
 }
 
 // shaper checks a setting that names a shaper, or a rule that does.
 func (n *names) shaper(path, name string) {
 	_, isShaper := n.c.Shaper[name]
-	_, isRule := n.c.Access[name]
+	_, isRule := n.access[name]
 	if isRule {
 		n.used["access."+name] = true
 	} else {
@@ -178,7 +230,7 @@ func (n *names) shaper(path, name string) {
 	case name == access.None || isShaper && !isRule:
 		return
 	case !isRule:
-		known := append(slices.Collect(maps.Keys(n.c.Shaper)), slices.Collect(maps.Keys(n.c.Access))...)
+		known := append(slices.Collect(maps.Keys(n.c.Shaper)), slices.Collect(maps.Keys(n.access))...)
 		slices.Sort(known)
 		n.d.wrong(path, name, `want "none", a shaper that [shaper.NAME] defines, or a rule of [access] that says which`+maybe(name, known))
 		return
@@ -186,7 +238,7 @@ func (n *names) shaper(path, name string) {
 	for i, v := range n.rules.Values(name) {
 		n.used["shaper."+v.String()] = true
 		if _, ok := n.c.Shaper[v.String()]; !ok && v.String() != access.None {
-			at := fmt.Sprintf("access.%s[%d].value", name, i)
+			at := n.place(name, i) + ".value"
 			n.d.wrong(at, v.String(), fmt.Sprintf(`%s asks this rule for a shaper: want "none" or a shaper that [shaper.NAME] defines`, path))
 		}
 	}
@@ -231,9 +283,8 @@ func maybe(name string, known []string) string {
 	return ""
 }
 
-// muc checks what [modules.mod_muc] names.
-func (n *names) muc(m *MUC) {
-	const path = "modules.mod_muc."
+// muc checks what the table of rooms at a path names.
+func (n *names) muc(path string, m *MUC) {
 	n.rule(path+"access", m.Access)
 	n.rule(path+"access_create", m.AccessCreate)
 	n.rule(path+"access_admin", m.AccessAdmin)

@@ -19,6 +19,8 @@ type Config struct {
 
 	Modules Modules `toml:"modules" doc:"A module runs when its table is there."`
 
+	HostConfig []HostConfig `toml:"host_config" example:"[[host_config]]|host = 'example.net'|[host_config.access]|muc_create = [{acl = 'all', value = 'deny'}]|[host_config.modules.mod_muc]|host = 'rooms.@HOST@'" doc:"What is different for one of general.hosts. Its modules.mod_muc has all keys of [modules.mod_muc] and is there instead of that."`
+
 	name       string // of the file, for problems that are found later
 	src        *source
 	extensions map[string]*node

@@ -90,6 +90,12 @@ func (w *writer) table(path string, f reflect.StructField, v reflect.Value) {
 	if v.Len() == 0 { // shown as an example that does nothing
 		w.line("")
 		w.comment(f.Tag.Get("doc") + " Like this:")
+		if example := f.Tag.Get("example"); example != "" {
+			for l := range strings.SplitSeq(example, "|") {
+				w.line("# %s", l)
+			}
+			return
+		}
 		example := &writer{}
 		example.line("[[%s]]", path)
 		for _, field := range fieldsOf(f.Type.Elem()) {

@@ -176,9 +176,10 @@ func (d *decoder) check(c *Config) {
 	d.duplicates(c)
 	d.mechanisms(c)
 	if m := c.Modules.MUC; m != nil {
-		d.muc(c, m)
-		n.muc(m)
+		d.muc(c, "modules.mod_muc.", m, slices.DeleteFunc(slices.Clone(c.General.Hosts), func(h string) bool { return c.MUCOf(h) != m }))
+		n.muc("modules.mod_muc.", m)
 	}
+	d.hosts(c, n)
 	d.muclog(c, n)
 	if r := c.Modules.Register; r != nil {
 		d.register(c, r, n)
@@ -266,17 +267,16 @@ func (d *decoder) mechanisms(c *Config) {
 	}
 }
 
-func (d *decoder) muc(c *Config, m *MUC) {
-	const path = "modules.mod_muc."
-	for _, host := range c.General.Hosts {
-		room := m.HostFor(host)
-		j, err := jid.Parse(room)
+// muc checks the table of the rooms of some hosts.
+func (d *decoder) muc(c *Config, path string, m *MUC, hosts []string) {
+	for _, host := range hosts {
+		j, err := jid.Parse(m.HostFor(host))
 		if err != nil || !j.IsBare() || j.Local() != "" || slices.Contains(c.General.Hosts, j.Domain()) {
 			d.wrong(path+"host", m.Host, "want a domain of its own, like conference.@HOST@")
 			break
 		}
 	}
-	if len(c.General.Hosts) > 1 && !strings.Contains(m.Host, "@HOST@") {
+	if len(hosts) > 1 && !strings.Contains(m.Host, "@HOST@") {
 		d.wrong(path+"host", m.Host, "want @HOST@ in it, because several hosts are served")
 	}
 	if m.HibernatedCheck == 0 {

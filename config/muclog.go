@@ -1,6 +1,9 @@
 package config
 
-import "path/filepath"
+import (
+	"fmt"
+	"path/filepath"
+)
 
 // MUCLog is [modules.mod_muc_log].
 type MUCLog struct {
@@ -39,18 +42,26 @@ func (c *Config) RoomLogs() string {
 // muclog checks the logs of rooms.
 func (d *decoder) muclog(c *Config, n *names) {
 	const path = "modules.mod_muc_log."
-	m, rooms := c.Modules.MUCLog, c.Modules.MUC
+	m := c.Modules.MUCLog
 	if m == nil {
-		if rooms != nil && rooms.DefaultRoom.Logging {
-			d.wrong("modules.mod_muc.default_room.logging", true, "want [modules.mod_muc_log], which writes the logs")
+		d.noLogs("modules.mod_muc.", c.Modules.MUC)
+		for i := range c.HostConfig {
+			d.noLogs(fmt.Sprintf("host_config[%d].modules.mod_muc.", i), c.HostConfig[i].Modules.MUC)
 		}
 		return
 	}
 	n.rule(path+"access_log", m.AccessLog)
-	if rooms == nil {
+	if !c.HasRooms() {
 		d.problem(d.at("modules.mod_muc_log", path), "modules.mod_muc_log", "there are no rooms without [modules.mod_muc]")
 	}
 	if m.Dirname == "room_name" && len(c.General.Hosts) > 1 {
 		d.wrong(path+"dirname", m.Dirname, "want room_jid, because rooms of several hosts may have the same local part")
+	}
+}
+
+// noLogs refuses rooms that are logged where nothing writes logs.
+func (d *decoder) noLogs(path string, m *MUC) {
+	if m != nil && m.DefaultRoom.Logging {
+		d.wrong(path+"default_room.logging", true, "want [modules.mod_muc_log], which writes the logs")
 	}
 }

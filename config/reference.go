@@ -48,6 +48,10 @@ func (w *writer) reference(path, doc string, v reflect.Value) {
 			continue
 		}
 		full := join(strings.Trim(path, "[]"), f.Tag.Get("toml"))
+		if as := f.Tag.Get("as"); as != "" {
+			w.line("\n## `[%s]`\n\n%s Its keys are those of `[%s]`.", full, f.Tag.Get("doc")+reloadNote(f), as)
+			continue
+		}
 		value, header := v.FieldByIndex(f.Index), "["+full+"]"
 		switch value.Kind() {
 		case reflect.Pointer:

@@ -6,7 +6,10 @@ import "strings"
 // does not have. They are refused by name, so that nobody believes that they
 // have an effect.
 var later = map[string]string{ //nolint:gochecknoglobals // a table
-	"host_config":                                     "settings of single hosts",
+	"host_config.host_type":                           "host types (have a table for each host)",
+	"host_config.general":                             "general settings of single hosts",
+	"host_config.auth":                                "ways to log in of single hosts (all share [auth])",
+	"host_config.s2s":                                 "federation",
 	"outgoing_pools":                                  "outgoing pools",
 	"listen.component":                                "component listeners",
 	"listen.s2s":                                      "federation",

@@ -12,8 +12,9 @@ func (c *Config) Remarks() Problems {
 		}
 	}
 	c.remarkInternals(add)
-	if c.Modules.MUC != nil {
-		c.remarkRooms(add)
+	c.remarkRooms(add, "modules.mod_muc.", c.Modules.MUC)
+	for i := range c.HostConfig {
+		c.remarkRooms(add, fmt.Sprintf("host_config[%d].modules.mod_muc.", i), c.HostConfig[i].Modules.MUC)
 	}
 	list.sort()
 	return list
@@ -30,10 +31,11 @@ func (c *Config) remarkInternals(add func(key, format string, args ...any)) {
 	}
 }
 
-// remarkRooms is about [modules.mod_muc].
-func (c *Config) remarkRooms(add func(key, format string, args ...any)) {
-	m := c.Modules.MUC
-	const path = "modules.mod_muc."
+// remarkRooms is about the table of rooms at a path.
+func (c *Config) remarkRooms(add func(key, format string, args ...any), path string, m *MUC) {
+	if m == nil {
+		return
+	}
 	switch {
 	case m.HibernateTimeout == Never && m.HibernatedCheck != Never && m.HibernatedTimeout != Never:
 		add(path+"hibernate_timeout", "rooms that never hibernate are never stopped: hibernated_room_check_interval and hibernated_room_timeout do nothing")

@@ -98,11 +98,18 @@ func Check(cfg *config.Config, extensions ...Extension) (warnings config.Problem
 
 // checkRooms builds the room services and throws them away.
 func checkRooms(cfg *config.Config, extensions []muc.Extension) error {
-	m := cfg.Modules.MUC
-	if m == nil {
-		return nil
+	for _, host := range cfg.General.Hosts {
+		if m := cfg.MUCOf(host); m != nil {
+			if err := checkHostRooms(cfg, m, host, extensions); err != nil {
+				return err
+			}
+		}
 	}
-	o, err := roomOptions(&cfg.Modules, m.HostFor(cfg.General.Hosts[0]), roomfeatures.Options{OccupantIDKey: []byte("nobody's")}, extensions)
+	return nil
+}
+
+func checkHostRooms(cfg *config.Config, m *config.MUC, host string, extensions []muc.Extension) error {
+	o, err := roomOptions(&cfg.Modules, m, host, roomfeatures.Options{OccupantIDKey: []byte("nobody's")}, extensions)
 	if err != nil {
 		return err
 	}

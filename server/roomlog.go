@@ -17,7 +17,7 @@ const roomLogEnd = 2 * time.Second
 // the rooms, whose end it logs.
 func (s *Server) buildRoomLogs(cfg *config.Config) {
 	m := cfg.Modules.MUCLog
-	if m == nil || cfg.Modules.MUC == nil {
+	if m == nil || !cfg.HasRooms() {
 		return
 	}
 	o := muclog.Options{
@@ -37,7 +37,7 @@ func (s *Server) logRooms(cfg *config.Config, o *muc.Options, host string) {
 	if s.roomLog == nil {
 		return
 	}
-	o.Defaults[muclog.FieldLogging] = []string{strconv.FormatBool(cfg.Modules.MUC.DefaultRoom.Logging)}
+	o.Defaults[muclog.FieldLogging] = []string{strconv.FormatBool(cfg.MUCOf(host).DefaultRoom.Logging)}
 	o.Extensions = append(o.Extensions, s.roomLog.Rooms(func(who jid.JID) bool {
 		m := s.config.Load().Modules.MUCLog
 		return m != nil && s.policies.Load().rules.Allows(m.AccessLog, host, who)

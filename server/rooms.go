@@ -23,8 +23,7 @@ const roomsEnd = 4 * time.Second
 
 // buildRooms makes a room service for each host.
 func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions []muc.Extension) error {
-	m := cfg.Modules.MUC
-	if m == nil {
+	if !cfg.HasRooms() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(s.serving, time.Minute)
@@ -34,14 +33,19 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 		return err
 	}
 	population := newPopulation(s.registry)
-	users := roomfeatures.NewRoomsPerUser(int(m.MaxUserConferences)) // which all hosts share
+	var preload []*muc.Service
+	users := roomfeatures.NewRoomsPerUser() // which all hosts share
 	for _, host := range cfg.General.Hosts {
+		m := cfg.MUCOf(host)
+		if m == nil {
+			continue
+		}
 		nicknames, err := s.loadNicknames(ctx, m.HostFor(host))
 		if err != nil {
 			return err
 		}
-		features := roomfeatures.Options{OccupantIDKey: key, RoomsPerUser: users, Nicknames: nicknames, Pace: s.roomPace}
-		o, err := roomOptions(&cfg.Modules, m.HostFor(host), features, extensions)
+		features := roomfeatures.Options{OccupantIDKey: key, RoomsPerUser: users.Limited(int(m.MaxUserConferences)), Nicknames: nicknames, Pace: s.roomPace(host)}
+		o, err := roomOptions(&cfg.Modules, m, host, features, extensions)
 		if err != nil {
 			return err
 		}
@@ -54,6 +58,9 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 			return err
 		}
 		s.rooms = append(s.rooms, service)
+		if m.LoadPermanentRooms {
+			preload = append(preload, service)
+		}
 		population.add(host, service)
 		s.router.AddService(service.Domain().Domain(), service)
 	}
@@ -61,10 +68,8 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 	s.onEnd("rooms", roomsEnd, s.endRooms)
 	s.onStart(func() {
 		s.wg.Go(func() { population.probe(s.serving, time.Duration(cfg.Instrumentation.ProbeInterval)*time.Second) })
-		if m.LoadPermanentRooms {
-			for _, service := range s.rooms {
-				service.Preload()
-			}
+		for _, service := range preload {
+			service.Preload()
 		}
 	})
 	return nil
@@ -111,7 +116,7 @@ func (s *Server) endRooms(ctx context.Context) error {
 func (s *Server) setRoomAccess(o *muc.Options, host string) {
 	allows := func(rule func(*config.MUC) string) func(jid.JID) bool {
 		return func(who jid.JID) bool {
-			m := s.config.Load().Modules.MUC
+			m := s.config.Load().MUCOf(host)
 			return m != nil && s.policies.Load().rules.Allows(rule(m), host, who)
 		}
 	}
@@ -121,23 +126,26 @@ func (s *Server) setRoomAccess(o *muc.Options, host string) {
 	o.MayPersist = allows(func(m *config.MUC) string { return m.AccessPersistent })
 }
 
-// roomPace are the limits of pace as they are when it is asked.
-func (s *Server) roomPace() roomfeatures.Pace {
-	cfg := s.config.Load()
-	m := cfg.Modules.MUC
-	if m == nil {
-		return roomfeatures.Pace{}
-	}
-	rate := func(name string) int { return int(cfg.Shaper[name].MaxRate) }
-	return roomfeatures.Pace{
-		MessageInterval: time.Duration(m.MinMessageInterval), PresenceInterval: time.Duration(m.MinPresenceInterval),
-		RoomRate: rate(m.RoomShaper), MessageRate: rate(m.UserMessageShaper), PresenceRate: rate(m.UserPresenceShaper),
+// roomPace returns the limits of pace of a host's rooms as they are when it is
+// asked.
+func (s *Server) roomPace(host string) func() roomfeatures.Pace {
+	return func() roomfeatures.Pace {
+		cfg := s.config.Load()
+		m := cfg.MUCOf(host)
+		if m == nil {
+			return roomfeatures.Pace{}
+		}
+		rate := func(name string) int { return int(cfg.Shaper[name].MaxRate) }
+		return roomfeatures.Pace{
+			MessageInterval: time.Duration(m.MinMessageInterval), PresenceInterval: time.Duration(m.MinPresenceInterval),
+			RoomRate: rate(m.RoomShaper), MessageRate: rate(m.UserMessageShaper), PresenceRate: rate(m.UserPresenceShaper),
+		}
 	}
 }
 
 // roomOptions are the settings of one room service.
-func roomOptions(modules *config.Modules, domain string, features roomfeatures.Options, extensions []muc.Extension) (muc.Options, error) {
-	m := modules.MUC
+func roomOptions(modules *config.Modules, m *config.MUC, host string, features roomfeatures.Options, extensions []muc.Extension) (muc.Options, error) {
+	domain := m.HostFor(host)
 	features.HistorySize, features.Logs = int(m.HistorySize), modules.MUCLog != nil
 	if mam := modules.MAM; mam != nil {
 		features.DefaultPage, features.MaxPage = int(mam.MUC.DefaultResultLimit), int(mam.MUC.MaxResultLimit)

@@ -155,7 +155,7 @@ func (s *Server) describe(cfg *config.Config) *entity.Service {
 
 // items are the services of a host in discovery.
 func (s *Server) items(host jid.JID) []entity.Item {
-	m := s.config.Load().Modules.MUC
+	m := s.config.Load().MUCOf(host.Domain())
 	if m == nil {
 		return nil
 	}

@@ -101,6 +101,16 @@ func (p *Problem) Error() string {
 type Rules struct {
 	hosts map[string]bool
 	rules map[string][]clause
+	own   map[string]*Rules // of single hosts, which answer for these
+}
+
+// SetHost lets other rules answer whatever is asked with that host. It is for
+// rules that nobody asks yet.
+func (r *Rules) SetHost(host string, own *Rules) {
+	if r.own == nil {
+		r.own = make(map[string]*Rules)
+	}
+	r.own[host] = own
 }
 
 // clause is a Clause whose class has been looked up.
@@ -176,6 +186,9 @@ func (r *Rules) Match(rule, host string, who jid.JID) Value {
 	case rule == None || r == nil:
 		return Deny
 	}
+	if own := r.own[host]; own != nil {
+		r = own
+	}
 	for i := range r.rules[rule] {
 		c := &r.rules[rule][i]
 		if c.everybody || r.in(c.class, host, who) {
@@ -211,6 +224,11 @@ func (r *Rules) Values(rule string) []Value {
 func (r *Rules) ByResource(rule string) bool {
 	if r == nil {
 		return false
+	}
+	for _, own := range r.own {
+		if own.ByResource(rule) {
+			return true
+		}
 	}
 	for i := range r.rules[rule] {
 		for j := range r.rules[rule][i].class {

@@ -11,7 +11,7 @@ type Options struct {
 	// HistorySize bounds the messages that a newcomer gets; 0: none.
 	HistorySize int
 	// RoomsPerUser limits the rooms that somebody is in; nil does not.
-	RoomsPerUser *RoomsPerUser
+	RoomsPerUser *LimitedRooms
 	// Pace says how fast people may send, asked for each stanza; nil: as fast as
 	// they like.
 	Pace func() Pace

@@ -11,28 +11,33 @@ import (
 // RoomsPerUser counts in how many rooms people are, over all services that
 // share it. It is safe for concurrent use.
 type RoomsPerUser struct {
-	limit int
-
 	mu sync.Mutex
 	// Guarded by mu.
 	rooms map[jid.JID]int // by bare JID
 }
 
-// NewRoomsPerUser returns the count for services in which nobody may be in more
-// than limit rooms at once.
-func NewRoomsPerUser(limit int) *RoomsPerUser {
-	return &RoomsPerUser{limit: limit, rooms: make(map[jid.JID]int)}
+// NewRoomsPerUser returns the count for any number of services.
+func NewRoomsPerUser() *RoomsPerUser { return &RoomsPerUser{rooms: make(map[jid.JID]int)} }
+
+// LimitedRooms are the rooms of people, for a service that lets nobody in who
+// would be in more than some number of them.
+type LimitedRooms struct {
+	*RoomsPerUser
+	limit int
 }
 
+// Limited returns the count for a service with that limit.
+func (u *RoomsPerUser) Limited(limit int) *LimitedRooms { return &LimitedRooms{u, limit} }
+
 // full reports whether somebody may enter no further room.
-func (u *RoomsPerUser) full(bare jid.JID) bool {
+func (u *LimitedRooms) full(bare jid.JID) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.rooms[bare] >= u.limit
 }
 
 // enter counts one more room, unless that is too many.
-func (u *RoomsPerUser) enter(bare jid.JID) bool {
+func (u *LimitedRooms) enter(bare jid.JID) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.rooms[bare] >= u.limit {
@@ -57,7 +62,7 @@ type persons struct{ occupants map[jid.JID]int }
 
 // roomsPerUser refuses people who are in too many rooms. Further sessions of
 // somebody who is inside count nothing.
-type roomsPerUser struct{ users *RoomsPerUser }
+type roomsPerUser struct{ users *LimitedRooms }
 
 // priorityCounted is behind all checks: whoever gets so far enters.
 const priorityCounted = -1_000_000
