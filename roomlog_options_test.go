@@ -42,6 +42,14 @@ func TestRoomLogOptions(t *testing.T) {
 	t.Parallel()
 	today := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	local := today.In(time.Local) //nolint:gosmopolitan // timezone = "local" is what is tested
+	const woken = `restart
+connect nurse
+C nurse: <presence to='coven@conf.test/Nurse'><x xmlns='http://jabber.org/protocol/muc'/></presence>
+S nurse: <presence from='coven@conf.test/Nurse' …>…<status code='110'/>…<status code='170'/>…</presence>
+S nurse: <message type='groupchat' id='m1' …>…</message>
+S nurse: <message type='groupchat' id='m2' …>…</message>
+S nurse: <message type='groupchat' from='coven@conf.test' …><subject/></message>
+`
 	for _, c := range []struct {
 		name, options, file string
 		holds, lacks        []string
@@ -77,14 +85,14 @@ spam_prevention = false
 		},
 		{
 			"the next day", "file_format = \"plaintext\"\ntimezone = \"universal\"\n", "coven@conf.test/2000/01/02.txt",
-			[]string{"* Romeo sighs\n"},
-			[]string{"joins"},
+			[]string{"* Romeo sighs\n", "] Chatroom is started\n", "] Nurse joins the room\n"},
+			[]string{"Romeo joins"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			outdir := filepath.Join(t.TempDir(), "logs")
-			err := xmpptest.Try(t, logScript, func(t testing.TB, files map[string]string) xmpptest.System {
+			err := xmpptest.Try(t, logScript+woken, func(t testing.TB, files map[string]string) xmpptest.System {
 				files["muster.toml"] = fmt.Sprintf(`[general]
 hosts = ["localhost"]
 [[listen.c2s]]
@@ -96,6 +104,7 @@ loggers = [{acl = "boss", value = "allow"}]
 [modules.mod_muc]
 host = "conf.test"
 default_room.logging = true
+default_room.persistent = true
 [modules.mod_muc_log]
 access_log = "loggers"
 outdir = %q

@@ -26,6 +26,7 @@ const (
 	vanished
 	renamed
 	created
+	started
 	destroyed
 	configured
 	loggingOn
@@ -62,6 +63,7 @@ var forms = [...]form{ //nolint:gochecknoglobals // a table
 	vanished:     {"ml", "%N has been removed because he could not be reached", because},
 	renamed:      {"mnc", "%N is now known as %T", ""},
 	created:      {"mrcm", "Chatroom is created", ""},
+	started:      {"mrcm", "Chatroom is started", ""},
 	destroyed:    {"mrcm", "Chatroom is destroyed", because},
 	configured:   {"mrcm", "Chatroom configuration modified", ""},
 	loggingOn:    {"mrcm", "Logging is switched on. Occupants: %T", ""},
@@ -135,10 +137,18 @@ func (e *entry) appendText(dst []byte, part rune) []byte {
 	return append(dst, strings.ReplaceAll(text, "\n", "\n\t")...)
 }
 
+// class is that of an event's line in HTML.
+func (e *entry) class() string {
+	if e.kind == message && e.nick == "" {
+		return "msm"
+	}
+	return forms[e.kind].class
+}
+
 // appendAnchor begins a line of HTML with its time, a link to itself.
 func (e *entry) appendAnchor(dst []byte) []byte {
 	id := e.at.Format("15:04:05.000000")
-	return fmt.Appendf(dst, `<p class="%s" id="%s"><a class="ts" href="#%s">[%s]</a> `, forms[e.kind].class, id, id, id[:len("15:04:05")])
+	return fmt.Appendf(dst, `<p class="%s" id="%s"><a class="ts" href="#%s">[%s]</a> `, e.class(), id, id, id[:len("15:04:05")])
 }
 
 // appendHTML appends a part to a line of HTML.

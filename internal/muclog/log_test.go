@@ -66,14 +66,24 @@ func TestDirName(t *testing.T) {
 	}
 }
 
+type lineCase struct {
+	name       string
+	e          entry
+	text, html string
+}
+
+// class is what a line has to be of.
+func (c *lineCase) class() string {
+	if c.name == "the room speaks" {
+		return "msm"
+	}
+	return forms[c.e.kind].class
+}
+
 func TestLines(t *testing.T) {
 	t.Parallel()
 	const ts = `<a class="ts" href="#12:00:00.000000">[12:00:00]</a> `
-	for _, c := range []struct {
-		name       string
-		e          entry
-		text, html string
-	}{
+	for _, c := range []lineCase{
 		{
 			"markup",
 			entry{kind: message, nick: `<b onclick="x">`, text: `</p><script>alert('&')</script>`},
@@ -107,7 +117,7 @@ func TestLines(t *testing.T) {
 				t.Errorf("text:\n got %q\nwant %q", got, want)
 			}
 			l.opts.HTML = true
-			want := `<p class="` + forms[c.e.kind].class + `" id="12:00:00.000000">` + ts + c.html + "</p>\n"
+			want := `<p class="` + c.class() + `" id="12:00:00.000000">` + ts + c.html + "</p>\n"
 			if got := string(l.appendLine(nil, &c.e)); got != want {
 				t.Errorf("HTML:\n got %s\nwant %s", got, want)
 			}
@@ -216,6 +226,68 @@ func TestLost(t *testing.T) {
 		l.add(entry{kind: message, room: coven, at: noon})
 		if lost := testutil.ToFloat64(l.lost.WithLabelValues(lostClosed)); lost != 1 {
 			t.Errorf("lost after the end: %v, want 1", lost)
+		}
+	})
+}
+
+// A file that cannot be written costs its lines and no others, and is written
+// again as soon as that can be done, without half a line in it.
+func TestRecovers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "coven@conf.test", "2000-01-01.html")
+		if err := os.MkdirAll(file, 0o700); err != nil { // a directory is in the way
+			t.Fatal(err)
+		}
+		l := New(Options{Dir: dir, Plain: true, HTML: true})
+		l.add(entry{kind: message, room: coven, nick: "a", text: "one", at: noon})
+		time.Sleep(2 * flushEvery)
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		l.add(entry{kind: message, room: coven, nick: "a", text: "two", at: noon})
+		closed(t, l)
+		page := content(t, file)
+		if strings.Contains(page, "<span>one") || strings.Count(page, "<!DOCTYPE html>") != 1 || !strings.HasSuffix(page, "<span>two</span></p>\n") {
+			t.Errorf("the page is %s", page)
+		}
+		if lost := testutil.ToFloat64(l.lost.WithLabelValues(lostWrite)); lost != 1 {
+			t.Errorf("lost %v, want 1", lost)
+		}
+	})
+}
+
+// Midnight comes where the log's clock is, in one batch of events too, and on
+// days that have another length.
+func TestMidnight(t *testing.T) {
+	t.Parallel()
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Skip("no time zones here: ", err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l := New(Options{Dir: dir, HTML: true, Location: berlin})
+		for _, at := range []string{"2000-03-25T22:59:59Z", "2000-03-25T23:00:00Z", "2000-03-26T01:00:00Z", "2000-03-26T21:59:59Z", "2000-03-26T22:00:00Z"} {
+			when, err := time.Parse(time.RFC3339, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.add(entry{kind: message, room: coven, nick: "a", text: at, at: when})
+		}
+		closed(t, l)
+		for day, want := range map[string][]string{
+			"25": {"[23:59:59]", "UTC+01:00", `href="../../2000/03/26.html"`},
+			"26": {"[00:00:00]", "[03:00:00]", "[23:59:59]", "UTC+01:00", `href="../../2000/03/25.html"`, `href="../../2000/03/27.html"`},
+			"27": {"[00:00:00]", "UTC+02:00"},
+		} {
+			page := content(t, dir, "coven@conf.test/2000/03", day+".html")
+			for _, part := range want {
+				if !strings.Contains(page, part) {
+					t.Errorf("the page of %s lacks %s:\n%s", day, part, page)
+				}
+			}
 		}
 	})
 }

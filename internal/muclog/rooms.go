@@ -37,6 +37,7 @@ func (x *rooms) Register(h *muc.Hooks) {
 	}, false)
 	h.Logged.Add("log", 0, func(ev *muc.RoomEvent) (bool, bool) { on := x.on.Get(ev.Room); return on, on })
 	h.RoomCreated.Add("log", 0, func(ev *muc.RoomEvent) { x.add(ev.Room, entry{kind: created}) })
+	h.RoomLoaded.Add("log", 0, func(ev *muc.LoadEvent) { x.add(ev.Room, entry{kind: started}) })
 	h.Joined.Add("log", 0, func(ev *muc.JoinedEvent) {
 		x.add(ev.Room, entry{kind: joined, nick: ev.Session.Occupant().Nick()})
 	})
