@@ -39,9 +39,9 @@ func (c *Config) remarkRooms(add func(key, format string, args ...any), path str
 	switch {
 	case m.HibernateTimeout == Never && m.HibernatedCheck != Never && m.HibernatedTimeout != Never:
 		add(path+"hibernate_timeout", "rooms that never hibernate are never stopped: hibernated_room_check_interval and hibernated_room_timeout do nothing")
-	case m.HibernatedTimeout == Never:
+	case m.HibernatedTimeout == Never && m.HibernatedCheck != Never:
 		add(path+"hibernated_room_check_interval", "does nothing unless hibernated_room_timeout is set, too")
-	case m.HibernatedCheck == Never:
+	case m.HibernatedCheck == Never && m.HibernatedTimeout != Never:
 		add(path+"hibernated_room_timeout", "does nothing unless hibernated_room_check_interval is set, too")
 	}
 	add(path+"backend", "rooms are kept where storage.driver says, in %s", storageNames[c.Storage.Driver])
