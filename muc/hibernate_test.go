@@ -329,7 +329,7 @@ func TestListsWakeNobody(t *testing.T) {
 // TestStopFreesTheSlot: who was in a room that is stopped is in one room less.
 func TestStopFreesTheSlot(t *testing.T) {
 	o := sleepy(stopping)
-	one := roomfeatures.Options{HistorySize: 20, RoomsPerUser: roomfeatures.NewRoomsPerUser(1)}
+	one := roomfeatures.Options{HistorySize: 20, RoomsPerUser: roomfeatures.NewRoomsPerUser().Limited(1)}
 	runWith(t, o, one, func(w *world) {
 		w.open()
 		second := strings.ReplaceAll(enter("anna"), "coven", "attic")
