@@ -104,6 +104,8 @@ type Modules struct {
 	Register *Register `toml:"mod_register" doc:"Accounts that people make, change and remove with their clients (XEP-0077). Turning it on or off takes a restart; access = \"none\" does not."`
 	Disco    *Disco    `toml:"mod_disco" doc:"What the server says of itself."`
 
+	GroupsInternal *GroupsInternal `toml:"mod_groups_internal" doc:"Groups of people who are each other's contacts, managed with muster group while the server runs. Turning them on or off takes a restart."`
+
 	StreamManagement *StreamManagement `toml:"mod_stream_management" doc:"Acknowledgements, and sessions that outlive their connection (XEP-0198). It runs without the table, too."`
 	Ping             *Ping             `toml:"mod_ping" doc:"Signs of life that silent clients are asked for (XEP-0199). It runs without the table, too."`
 }
@@ -262,6 +264,7 @@ func Modern(host string) *Config {
 	var http HTTP
 	http.defaults()
 	c.Listen.HTTP = []HTTP{http}
+	c.Modules.GroupsInternal = &GroupsInternal{}
 	c.Modules.MUC = &MUC{}
 	c.Modules.MUC.defaults()
 	c.Modules.MUC.MaxUsers, c.Modules.MUC.MaxUserConferences = 1000, 1000

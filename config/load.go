@@ -184,6 +184,9 @@ func (d *decoder) check(c *Config) {
 	if r := c.Modules.Register; r != nil {
 		d.register(c, r, n)
 	}
+	if g := c.Modules.GroupsInternal; g != nil {
+		d.groupsInternal(c, g)
+	}
 	c.unused = n.unused()
 	if m := c.Modules.Disco; m != nil {
 		d.disco(m)

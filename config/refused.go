@@ -48,7 +48,6 @@ var later = map[string]string{ //nolint:gochecknoglobals // a table
 	"modules.mod_disco.server_info.modules":           "contact addresses of single services",
 	"modules.mod_disco.users_can_see_hidden_services": "hidden services",
 	"modules.mod_groups":                              "roster groups from a file",
-	"modules.mod_groups_internal":                     "managed roster groups",
 	"modules.mod_muc.http_auth_pool":                  "external passwords",
 }
 

@@ -189,10 +189,12 @@ func (s *Service) UserGroups(ctx context.Context, user jid.JID) ([]ID, error) {
 }
 
 // Groups iterates over all groups, ordered by id. An error ends it.
-func (s *Service) Groups(ctx context.Context) iter.Seq2[Info, error] {
+func (s *Service) Groups(ctx context.Context) iter.Seq2[Info, error] { return s.GroupsAfter(ctx, "") }
+
+// GroupsAfter iterates over the groups whose ids are behind one.
+func (s *Service) GroupsAfter(ctx context.Context, after ID) iter.Seq2[Info, error] {
 	const page = 200
 	return func(yield func(Info, error) bool) {
-		after := ID("")
 		for {
 			records, err := s.opts.Store.Groups(ctx, after, page)
 			if err != nil {

@@ -100,6 +100,7 @@ func (s *Server) register(cfg *config.Config, metrics prometheus.Registerer) ([]
 			}
 		}
 		rooms = append(rooms, r.rooms...)
+		s.groupHooks = append(s.groupHooks, r.groups...)
 	}
 	return rooms, problems
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/muster-im/muster/groups"
 	"github.com/muster-im/muster/muc"
 )
 
@@ -28,6 +29,7 @@ type Registrar struct {
 
 	decode func(v any) (bool, error)
 	rooms  []muc.Extension
+	groups []func(*groups.Hooks)
 }
 
 // Settings decodes the extension's table into v, a pointer to a struct with
@@ -37,3 +39,7 @@ func (r *Registrar) Settings(v any) (present bool, err error) { return r.decode(
 
 // AddRoomExtension adds hooks and settings to the rooms.
 func (r *Registrar) AddRoomExtension(e muc.Extension) { r.rooms = append(r.rooms, e) }
+
+// AddGroupHooks adds functions to the events of groups. They are not called
+// unless modules.mod_groups_internal is there.
+func (r *Registrar) AddGroupHooks(add func(*groups.Hooks)) { r.groups = append(r.groups, add) }

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/groups"
 	"github.com/muster-im/muster/internal/account"
 	"github.com/muster-im/muster/internal/admin"
 	"github.com/muster-im/muster/internal/blocking"
@@ -68,6 +69,8 @@ type Server struct {
 	activity     *entity.Activity
 	about        *entity.Service
 	blocks       *blocking.Service
+	groups       *groups.Service // nil unless modules.mod_groups_internal is there
+	groupHooks   []func(*groups.Hooks)
 	rooms        []*muc.Service
 	admin        *admin.Admin
 	roomLog      *muclog.Log // nil: rooms are not logged
@@ -131,6 +134,9 @@ func (s *Server) Run(ctx context.Context) error {
 // connect. ctx bounds only that.
 func (s *Server) Start(ctx context.Context) error {
 	cfg := s.config.Load()
+	if err := s.startGroups(ctx); err != nil {
+		return err
+	}
 	if err := s.accounts.Resume(ctx); err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func (s *Server) buildServices(cfg *config.Config) error {
 	s.blocks = blocking.New(blocking.Options{Store: s.db, Router: s.router, Logger: s.logger("blocking"), Registerer: s.registry})
 	s.router.SetBlocking(s.blocks)
 	s.contacts = roster.New(roster.Options{
-		Store: s.db, Router: s.router, Offline: waiting, Blocks: s.blocks, Left: s.activity.Left,
+		Store: s.db, Router: s.router, Offline: waiting, Blocks: s.blocks, Left: s.activity.Left, Groups: s.buildGroups(cfg),
 		Logger: s.logger("roster"), Registerer: s.registry,
 	})
 	s.router.SetContacts(s.contacts)
@@ -71,6 +71,7 @@ func (s *Server) onAccountDeleted(waiting *offline.Service) {
 		deleted func(ctx context.Context, account jid.JID) error
 	}{
 		{"sessions", func(ctx context.Context, j jid.JID) error { s.clients.EndAccount(ctx, j); return nil }},
+		{"groups", s.leaveGroups},
 		{"contacts", s.contacts.AccountDeleted},
 		{"block list", s.blocks.AccountDeleted},
 		{"offline messages", func(_ context.Context, j jid.JID) error { waiting.AccountDeleted(j); return nil }},

@@ -7,6 +7,7 @@ import (
 	"net/http/pprof"
 	"slices"
 
+	"github.com/muster-im/muster/groups"
 	"github.com/muster-im/muster/internal/api"
 )
 
@@ -16,6 +17,7 @@ type Options struct {
 	Accounts Accounts
 	Clients  Clients
 	Tokens   Tokens
+	Groups   *groups.Service
 	// LastSeen says when an account's last session went; store.ErrNotFound if
 	// that is not known.
 	LastSeen LastSeen
@@ -48,7 +50,7 @@ func New(o Options) *Admin {
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
-	a.routes = slices.Concat(a.serverRoutes(), a.accountRoutes(), a.tokenRoutes())
+	a.routes = slices.Concat(a.serverRoutes(), a.accountRoutes(), a.groupRoutes(), a.tokenRoutes())
 	a.scopes = api.Scopes(a.routes)
 	return a
 }

@@ -329,7 +329,20 @@ func (s *Service) leave(ctx context.Context, account, contact jid.JID) error {
 			return fmt.Errorf("tell %s: %w", contact, err)
 		}
 	}
-	return nil
+	return s.unmake(ctx, contact, account)
+}
+
+// unmake forgets what an account has made of a contact from groups: the name's
+// next owner is somebody else.
+func (s *Service) unmake(ctx context.Context, owner, contact jid.JID) error {
+	defer s.lock(owner)()
+	item, err := s.item(ctx, owner, contact)
+	if err != nil || item.InRoster || item.Hidden == 0 && item.Name == "" && len(item.Groups)+len(item.LeftOut) == 0 {
+		return err
+	}
+	before := item
+	item.Name, item.Groups, item.LeftOut, item.Hidden = "", nil, nil, 0
+	return s.put(ctx, owner, &before, &item)
 }
 
 func (s *Service) logError(ctx context.Context, doing string, account jid.JID, err error) {

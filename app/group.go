@@ -1,0 +1,263 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/muster-im/muster/groups"
+	"github.com/muster-im/muster/internal/admin"
+)
+
+// groupCommands are the commands about groups of people.
+type groupCommands struct {
+	Create  groupCreateCommand  `cmd:"" help:"Create a group."`
+	List    groupListCommand    `cmd:"" help:"List groups."`
+	Show    groupShowCommand    `cmd:"" help:"Show a group with its members and chats."`
+	Rename  groupRenameCommand  `cmd:"" help:"Give a group another name."`
+	Delete  groupDeleteCommand  `cmd:"" help:"Delete a group with its chats."`
+	Add     groupAddCommand     `cmd:"" help:"Make people members of a group."`
+	Remove  groupRemoveCommand  `cmd:"" help:"End memberships."`
+	Members groupMembersCommand `cmd:"" help:"List the members of a group."`
+	Sync    groupSyncCommand    `cmd:"" help:"Make members who were added with --delay contacts of the others."`
+}
+
+// withClient does something with the running server.
+func (f *socketFlags) withClient(e *env, do func(*admin.Client) error) error {
+	c, err := f.client(e)
+	if err != nil {
+		return err
+	}
+	return f.explain(do(c))
+}
+
+type groupCreateCommand struct {
+	Name    string `arg:"" help:"Name of the group, which contact lists show."`
+	ID      string `name:"id" help:"Id of the group; a random one if left out."`
+	Overlay bool   `help:"Contacts end with the membership, instead of staying."`
+	Chat    bool   `help:"With a group chat."`
+	socketFlags
+}
+
+// Help shows examples.
+func (groupCreateCommand) Help() string {
+	return `Examples:
+
+    muster group create "Support Team"
+    muster group create Verona --id verona --chat`
+}
+
+// Run creates the group.
+func (c *groupCreateCommand) Run(ctx context.Context, e *env) error {
+	return c.withClient(e, func(client *admin.Client) error {
+		in := admin.NewGroup{ID: c.ID, Name: c.Name, CreateMUC: c.Chat}
+		if c.Overlay {
+			in.Contract = string(groups.Overlay)
+		}
+		var g admin.Group
+		if err := client.Do(ctx, http.MethodPost, "/groups", in, &g); err != nil {
+			return err
+		}
+		if c.JSON {
+			return e.printJSON(g)
+		}
+		e.printf("created %s (%s)\n", g.ID, g.Name)
+		return nil
+	})
+}
+
+type groupListCommand struct{ socketFlags }
+
+// Run lists groups.
+func (c *groupListCommand) Run(ctx context.Context, e *env) error {
+	return c.withClient(e, func(client *admin.Client) error {
+		list := []admin.GroupInfo{}
+		for g, err := range admin.List[admin.GroupInfo](ctx, client, "/groups", nil) {
+			if err != nil {
+				return err
+			}
+			list = append(list, g)
+		}
+		switch {
+		case c.JSON:
+			return e.printJSON(list)
+		case len(list) == 0:
+			e.printf("There are no groups yet: muster group create NAME makes one.\n")
+			return nil
+		}
+		w := tabwriter.NewWriter(e.stdout, 0, 0, 3, ' ', 0)
+		for _, g := range list {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", g.ID, g.Name, g.Contract, chatsOf(&g)) //nolint:errcheck // see Flush
+		}
+		return w.Flush()
+	})
+}
+
+func chatsOf(g *admin.GroupInfo) string {
+	switch len(g.MUCs) {
+	case 0:
+		return ""
+	case 1:
+		return g.MUCs[0].String()
+	}
+	return fmt.Sprintf("%d chats", len(g.MUCs))
+}
+
+// groupFlags name a group.
+type groupFlags struct {
+	Group string `arg:"" help:"Id of the group; see muster group list."`
+	socketFlags
+}
+
+// path is a path below the group.
+func (f *groupFlags) path(steps ...string) string {
+	return admin.Path(append([]string{"groups", f.Group}, steps...)...)
+}
+
+// read returns the group.
+func (f *groupFlags) read(ctx context.Context, client *admin.Client) (g admin.Group, err error) {
+	err = client.Do(ctx, http.MethodGet, f.path(), nil, &g)
+	return g, err
+}
+
+type groupShowCommand struct{ groupFlags }
+
+// Run shows the group.
+func (c *groupShowCommand) Run(ctx context.Context, e *env) error {
+	return c.withClient(e, func(client *admin.Client) error {
+		g, err := c.read(ctx, client)
+		switch {
+		case err != nil:
+			return err
+		case c.JSON:
+			return e.printJSON(g)
+		}
+		e.printf("%s: %s (%s)\n", g.ID, g.Name, g.Contract)
+		for _, chat := range g.Chats {
+			gone := ""
+			if chat.Deleted {
+				gone = " (gone)"
+			}
+			e.printf("chat %s: %s%s\n", chat.JID, chat.Name, gone)
+		}
+		return printMembers(e, &g)
+	})
+}
+
+func printMembers(e *env, g *admin.Group) error {
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 3, ' ', 0)
+	for _, name := range slices.Sorted(maps.Keys(g.Members)) {
+		m := g.Members[name]
+		delayed := ""
+		if m.Delayed {
+			delayed = "delayed"
+		}
+		fmt.Fprintf(w, "%s\t%s\tsince %s\t%s\n", m.JID, m.Role, m.Since.Local().Format("2006-01-02 15:04"), delayed) //nolint:errcheck // see Flush
+	}
+	return w.Flush()
+}
+
+type groupMembersCommand struct{ groupFlags }
+
+// Run lists the members.
+func (c *groupMembersCommand) Run(ctx context.Context, e *env) error {
+	return c.withClient(e, func(client *admin.Client) error {
+		g, err := c.read(ctx, client)
+		switch {
+		case err != nil:
+			return err
+		case c.JSON:
+			return e.printJSON(g.Members)
+		}
+		return printMembers(e, &g)
+	})
+}
+
+type groupRenameCommand struct {
+	Group string `arg:"" help:"Id of the group."`
+	Name  string `arg:"" help:"Its new name."`
+	socketFlags
+}
+
+// Run renames the group.
+func (c *groupRenameCommand) Run(ctx context.Context, e *env) error {
+	return c.withClient(e, func(client *admin.Client) error {
+		return client.Do(ctx, http.MethodPut, admin.Path("groups", c.Group), admin.GroupUpdate{Name: &c.Name}, nil)
+	})
+}
+
+type groupDeleteCommand struct{ groupFlags }
+
+// Run deletes the group.
+func (c *groupDeleteCommand) Run(ctx context.Context, e *env) error {
+	return c.withClient(e, func(client *admin.Client) error {
+		return client.Do(ctx, http.MethodDelete, c.path(), nil, nil)
+	})
+}
+
+type groupSyncCommand struct{ groupFlags }
+
+// Run synchronises the group.
+func (c *groupSyncCommand) Run(ctx context.Context, e *env) error {
+	return c.withClient(e, func(client *admin.Client) error {
+		return client.Do(ctx, http.MethodPost, c.path("sync"), nil, nil)
+	})
+}
+
+// groupPeople name a group and people.
+type groupPeople struct {
+	Group string   `arg:"" help:"Id of the group."`
+	Users []string `arg:"" help:"Addresses of accounts: name@host, or only the names if the server has one host."`
+	socketFlags
+}
+
+// each does something for everybody, in order.
+func (c *groupPeople) each(ctx context.Context, e *env, method, query string) error {
+	return c.withClient(e, func(client *admin.Client) error {
+		for _, user := range c.Users {
+			j, err := address(ctx, client, user)
+			if err != nil {
+				return err
+			}
+			if err := client.Do(ctx, method, admin.Path("groups", c.Group, "members", j.String())+query, nil, nil); err != nil {
+				return fmt.Errorf("%s: %w", j, err)
+			}
+		}
+		return nil
+	})
+}
+
+type groupAddCommand struct {
+	groupPeople
+
+	Role  string `enum:"member,admin,owner," default:"" help:"What they are in the group's chats: member, admin or owner."`
+	Delay bool   `help:"Make them nobody's contacts until muster group sync."`
+}
+
+// Help shows examples.
+func (groupAddCommand) Help() string {
+	return `They and the other members see each other at once. Examples:
+
+    muster group add verona romeo juliet
+    muster group add verona escalus@localhost --role owner`
+}
+
+// Run adds the members.
+func (c *groupAddCommand) Run(ctx context.Context, e *env) error {
+	q := url.Values{"delay": {fmt.Sprint(c.Delay)}}
+	if c.Role != "" {
+		q.Set("role", c.Role)
+	}
+	return c.each(ctx, e, http.MethodPut, "?"+q.Encode())
+}
+
+type groupRemoveCommand struct{ groupPeople }
+
+// Run removes the members.
+func (c *groupRemoveCommand) Run(ctx context.Context, e *env) error {
+	return c.each(ctx, e, http.MethodDelete, "")
+}

@@ -1,0 +1,26 @@
+package config
+
+import (
+	"slices"
+
+	"github.com/muster-im/muster/jid"
+)
+
+// GroupsInternal is [modules.mod_groups_internal]. The name of its setting is
+// Prosody's.
+type GroupsInternal struct {
+	GroupsMUCHost string `toml:"groups_muc_host" doc:"Domain of the rooms that are group chats; without it groups have none."`
+}
+
+func (g *GroupsInternal) defaults() { *g = GroupsInternal{} }
+
+// groupsInternal checks [modules.mod_groups_internal].
+func (d *decoder) groupsInternal(c *Config, g *GroupsInternal) {
+	if g.GroupsMUCHost == "" {
+		return
+	}
+	j, err := jid.Parse(g.GroupsMUCHost)
+	if err != nil || !j.IsBare() || j.Local() != "" || slices.Contains(c.General.Hosts, j.Domain()) {
+		d.wrong("modules.mod_groups_internal.groups_muc_host", g.GroupsMUCHost, "want a domain of its own, like groups.example.org")
+	}
+}

@@ -1,0 +1,364 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/muster-im/muster/groups"
+	"github.com/muster-im/muster/internal/api"
+	"github.com/muster-im/muster/jid"
+)
+
+// Group is a group of people with its members and chats.
+type Group struct {
+	GroupInfo
+
+	// Members have the name of the user as their key, or his address if he is not
+	// of the server's first host.
+	Members map[string]GroupMember `json:"members" doc:"By user name, or by address for those who are not of the server's first host."`
+	Chats   []GroupChat            `json:"chats"`
+}
+
+// GroupInfo is what is known of a group besides its members.
+type GroupInfo struct {
+	ID       groups.ID       `json:"id"`
+	Name     string          `json:"name"`
+	Contract groups.Contract `json:"contract" enum:"permanent,overlay"`
+	MUCJID   jid.JID         `json:"muc_jid,omitzero" doc:"The default chat; absent: there is none."`
+	MUCs     []jid.JID       `json:"mucs,omitempty" doc:"All chats."`
+	Revision int64           `json:"revision" doc:"Rises with each change; the ETag."`
+	Created  time.Time       `json:"created"`
+}
+
+// GroupMember is a member of a group.
+type GroupMember struct {
+	JID     jid.JID   `json:"jid"`
+	Role    string    `json:"role" enum:"member,admin,owner"`
+	Since   time.Time `json:"since"`
+	Delayed bool      `json:"delayed,omitempty" doc:"Nobody's contact through the group until it is synchronised."`
+}
+
+// GroupChat is a chat of a group.
+type GroupChat struct {
+	ID      string  `json:"id"`
+	JID     jid.JID `json:"jid"`
+	Name    string  `json:"name"`
+	Deleted bool    `json:"deleted,omitempty" doc:"The room is gone."`
+}
+
+// NewGroup asks for a group.
+type NewGroup struct {
+	ID        string `json:"id,omitempty" max:"128" doc:"Absent: 12 random characters."`
+	Name      string `json:"name" max:"1023"`
+	Contract  string `json:"contract,omitempty" enum:"permanent,overlay" doc:"Whether contacts stay when a membership ends; permanent if absent."`
+	CreateMUC bool   `json:"create_muc,omitempty" doc:"With a group chat."`
+}
+
+// GroupUpdate is what a group becomes; what is absent stays.
+type GroupUpdate struct {
+	Name     *string  `json:"name,omitempty" max:"1023"`
+	Contract *string  `json:"contract,omitempty" enum:"permanent,overlay"`
+	MUCJID   *jid.JID `json:"muc_jid,omitempty" doc:"The group's chat that is the default one."`
+}
+
+// GroupMembers are all members that a group is to have.
+type GroupMembers struct {
+	Members []NewGroupMember `json:"members" max:"100000"`
+}
+
+// NewGroupMember is somebody who is to be a member.
+type NewGroupMember struct {
+	User string `json:"user" min:"1" max:"3071" doc:"User name, or address."`
+	Role string `json:"role,omitempty" enum:"member,admin,owner" doc:"Absent: what he has, or member."`
+}
+
+// NewGroupChat asks for a chat.
+type NewGroupChat struct {
+	Name string `json:"name" max:"1023"`
+}
+
+// Scopes of groups.
+const (
+	scopeGroupsRead  api.Scope = "groups:read"
+	scopeGroupsWrite api.Scope = "groups:write"
+)
+
+func (a *Admin) groupRoutes() []api.Route {
+	if a.opts.Groups == nil {
+		return nil
+	}
+	group := api.Param{Name: "group", Doc: "The group's id."}
+	user := api.Param{Name: "user", Doc: "User name, or address."}
+	chat := api.Param{Name: "chat", Doc: "The id of the chat: what stands before the @ in its address."}
+	role := api.Param{Name: "role", Query: true, Enum: []string{"member", "admin", "owner"}, Doc: "What he is to be; absent: what he is, or member."}
+	delay := api.Param{Name: "delay", Query: true, Kind: "boolean", Doc: "Make a newcomer nobody's contact until the group is synchronised.", Default: false}
+	r := func(method, path, id, summary string, h api.Handler, params ...api.Param) api.Route {
+		route := api.Route{
+			Method: method, Path: path, ID: id, Summary: summary, Handler: h, Params: params,
+			Tag: "groups", Scope: scopeGroupsWrite, Global: true, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
+		}
+		if method == http.MethodGet {
+			route.Scope, route.Errors = scopeGroupsRead, []int{http.StatusNotFound}
+		}
+		return route
+	}
+	create := r(http.MethodPost, "/groups", "createGroup", "Create a group.", api.Do(a.createGroup))
+	create.Status = []int{http.StatusCreated}
+	open := r(http.MethodPost, "/groups/{group}/chats", "addGroupChat", "Add a chat to a group.", api.Do(a.addGroupChat), group)
+	open.Status = []int{http.StatusCreated}
+	list := r(http.MethodGet, "/groups", "listGroups", "The groups, ordered by id, without their members.", api.Do(a.listGroups))
+	list.Paged = true
+	return []api.Route{
+		list, create, open,
+		r(http.MethodGet, "/groups/{group}", "getGroup", "A group with its members and chats.", api.Do(a.group), group),
+		r(http.MethodPut, "/groups/{group}", "setGroup", "Change a group's name or contract.", api.Do(a.setGroup), group),
+		r(http.MethodDelete, "/groups/{group}", "deleteGroup", "Delete a group with its chats.", api.Do(a.deleteGroup), group),
+		r(http.MethodPut, "/groups/{group}/members", "setGroupMembers", "Make the members exactly these.", api.Do(a.setGroupMembers), group),
+		r(http.MethodPut, "/groups/{group}/members/{user}", "addGroupMember", "Make somebody a member.", api.Do(a.addGroupMember), group, user, role, delay),
+		r(http.MethodDelete, "/groups/{group}/members/{user}", "removeGroupMember", "End a membership.", api.Do(a.removeGroupMember), group, user),
+		r(http.MethodPost, "/groups/{group}/sync", "syncGroup", "Make those who were added with delay contacts.", api.Do(a.syncGroup), group),
+		r(http.MethodDelete, "/groups/{group}/chats/{chat}", "removeGroupChat", "Remove a chat.", api.Do(a.removeGroupChat), group, chat),
+		r(http.MethodGet, "/users/{user}/groups", "listUserGroups", "The ids of the groups that somebody is in.", api.Do(a.userGroups), user),
+	}
+}
+
+func groupID(r *api.Request) groups.ID { return groups.ID(r.Path("group")) }
+
+// cause says who asks, and for what revision.
+func cause(r *api.Request) (groups.Cause, error) {
+	revision, _, err := r.IfRevision()
+	return groups.Cause{Actor: r.Actor(), Revision: revision}, err
+}
+
+// pathUser is the address of the user in the path.
+func (a *Admin) pathUser(r *api.Request) (jid.JID, error) {
+	j, err := a.userAddress(r.Path("user"))
+	if err != nil {
+		return j, api.InvalidParam("user", err.Error())
+	}
+	return j, nil
+}
+
+// userAddress is the address of somebody who is named by it, or by his name at
+// the first host.
+func (a *Admin) userAddress(name string) (jid.JID, error) {
+	if strings.Contains(name, "@") {
+		return jid.Parse(name)
+	}
+	return jid.New(name, a.opts.Hosts[0], "")
+}
+
+// groupError puts what the service refuses into a status.
+func groupError(err error) error {
+	switch {
+	case errors.Is(err, groups.ErrGroupNotFound), errors.Is(err, groups.ErrChatNotFound), errors.Is(err, groups.ErrUserNotFound):
+		return api.NotFound(err.Error())
+	case errors.Is(err, groups.ErrConflict):
+		return api.Conflict(err.Error())
+	case errors.Is(err, groups.ErrRevision):
+		return &api.Error{Status: http.StatusPreconditionFailed, Detail: err.Error()}
+	case errors.Is(err, groups.ErrNoChatHost):
+		return api.Conflict(err.Error() + ": set modules.mod_groups_internal.groups_muc_host")
+	case errors.Is(err, groups.ErrNameRequired):
+		return api.Invalid("name", err.Error())
+	case errors.Is(err, groups.ErrInvalid):
+		return &api.Error{Status: http.StatusUnprocessableEntity, Detail: err.Error()}
+	}
+	return err
+}
+
+func (a *Admin) listGroups(ctx context.Context, r *api.Request, _ api.None) (page api.Page[GroupInfo], err error) {
+	limit, after, err := r.Page()
+	if err != nil {
+		return page, err
+	}
+	page.Items = []GroupInfo{}
+	for info, err := range a.opts.Groups.GroupsAfter(ctx, groups.ID(after)) {
+		if err != nil {
+			return page, err
+		}
+		if len(page.Items) == limit {
+			page.Next = r.Next(string(page.Items[limit-1].ID))
+			break
+		}
+		page.Items = append(page.Items, GroupInfo(info))
+	}
+	return page, nil
+}
+
+func (a *Admin) createGroup(ctx context.Context, r *api.Request, in NewGroup) (Group, error) {
+	info, err := a.opts.Groups.Create(ctx, groups.NewGroup{
+		ID: groups.ID(in.ID), Name: in.Name, Contract: groups.Contract(in.Contract), DefaultChat: in.CreateMUC,
+	}, groups.Cause{Actor: r.Actor()})
+	if err != nil {
+		return Group{}, groupError(err)
+	}
+	a.logGroup(ctx, r, "created", info.ID)
+	r.Created("groups", string(info.ID))
+	return a.readGroup(ctx, r, info.ID)
+}
+
+func (a *Admin) logGroup(ctx context.Context, r *api.Request, done string, id groups.ID) {
+	a.log.LogAttrs(ctx, slog.LevelInfo, "group changed", slog.String("done", done), slog.String("group", string(id)), slog.String("actor", r.Actor()))
+}
+
+func (a *Admin) group(ctx context.Context, r *api.Request, _ api.None) (Group, error) {
+	return a.readGroup(ctx, r, groupID(r))
+}
+
+func (a *Admin) readGroup(ctx context.Context, r *api.Request, id groups.ID) (g Group, err error) {
+	info, err := a.opts.Groups.Info(ctx, id)
+	if err != nil {
+		return g, groupError(err)
+	}
+	g.GroupInfo = GroupInfo(info)
+	members, err := a.opts.Groups.Members(ctx, id)
+	if err != nil {
+		return g, groupError(err)
+	}
+	chats, err := a.opts.Groups.GroupChats(ctx, id)
+	if err != nil {
+		return g, groupError(err)
+	}
+	r.SetRevision(g.Revision)
+	g.Members, g.Chats = make(map[string]GroupMember, len(members)), make([]GroupChat, len(chats))
+	for _, m := range members {
+		name := m.User.String()
+		if m.User.Domain() == a.opts.Hosts[0] {
+			name = m.User.Local()
+		}
+		g.Members[name] = GroupMember{JID: m.User, Role: string(m.Role), Since: m.Since, Delayed: m.Delayed}
+	}
+	for i, c := range chats {
+		g.Chats[i] = GroupChat(c)
+	}
+	return g, nil
+}
+
+// changed answers what has changed a group.
+func (a *Admin) changed(ctx context.Context, r *api.Request, done string, info groups.Info, err error) (none api.None, _ error) {
+	if err != nil {
+		return none, groupError(err)
+	}
+	a.logGroup(ctx, r, done, groupID(r))
+	if info.Revision != 0 {
+		r.SetRevision(info.Revision)
+	}
+	return none, nil
+}
+
+func (a *Admin) setGroup(ctx context.Context, r *api.Request, in GroupUpdate) (none api.None, err error) {
+	by, err := cause(r)
+	if err != nil {
+		return none, err
+	}
+	u := groups.Update{Name: in.Name, MUCJID: in.MUCJID}
+	if in.Contract != nil {
+		c := groups.Contract(*in.Contract)
+		u.Contract = &c
+	}
+	info, err := a.opts.Groups.SetInfo(ctx, groupID(r), u, by)
+	return a.changed(ctx, r, "changed", info, err)
+}
+
+func (a *Admin) deleteGroup(ctx context.Context, r *api.Request, _ api.None) (none api.None, err error) {
+	by, err := cause(r)
+	if err != nil {
+		return none, err
+	}
+	return a.changed(ctx, r, "deleted", groups.Info{}, a.opts.Groups.Delete(ctx, groupID(r), by))
+}
+
+func (a *Admin) setGroupMembers(ctx context.Context, r *api.Request, in GroupMembers) (none api.None, err error) {
+	by, err := cause(r)
+	if err != nil {
+		return none, err
+	}
+	list := make([]groups.Joining, len(in.Members))
+	for i, m := range in.Members {
+		j, err := a.userAddress(m.User)
+		if err != nil {
+			return none, api.Invalid(fmt.Sprintf("members[%d].user", i), err.Error())
+		}
+		list[i] = groups.Joining{User: j, Role: groups.Role(m.Role)}
+	}
+	info, err := a.opts.Groups.SetMembers(ctx, groupID(r), list, by)
+	return a.changed(ctx, r, "members set", info, err)
+}
+
+func (a *Admin) addGroupMember(ctx context.Context, r *api.Request, _ api.None) (none api.None, err error) {
+	by, err := cause(r)
+	if err != nil {
+		return none, err
+	}
+	j, err := a.pathUser(r)
+	if err != nil {
+		return none, err
+	}
+	info, err := a.opts.Groups.AddMember(ctx, groupID(r), groups.Joining{User: j, Role: groups.Role(r.Query("role")), Delayed: r.Bool("delay", false)}, by)
+	return a.changed(ctx, r, "member added", info, err)
+}
+
+func (a *Admin) removeGroupMember(ctx context.Context, r *api.Request, _ api.None) (none api.None, err error) {
+	by, err := cause(r)
+	if err != nil {
+		return none, err
+	}
+	j, err := a.pathUser(r)
+	if err != nil {
+		return none, err
+	}
+	info, err := a.opts.Groups.RemoveMember(ctx, groupID(r), j, by)
+	return a.changed(ctx, r, "member removed", info, err)
+}
+
+func (a *Admin) syncGroup(ctx context.Context, r *api.Request, _ api.None) (api.None, error) {
+	return a.changed(ctx, r, "synchronised", groups.Info{}, a.opts.Groups.Sync(ctx, groupID(r)))
+}
+
+func (a *Admin) addGroupChat(ctx context.Context, r *api.Request, in NewGroupChat) (GroupChat, error) {
+	by, err := cause(r)
+	if err != nil {
+		return GroupChat{}, err
+	}
+	c, err := a.opts.Groups.AddGroupChat(ctx, groupID(r), in.Name, by)
+	if err != nil {
+		return GroupChat{}, groupError(err)
+	}
+	a.logGroup(ctx, r, "chat added", groupID(r))
+	return GroupChat(c), nil
+}
+
+func (a *Admin) removeGroupChat(ctx context.Context, r *api.Request, _ api.None) (none api.None, err error) {
+	by, err := cause(r)
+	if err != nil {
+		return none, err
+	}
+	return a.changed(ctx, r, "chat removed", groups.Info{}, a.opts.Groups.RemoveGroupChat(ctx, groupID(r), r.Path("chat"), by))
+}
+
+// UserGroups are the ids of somebody's groups.
+type UserGroups struct {
+	Items []string `json:"items"`
+}
+
+func (a *Admin) userGroups(ctx context.Context, r *api.Request, _ api.None) (list UserGroups, err error) {
+	j, err := a.pathUser(r)
+	if err != nil {
+		return list, err
+	}
+	if _, err := a.opts.Accounts.Account(ctx, j); err != nil {
+		return list, accountError(j, err)
+	}
+	ids, err := a.opts.Groups.UserGroups(ctx, j)
+	list.Items = make([]string, len(ids))
+	for i, id := range ids {
+		list.Items[i] = string(id)
+	}
+	return list, err
+}
