@@ -65,6 +65,8 @@ func (r *runner) do(s step) error {
 		return r.disconnect(s)
 	case verbRestart:
 		return r.restart()
+	case verbGroup:
+		return r.group(s.args)
 	}
 	return fmt.Errorf("no such step: %s", s.verb)
 }
@@ -89,11 +91,8 @@ func (r *runner) connect(name, account, resource string) error {
 	if err != nil {
 		return err
 	}
-	if !r.accounts[user] {
-		if err := r.system.AddUser(user, password); err != nil {
-			return err
-		}
-		r.accounts[user] = true
+	if err := r.account(user); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), loginTimeout)
 	defer cancel()
@@ -144,6 +143,34 @@ func (r *runner) deleteUser(name string) error {
 	}
 	delete(r.accounts, account)
 	return system.DeleteUser(account)
+}
+
+// group changes a group of people.
+func (r *runner) group(args []string) error {
+	system, ok := r.system.(interface{ Group(args []string) error })
+	if !ok {
+		return errors.New("this system has no groups")
+	}
+	if args[0] == "add" {
+		for _, name := range args[2:] {
+			if err := r.account(jid.MustParse(name + "@" + domain)); err != nil {
+				return err
+			}
+		}
+	}
+	err := system.Group(args)
+	synctest.Wait()
+	return err
+}
+
+// account makes an account unless it is there.
+func (r *runner) account(user jid.JID) error {
+	if r.accounts[user] {
+		return nil
+	}
+	err := r.system.AddUser(user, password)
+	r.accounts[user] = err == nil
+	return err
 }
 
 func (r *runner) disconnect(s step) error {

@@ -24,6 +24,7 @@ const (
 	verbRemote     verb = "remote"
 	verbDelete     verb = "delete"
 	verbRestart    verb = "restart"
+	verbGroup      verb = "group"
 )
 
 // step is one line of a script, or a block.
@@ -127,6 +128,9 @@ func parseStep(line string) (step, error) {
 	case verbConnect:
 		most = 4
 		s.args = words[min(2, len(words)):]
+	case verbGroup:
+		s.name, s.args = "", words[1:]
+		least, most = 3, len(words)
 	case verbRestart:
 		least, most = 1, 1
 	case verbOpen, verbRemote, verbDelete, verbDisconnect, verbDrop:

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/groups"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 	"github.com/muster-im/muster/server"
@@ -86,6 +88,38 @@ func (w *whole) AddUser(account jid.JID, password string) error {
 // DeleteUser removes an account.
 func (w *whole) DeleteUser(account jid.JID) error {
 	return w.server.DeleteUser(context.Background(), account)
+}
+
+// Group changes a group of people.
+func (w *whole) Group(args []string) error {
+	g, ctx, id := w.server.Groups(), context.Background(), groups.ID(args[1])
+	name := strings.Join(args[2:], " ")
+	var err error
+	switch args[0] {
+	case "create":
+		_, err = g.Create(ctx, groups.NewGroup{ID: id, Name: name}, groups.Cause{})
+	case "overlay":
+		_, err = g.Create(ctx, groups.NewGroup{ID: id, Name: name, Contract: groups.Overlay}, groups.Cause{})
+	case "rename":
+		_, err = g.SetInfo(ctx, id, groups.Update{Name: &name}, groups.Cause{})
+	case "delete":
+		err = g.Delete(ctx, id, groups.Cause{})
+	case "add", "remove":
+		for _, who := range args[2:] {
+			user := jid.MustParse(who + "@" + domain)
+			if args[0] == "add" {
+				_, err = g.AddMember(ctx, id, groups.Joining{User: user}, groups.Cause{})
+			} else {
+				_, err = g.RemoveMember(ctx, id, user, groups.Cause{})
+			}
+			if err != nil {
+				return err
+			}
+		}
+	default:
+		err = fmt.Errorf("nothing to do with groups: %s", args[0])
+	}
+	return err
 }
 
 // Restart ends the server and starts it on the same data.

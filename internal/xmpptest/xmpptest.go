@@ -19,6 +19,11 @@
 //	disconnect romeo        closes the stream in good order
 //	drop romeo              cuts the connection
 //	restart                 restarts the server on the same data
+//	group create verona The Team   makes a group of people with an id and a name;
+//	                        "overlay" makes one whose contacts do not stay
+//	group add verona romeo juliet  puts people into it; "remove" ends that
+//	group rename verona Name       gives it another name
+//	group delete verona     deletes it
 //
 // Clients. A name whose first line is a C or S line has the account
 // NAME@localhost and is connected before the script begins, as
