@@ -82,12 +82,7 @@ type NewGroupChat struct {
 	Name string `json:"name" max:"1023"`
 }
 
-// Scopes of groups.
-const (
-	scopeGroupsRead  api.Scope = "groups:read"
-	scopeGroupsWrite api.Scope = "groups:write"
-)
-
+// groupRoutes are local: they are what muster group needs.
 func (a *Admin) groupRoutes() []api.Route {
 	if a.opts.Groups == nil {
 		return nil
@@ -100,10 +95,10 @@ func (a *Admin) groupRoutes() []api.Route {
 	r := func(method, path, id, summary string, h api.Handler, params ...api.Param) api.Route {
 		route := api.Route{
 			Method: method, Path: path, ID: id, Summary: summary, Handler: h, Params: params,
-			Tag: "groups", Scope: scopeGroupsWrite, Global: true, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
+			Tag: "groups", Local: true, Global: true, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
 		}
 		if method == http.MethodGet {
-			route.Scope, route.Errors = scopeGroupsRead, []int{http.StatusNotFound}
+			route.Errors = []int{http.StatusNotFound}
 		}
 		return route
 	}
