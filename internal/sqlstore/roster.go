@@ -100,16 +100,20 @@ func putRosterItem(ctx context.Context, q querier, owner jid.JID, item store.Ros
 	if err != nil {
 		return 0, fmt.Errorf("encode labels of %s: %w", item.Contact, err)
 	}
-	step, itemVersion := 0, "roster_items.version"
+	step, first, itemVersion := 0, int64(0), "roster_items.version"
 	if change {
-		step, itemVersion = 1, "excluded.version"
+		step, first, itemVersion = 1, time.Now().UnixMicro(), "excluded.version"
 	}
 	o := text(owner.Bare())
 	// The first version is the time, so that a roster that was deleted and made
-	// anew never repeats a version that a client remembers.
+	// anew never repeats a version that a client remembers. Until there is
+	// something to see in it, it has none.
 	if _, err := q.one(ctx, `INSERT INTO rosters (owner, version, floor) VALUES ($1, $2, $2)
-		ON CONFLICT (owner) DO UPDATE SET version = rosters.version + $3 RETURNING version`,
-		[]any{o, time.Now().UnixMicro(), step}, &version); err != nil {
+		ON CONFLICT (owner) DO UPDATE SET
+			version = CASE WHEN rosters.version = 0 THEN excluded.version ELSE rosters.version + CAST($3 AS BIGINT) END,
+			floor = CASE WHEN rosters.version = 0 THEN excluded.floor ELSE rosters.floor END
+		RETURNING version`,
+		[]any{o, first, step}, &version); err != nil {
 		return 0, err
 	}
 	_, err = q.exec(ctx, `INSERT INTO roster_items (owner, `+rosterColumns+`, shown)
