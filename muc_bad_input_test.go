@@ -122,3 +122,35 @@ func named(script, text string) string {
 	}
 	return strings.Replace(script, "xmpp-stanzas'/>…", "xmpp-stanzas'/>…<text …>"+text+"</text>…", 1)
 }
+
+// TestBadRoomStanzas: messages and presence that make no sense in a room are
+// refused (XEP-0045 §17.2, §17.3), and nobody else hears of them.
+func TestBadRoomStanzas(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, stanza, answer string }{
+		{"chat to the room", "<message type='chat' id='bad' to='coven@conf.test'><body>hi</body></message>", "modify not-acceptable"},
+		{"groupchat to an occupant", "<message type='groupchat' id='bad' to='coven@conf.test/Romeo'><body>hi</body></message>", "modify bad-request"},
+		{"a private message to nobody", "<message type='chat' id='bad' to='coven@conf.test/Nurse'><body>hi</body></message>", "cancel item-not-found"},
+		{"an invitation of nobody", "<message id='bad' to='coven@conf.test'><x xmlns='http://jabber.org/protocol/muc#user'><invite/></x></message>", "modify jid-malformed"},
+		{"an invitation of somebody malformed", "<message id='bad' to='coven@conf.test'><x xmlns='http://jabber.org/protocol/muc#user'><invite to='a@b@c'/></x></message>", "modify jid-malformed"},
+		{"a probe of nobody", "<presence type='probe' id='bad' to='coven@conf.test/Nurse'/>", "cancel item-not-found"},
+		{"a nickname that is taken", "<presence id='bad' to='coven@conf.test/romeo'/>", "cancel conflict"},
+		{"a nickname that is blank", "<presence id='bad' to='coven@conf.test/&#x3000;'/>", "modify jid-malformed"},
+		{"an IQ without payload", "<iq type='get' id='bad' to='coven@conf.test'/>", "modify bad-request"},
+		{"an IQ to nobody", "<iq type='get' id='bad' to='coven@conf.test/Nurse'><query xmlns='jabber:iq:version'/></iq>", "cancel item-not-found"},
+	}
+	for _, tt := range tests {
+		kind, condition, _ := strings.Cut(tt.answer, " ")
+		element := tt.stanza[1:strings.IndexByte(tt.stanza, ' ')]
+		script := scene + fmt.Sprintf("C juliet: %s\nS juliet: <%s type='error' id='bad' …>…<error type='%s' …>…<%s xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>…</error>…</%s>\nS romeo: nothing\n", tt.stanza, element, kind, condition, element) + unchanged
+		xmpptest.RunText(t, tt.name, script, xmpptest.NewServer)
+	}
+	// What is no request to enter or leave moves nobody, and what is an answer gets none.
+	for _, quiet := range []string{
+		"<message type='error' id='bad' to='coven@conf.test'><error type='cancel'><not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
+		"<iq type='result' id='bad' to='coven@conf.test'/>",
+		"<iq type='error' id='bad' to='coven@conf.test/Romeo'/>",
+	} {
+		xmpptest.RunText(t, quiet, scene+"C juliet: "+quiet+"\nS romeo: nothing\n"+unchanged, xmpptest.NewServer)
+	}
+}

@@ -43,6 +43,10 @@ type occupantIQCommand struct {
 func (c *occupantIQCommand) decide(r *Room) error {
 	c.sender = r.sessions[c.st.From]
 	if c.sender == nil {
+		switch c.st.Payload().Name.Space {
+		case stanza.NSDiscoInfo, stanza.NSDiscoItems: // XEP-0045 §6.6
+			return stanza.NewError(stanza.Modify, stanza.BadRequest, "Only occupants may ask occupants what they support.")
+		}
 		return stanza.NewError(stanza.Cancel, stanza.NotAcceptable, "You are not in the room.")
 	}
 	c.recipient = r.Occupant(c.st.To.Resource())
