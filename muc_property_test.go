@@ -53,10 +53,14 @@ func TestRoomInvariants(t *testing.T) {
 	t.Parallel()
 	xmpptest.OnEngines(t, func(t *testing.T, start xmpptest.Start) {
 		t.Helper()
-		for seed := range 24 {
+		seeds := []uint64{43, 114} // people go from whom much has come back
+		for seed := range uint64(24) {
+			seeds = append(seeds, seed)
+		}
+		for _, seed := range seeds {
 			t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { haveParty(t, uint64(seed), start) })
+				synctest.Test(t, func(t *testing.T) { haveParty(t, seed, start) })
 			})
 		}
 	})

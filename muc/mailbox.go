@@ -69,12 +69,22 @@ func (m *mailbox) put(c command, mayPark bool) (busy <-chan struct{}, start bool
 	switch {
 	case line == nil && len(m.queue) < mailboxDepth:
 		m.queue = append(m.queue, c)
-	case !mayPark || line != nil && len(line.commands) >= parkMax:
+	case (!mayPark || line != nil && len(line.commands) >= parkMax) && !line.lacksFarewell(c):
 		return nil, false, errMailboxFull
 	default:
 		busy = m.park(sender, c)
 	}
 	return busy, m.wake(), nil
+}
+
+// lacksFarewell reports whether c ends its sender's presence, which takes effect
+// however much of his waits: else he would stay in the room for ever. One is
+// enough.
+func (l *parkedLine) lacksFarewell(c command) bool {
+	if !isFarewell(&c.base().st) {
+		return false
+	}
+	return l == nil || !isFarewell(&l.commands[len(l.commands)-1].base().st)
 }
 
 func (m *mailbox) park(sender jid.JID, c command) <-chan struct{} {

@@ -92,6 +92,42 @@ func TestMailboxParksPerSender(t *testing.T) {
 
 // TestMailboxIsFair: each sender in turn, so that nobody waits for the many
 // stanzas of somebody else.
+// TestMailboxTakesFarewells: who goes is not refused, however much of his waits:
+// else he would stay in the room for ever.
+func TestMailboxTakesFarewells(t *testing.T) {
+	for _, mayPark := range []bool{true, false} {
+		m := full(t)
+		for range parkMax {
+			if _, _, err := m.put(from("anna", 0), true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, name := range []string{"anna", "ben"} {
+			c := from(name, 0)
+			c.st.Kind, c.st.Type = stanza.Presence, stanza.TypeUnavailable
+			if _, _, err := m.put(c, mayPark); err != nil {
+				t.Errorf("the farewell of %s is refused: %v", name, err)
+			}
+		}
+		again := from("anna", 0)
+		again.st.Kind, again.st.Type = stanza.Presence, stanza.TypeError
+		if _, _, err := m.put(again, mayPark); !errors.Is(err, errMailboxFull) {
+			t.Errorf("a second farewell: %v, want %v", err, errMailboxFull)
+		}
+		for name, want := range map[string]int{"anna": parkMax + 1, "ben": 1} {
+			if got := len(m.parked[jid.MustParse(name+"@test/r")].commands); got != want {
+				t.Errorf("%d stanzas of %s wait, want %d: one farewell is enough", got, name, want)
+			}
+		}
+		var got []command
+		for m.takeBatch(&got) {
+		}
+		if last := got[len(got)-1].base().st; last.From.Local() != "anna" || !isFarewell(&last) {
+			t.Errorf("the last is %s of %s", last.Type, last.From)
+		}
+	}
+}
+
 func TestMailboxIsFair(t *testing.T) {
 	m := full(t)
 	for i := range 3 {
