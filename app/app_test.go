@@ -124,7 +124,7 @@ func TestUsage(t *testing.T) {
 		{"user --help", 0, "user passwd", ""},
 		{"bench fanout --help", 0, "--occupants=100", ""},
 		{"frobnicate", 2, "", "muster: unexpected argument frobnicate (see muster --help)\n"},
-		{"user", 2, "", "muster: expected one of \"add\", \"passwd\", \"delete\", \"list\" (see muster user --help)\n"},
+		{"user", 2, "", "muster: expected one of \"add\", \"passwd\", \"delete\", \"list\", \"sessions\", ... (see muster user --help)\n"},
 		{"user add", 2, "", "muster: expected \"<account>\" (see muster user add --help)\n"},
 		{"serve --prot 1", 2, "", "muster: unknown flag --prot (see muster serve --help)\n"},
 		{"user add x --generate --password-stdin", 2, "", "muster: --password-stdin and --generate can't be used together (see muster user add --help)\n"},

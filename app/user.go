@@ -22,10 +22,12 @@ import (
 
 // userCommands are the commands about accounts.
 type userCommands struct {
-	Add    userAddCommand    `cmd:"" help:"Create an account."`
-	Passwd userPasswdCommand `cmd:"" help:"Change the password of an account."`
-	Delete userDeleteCommand `cmd:"" help:"Delete accounts with everything that belongs to them."`
-	List   userListCommand   `cmd:"" help:"List accounts."`
+	Add      userAddCommand      `cmd:"" help:"Create an account."`
+	Passwd   userPasswdCommand   `cmd:"" help:"Change the password of an account."`
+	Delete   userDeleteCommand   `cmd:"" help:"Delete accounts with everything that belongs to them."`
+	List     userListCommand     `cmd:"" help:"List accounts."`
+	Sessions userSessionsCommand `cmd:"" help:"Show where an account is logged in."`
+	Kick     userKickCommand     `cmd:"" help:"End the sessions of an account, or one of them."`
 }
 
 // socketFlags say which running server is meant.

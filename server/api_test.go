@@ -14,6 +14,7 @@ import (
 	"github.com/muster-im/muster/internal/admin"
 	"github.com/muster-im/muster/internal/client"
 	"github.com/muster-im/muster/internal/stream"
+	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/server"
 )
 
@@ -249,5 +250,55 @@ func TestAPISessions(t *testing.T) {
 	again := connect("desk") // the account is as good as before
 	if err := again.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAPIOverTLS: the API is behind the same certificates as clients' streams.
+func TestAPIOverTLS(t *testing.T) {
+	t.Parallel()
+	cfg := onNetwork(t)
+	cfg.Listen.HTTP[0].TLS.Mode = "tls"
+	s := start(t, cfg, server.Options{})
+	defer shutdown(t, s)
+	listeners := s.Info().Listeners
+	address := listeners[len(listeners)-1].Address
+	request := func(scheme string) (int, error) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, scheme+"://"+address+"/api/v1/users", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := (&http.Transport{DisableKeepAlives: true, TLSClientConfig: roots(t, cfg)}).RoundTrip(r)
+		if err != nil {
+			return 0, err
+		}
+		return resp.StatusCode, resp.Body.Close()
+	}
+	if code, err := request("https"); err != nil || code != 401 {
+		t.Errorf("https: got %d, %v, want 401", code, err)
+	}
+	if code, err := request("http"); err == nil && code != 400 {
+		t.Errorf("http: got %d", code)
+	}
+}
+
+// TestAPIOnSocket: names mean what they say there, too.
+func TestAPIOnSocket(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t)
+	for _, name := range []string{".", "..", "%2e", "ÄÖÜ", "a+b", "a?b", "a#b"} {
+		j, err := jid.New(name, "b.test", "")
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err := errors.Join(w.admin.AddAccount(t.Context(), j, "x"), w.admin.SetPassword(t.Context(), j, "y")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if a, err := w.admin.Account(t.Context(), j); err != nil || a.JID != j {
+			t.Errorf("%s: got %v, %v", name, a, err)
+		}
+		if err := w.admin.DeleteAccount(t.Context(), j); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

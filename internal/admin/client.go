@@ -115,6 +115,18 @@ func (c *Client) DeleteAccount(ctx context.Context, j jid.JID) error {
 	return c.Do(ctx, http.MethodDelete, Path("users", j.Local())+atHost(j), nil, nil)
 }
 
+// EndSessions ends the session of a full address, or all of a bare one.
+func (c *Client) EndSessions(ctx context.Context, who jid.JID) error {
+	if err := checkAccount(who.Bare()); err != nil {
+		return err
+	}
+	steps := []string{"users", who.Local(), "sessions"}
+	if !who.IsBare() {
+		steps = append(steps, who.Resource())
+	}
+	return c.Do(ctx, http.MethodDelete, Path(steps...)+atHost(who), nil, nil)
+}
+
 // Accounts lists the accounts of a domain, of all domains if it is "". The
 // sequence ends with the first error.
 func (c *Client) Accounts(ctx context.Context, domain string) iter.Seq2[Account, error] {

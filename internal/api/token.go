@@ -76,14 +76,20 @@ type Tokens struct {
 	log      *slog.Logger
 	failures *shaper.Addresses
 
-	mu     sync.Mutex
-	limits map[string]*rate.Limiter // guarded by mu; by the id of a token that is there
+	mu   sync.Mutex
+	uses map[string]*use // guarded by mu; by the id of a token that is there
+}
+
+// use is what is known of a token that has been used since the start.
+type use struct {
+	limit   *rate.Limiter // nil: none
+	touched time.Time     // when its use was recorded last, or could not be
 }
 
 // NewTokens returns the authority.
 func NewTokens(o TokenOptions) *Tokens {
 	t := &Tokens{
-		opts: o, log: o.Logger, limits: make(map[string]*rate.Limiter),
+		opts: o, log: o.Logger, uses: make(map[string]*use),
 		failures: shaper.NewAddresses(failureBurst, failureEvery, o.LimitLoopback),
 	}
 	if t.log == nil {
@@ -113,10 +119,13 @@ func (t *Tokens) Authenticate(r *http.Request) (Principal, error) {
 	case err != nil:
 		return Principal{}, err
 	}
-	if wait := t.wait(token.ID); wait > 0 {
+	wait, touch := t.wait(&token)
+	if wait > 0 {
 		return Principal{}, refuse(http.StatusTooManyRequests, reasonRate, "too many requests with this token").retryAfter(wait)
 	}
-	t.touch(r.Context(), token)
+	if touch {
+		t.touch(r.Context(), &token)
+	}
 	p := Principal{Name: token.Name, Hosts: token.Hosts, Scopes: make([]Scope, len(token.Scopes))}
 	for i, s := range token.Scopes {
 		p.Scopes[i] = Scope(s)
@@ -151,34 +160,36 @@ func (t *Tokens) fail(r *http.Request) error {
 }
 
 // wait is how long a token has to wait for its next request; 0: it has been
-// counted.
-func (t *Tokens) wait(id string) time.Duration {
-	if t.opts.Rate == 0 {
-		return 0
-	}
+// counted. touch says whether its use is to be recorded.
+func (t *Tokens) wait(token *store.Token) (wait time.Duration, touch bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l := t.limits[id]
-	if l == nil {
-		l = rate.NewLimiter(rate.Limit(t.opts.Rate), max(1, t.opts.Burst))
-		t.limits[id] = l
+	u := t.uses[token.ID]
+	if u == nil {
+		u = &use{touched: token.Used}
+		if t.opts.Rate > 0 {
+			u.limit = rate.NewLimiter(rate.Limit(t.opts.Rate), max(1, t.opts.Burst))
+		}
+		t.uses[token.ID] = u
 	}
-	reserved := l.Reserve()
-	wait := reserved.Delay()
-	if wait > 0 {
-		reserved.Cancel()
+	if u.limit != nil {
+		reserved := u.limit.Reserve()
+		if wait = reserved.Delay(); wait > 0 {
+			reserved.Cancel()
+			return wait, false
+		}
 	}
-	return wait
+	now := time.Now()
+	if touch = now.Sub(u.touched) >= touchEvery; touch {
+		u.touched = now
+	}
+	return 0, touch
 }
 
-// touch records the use of a token, not more often than needed. A failure costs
-// nothing but that.
-func (t *Tokens) touch(ctx context.Context, token store.Token) {
-	now := time.Now()
-	if now.Sub(token.Used) < touchEvery {
-		return
-	}
-	if err := t.opts.Store.TouchToken(ctx, token.ID, now); err != nil {
+// touch records the use of a token. A failure costs nothing but that, and is not
+// tried again soon: a store in trouble has other things to do.
+func (t *Tokens) touch(ctx context.Context, token *store.Token) {
+	if err := t.opts.Store.TouchToken(ctx, token.ID, time.Now()); err != nil {
 		t.log.LogAttrs(ctx, slog.LevelWarn, "record the use of a token", slog.String("token", token.Name), slog.Any("err", err))
 	}
 }

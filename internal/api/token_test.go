@@ -21,6 +21,8 @@ type tokens struct {
 	byID    map[string]store.Token
 	touched int
 	broken  error
+	// readOnly lets the store find tokens and record nothing.
+	readOnly bool
 }
 
 func (s *tokens) Token(_ context.Context, id string) (store.Token, error) {
@@ -36,6 +38,9 @@ func (s *tokens) TouchToken(_ context.Context, id string, used time.Time) error 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.touched++
+	if s.readOnly {
+		return errors.New("disk is full")
+	}
 	t := s.byID[id]
 	t.Used = used
 	s.byID[id] = t
@@ -104,6 +109,25 @@ func TestTokens(t *testing.T) {
 		want("no token", "GET", "/x", 401, "", "muster token add")
 		if strings.Contains(w.logs.String(), whole[len(whole)-26:]) {
 			t.Error("the log has a secret")
+		}
+	})
+}
+
+// TestUseCannotBeRecorded: a token opens the API all the same, and the store is
+// not asked each time.
+func TestUseCannotBeRecorded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, s := tokenWorld(nil)
+		s.readOnly = true
+		token := s.add(store.Token{Name: "whole", Scopes: []string{"things:read"}})
+		for range 3 {
+			if rec := w.do(t, "GET", "/api/v1/things/x", "", token); rec.Code != 200 {
+				t.Errorf("got %d %s", rec.Code, rec.Body)
+			}
+		}
+		if s.touched != 1 {
+			t.Errorf("tried %d times, want once", s.touched)
 		}
 	})
 }
