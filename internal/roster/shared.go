@@ -311,10 +311,12 @@ func (s *Service) everybody(ctx context.Context, account jid.JID, personal []con
 	var online []contact
 	note := func(j jid.JID, other *sharing) {
 		c := contact{jid: j}
-		if _, shown := other.contact(account); shown {
+		theirs, shown := other.contact(account)
+		mine, shows := own.contact(j)
+		if shown || shows && mine.Meets {
 			c.groups |= from
 		}
-		if _, shown := own.contact(j); shown {
+		if shows || shown && theirs.Meets {
 			c.groups |= to
 		}
 		online = append(online, c)
@@ -368,8 +370,24 @@ func (s *Service) seesThroughGroups(ctx context.Context, who, account jid.JID) (
 	if err != nil {
 		return false, err
 	}
-	c, _ := view.Contact(account)
-	return c.To, nil
+	if c, _ := view.Contact(account); c.To {
+		return true, nil
+	}
+	if view, err = s.opts.Groups.View(ctx, account, false); err != nil {
+		return false, err
+	}
+	c, _ := view.Contact(who)
+	return c.Meets, nil
+}
+
+// looksAt reports whether an account that has sessions sees somebody through
+// groups.
+func (s *Service) looksAt(account, somebody jid.JID) bool {
+	if _, shown := s.sharing(account).contact(somebody); shown {
+		return true
+	}
+	c, shown := s.sharing(somebody).contact(account)
+	return shown && c.Meets
 }
 
 // GroupsChanged brings accounts with sessions to what groups say now: their
@@ -390,34 +408,59 @@ func (s *Service) GroupsChanged(ctx context.Context, accounts []jid.JID) {
 		if s.sharing(account) == nil {
 			continue // it reads what is new when it comes
 		}
-		begun, ended, err := s.follow(ctx, account)
+		seen, err := s.follow(ctx, account)
 		if err != nil {
 			s.logError(ctx, "follow a change of groups", account, err)
 		}
-		for _, contact := range begun {
+		for _, contact := range seen.begun {
 			s.reveal(account, contact)
 		}
-		for _, contact := range ended {
+		for _, contact := range seen.ended {
 			s.conceal(ctx, account, contact)
+		}
+		for _, contact := range seen.met {
+			s.reveal(contact, account)
+		}
+		for _, contact := range seen.parted {
+			s.conceal(ctx, contact, account)
 		}
 	}
 }
 
-// follow brings one account's roster to what groups say now, and returns whom it
-// begins and whom it ceases to see.
-func (s *Service) follow(ctx context.Context, account jid.JID) (begun, ended []jid.JID, err error) {
+// sights are whom an account begins or ceases to see, and who begins or ceases to
+// see it without having it among his contacts.
+type sights struct{ begun, ended, met, parted []jid.JID }
+
+// note notes what becomes of a contact: how he looked, and how he looks now.
+func (l *sights) note(j jid.JID, saw, sees, met, meets bool) {
+	for _, change := range []struct {
+		was, is      bool
+		begun, ended *[]jid.JID
+	}{{saw, sees, &l.begun, &l.ended}, {met, meets, &l.met, &l.parted}} {
+		switch {
+		case change.is && !change.was:
+			*change.begun = append(*change.begun, j)
+		case change.was && !change.is:
+			*change.ended = append(*change.ended, j)
+		}
+	}
+}
+
+// follow brings one account's roster to what groups say now, and returns who sees
+// whom because of it, and who does not any more.
+func (s *Service) follow(ctx context.Context, account jid.JID) (seen sights, err error) {
 	defer s.lock(account)()
 	sh := s.sharing(account)
 	if sh == nil {
-		return nil, nil, nil
+		return seen, nil
 	}
 	contacts, err := s.contacts(ctx, account)
 	if err != nil {
-		return nil, nil, err
+		return seen, err
 	}
 	view, err := s.opts.Groups.View(ctx, account, true)
 	if err != nil {
-		return nil, nil, err
+		return seen, err
 	}
 	next := *sh
 	next.view = view
@@ -427,19 +470,14 @@ func (s *Service) follow(ctx context.Context, account jid.JID) (begun, ended []j
 		item := store.RosterItem{Contact: j, Subscription: store.SubNone}
 		if _, stored := find(contacts, j); stored {
 			if item, err = s.item(ctx, account, j); err != nil {
-				return nil, nil, err
+				return seen, err
 			}
 		}
-		c, was := sh.contact(j)
-		before := merge(&item, &c, was)
-		c, is := next.contact(j)
-		after := merge(&item, &c, is)
-		switch saw, sees := stateOf(&before)&to != 0, stateOf(&after)&to != 0; {
-		case sees && !saw:
-			begun = append(begun, j)
-		case saw && !sees:
-			ended = append(ended, j)
-		}
+		then, was := sh.contact(j)
+		before := merge(&item, &then, was)
+		now, is := next.contact(j)
+		after := merge(&item, &now, is)
+		seen.note(j, stateOf(&before)&to != 0, stateOf(&after)&to != 0, was && then.Meets, is && now.Meets)
 		if was {
 			next.digest -= digestOf(&before)
 		}
@@ -454,7 +492,7 @@ func (s *Service) follow(ctx context.Context, account jid.JID) (begun, ended []j
 	}
 	s.pushAll(account, items, vers)
 	s.sharings.Store(account, &next)
-	return begun, ended, nil
+	return seen, nil
 }
 
 // sameItem reports whether two items look the same to clients.
@@ -494,7 +532,7 @@ func (s *Service) lookAtShared(account jid.JID, viewer router.Session) {
 		return
 	}
 	defer s.lock(account)()
-	if _, shown := s.sharing(viewer.JID().Bare()).contact(account); shown {
+	if s.looksAt(viewer.JID().Bare(), account) {
 		s.lookAtLocked(account, viewer)
 	}
 }
@@ -505,7 +543,7 @@ func (s *Service) conceal(ctx context.Context, account, contact jid.JID) {
 		return
 	}
 	defer s.lock(contact)()
-	if _, shown := s.sharing(account).contact(contact); shown {
+	if s.looksAt(account, contact) {
 		return
 	}
 	contacts, err := s.contacts(ctx, contact)

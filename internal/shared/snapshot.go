@@ -75,6 +75,7 @@ type SnapshotOptions struct {
 	Label    string // the roster group that its members are shown in; "" none
 	Contract Contract
 	Public   bool // everybody sees the members, who see nobody but each other
+	Meeting  bool // the members of a public group see the presence of everybody
 	Revision int64
 	Entries  []Entry // in any order; of two with one address the later counts
 }
@@ -86,6 +87,7 @@ type Snapshot struct {
 	labels   []Label
 	contract Contract
 	public   bool
+	meeting  bool
 	revision int64
 	entries  []Entry // ordered by address
 
@@ -97,7 +99,7 @@ type Snapshot struct {
 
 // NewSnapshot returns a snapshot.
 func NewSnapshot(o SnapshotOptions) *Snapshot {
-	s := &Snapshot{key: o.Key, label: o.Label, contract: o.Contract, public: o.Public, revision: o.Revision}
+	s := &Snapshot{key: o.Key, label: o.Label, contract: o.Contract, public: o.Public, meeting: o.Public && o.Meeting, revision: o.Revision}
 	s.labels = labelOf(o.Key, o.Label)
 	s.entries = slices.Clone(o.Entries)
 	slices.SortStableFunc(s.entries, func(a, b Entry) int { return compare(a.JID, b.JID) })
@@ -116,6 +118,24 @@ func NewSnapshot(o SnapshotOptions) *Snapshot {
 
 // Key returns the group's name among all sources.
 func (s *Snapshot) Key() Key { return s.key }
+
+// Public reports whether everybody sees the members.
+func (s *Snapshot) Public() bool { return s.public }
+
+// Same reports whether two snapshots mean the same to rosters.
+func (s *Snapshot) Same(o *Snapshot) bool {
+	return s.key == o.key && s.label == o.label && s.contract == o.contract && s.public == o.public && s.meeting == o.meeting &&
+		slices.EqualFunc(s.entries, o.entries, func(a, b Entry) bool { return a.equal(&b) })
+}
+
+// Member returns what the group calls somebody, and whether he is a member.
+func (s *Snapshot) Member(j jid.JID) (name string, ok bool) {
+	e := s.entry(j)
+	if e == nil || !e.current() {
+		return "", false
+	}
+	return e.Name, true
+}
 
 // Entries returns who is in the snapshot, ordered by address. It must not be
 // changed.
@@ -172,7 +192,9 @@ func labelOf(key Key, text string) []Label {
 	return []Label{{Group: key, Text: text}}
 }
 
-// compare orders addresses.
+// Compare orders addresses as Entries are.
+func Compare(a, b jid.JID) int { return compare(a, b) }
+
 func compare(a, b jid.JID) int {
 	return cmp.Or(cmp.Compare(a.Domain(), b.Domain()), cmp.Compare(a.Local(), b.Local()))
 }

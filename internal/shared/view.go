@@ -20,6 +20,7 @@ type Contact struct {
 	From   bool    // he sees the account's
 	Name   string  // that a group has for him; "" none
 	Labels []Label // of the groups that both are in; must not be changed
+	Meets  bool    // he sees the account's presence though it is no contact of his
 	Since  int64   // when the last reason began: the revision of a group
 }
 
@@ -44,6 +45,7 @@ func (g *viewed) add(c *Contact, e *Entry) bool {
 		return false
 	}
 	c.To, c.From, c.Since = c.To || to, c.From || from, max(c.Since, since)
+	c.Meets = c.Meets || g.meeting && from && (g.self == nil || !g.self.current())
 	if !to {
 		return true
 	}
@@ -67,11 +69,11 @@ func (g *viewed) between(e *Entry) (to, from, together bool, since int64) {
 	switch {
 	case g.self == nil:
 		visible := g.public && e.current()
-		return visible, false, visible, e.Joined
+		return visible, visible && g.meeting, visible, e.Joined
 	case together:
 		return true, true, true, max(g.self.Joined, e.Joined)
 	case g.public && e.current():
-		return true, false, true, e.Joined
+		return true, g.meeting, true, e.Joined
 	case g.public && g.self.current():
 		return false, true, false, g.self.Joined
 	case g.contract == Overlay:
@@ -149,7 +151,11 @@ func (v *View) SeenByAll() bool {
 // than in an earlier view of the same account.
 func (v *View) Changed(old *View) []jid.JID {
 	var list []jid.JID
+	reordered := v.reordered(old)
 	for i := range v.groups {
+		if reordered { // another group may decide what somebody is called
+			list = append(list, addresses(v.groups[i].entries)...)
+		}
 		list = v.groups[i].changed(old.group(v.groups[i].key), list)
 	}
 	if old != nil {
@@ -161,6 +167,22 @@ func (v *View) Changed(old *View) []jid.JID {
 	}
 	slices.SortFunc(list, compare)
 	return slices.DeleteFunc(slices.Compact(list), func(j jid.JID) bool { return j == v.account })
+}
+
+// reordered reports whether groups that there were stand in another order.
+func (v *View) reordered(old *View) bool {
+	if old == nil {
+		return false
+	}
+	last := -1
+	for i := range v.groups {
+		at := slices.IndexFunc(old.groups, func(g viewed) bool { return g.key == v.groups[i].key })
+		if at >= 0 && at < last {
+			return true
+		}
+		last = max(last, at)
+	}
+	return false
 }
 
 func (v *View) group(key Key) *viewed {
@@ -182,7 +204,7 @@ func (g *viewed) changed(old *viewed, list []jid.JID) []jid.JID {
 		return append(list, addresses(g.entries)...)
 	case old.Snapshot == g.Snapshot:
 		return list
-	case old.label != g.label || old.contract != g.contract || old.public != g.public || !sameSelf(old.self, g.self):
+	case old.label != g.label || old.contract != g.contract || old.public != g.public || old.meeting != g.meeting || !sameSelf(old.self, g.self):
 		return append(append(list, addresses(old.entries)...), addresses(g.entries)...)
 	case g.Snapshot.changed != nil && g.before == old.revision:
 		return append(list, g.Snapshot.changed...)
