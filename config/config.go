@@ -104,6 +104,7 @@ type Modules struct {
 	Register *Register `toml:"mod_register" doc:"Accounts that people make, change and remove with their clients (XEP-0077). Turning it on or off takes a restart; access = \"none\" does not."`
 	Disco    *Disco    `toml:"mod_disco" doc:"What the server says of itself."`
 
+	Groups         *Groups         `toml:"mod_groups" doc:"Groups of people who are each other's contacts, from a text file. Turning them on or off takes a restart."`
 	GroupsInternal *GroupsInternal `toml:"mod_groups_internal" doc:"Groups of people who are each other's contacts, managed with muster group while the server runs. Turning them on or off takes a restart."`
 
 	StreamManagement *StreamManagement `toml:"mod_stream_management" doc:"Acknowledgements, and sessions that outlive their connection (XEP-0198). It runs without the table, too."`

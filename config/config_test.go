@@ -31,7 +31,7 @@ m.toml:10:13: modules.mod_muc.max_users: want a positive integer, got "lots"`,
 		{"no TOML", "[general\n", "m.toml:1:9: expected"},
 		{"twice", minimal + "[general]\n", "m.toml:3:"},
 		{"word", minimal + "loglevel = \"loud\"\n", `m.toml:3:12: general.loglevel: want "trace", "debug", "info", "warning" or "error", got "loud"`},
-		{"not yet", minimal + "[modules.mod_groups]\n", "m.toml:3:10: modules.mod_groups: this version does not have roster groups from a file: remove the key"},
+		{"not yet", minimal + "[modules.mod_disco]\nextra_domains = []\n", "m.toml:4:1: modules.mod_disco.extra_domains: this version does not have services of others in discovery: remove the key"},
 		{
 			"contact addresses", minimal + "[[modules.mod_disco.server_info]]\nname = \"\"\nurls = [\"admin@example.org\", \"\"]\n" +
 				"[[modules.mod_disco.server_info]]\nname = \"status-addresses\"\nurls = [\"https://status.example.org\", \"status.example.org\"]\nmodules = [\"mod_muc\"]\n" +

@@ -77,6 +77,9 @@ func parseIn(dir, name string, data []byte, extensions []string) (*Config, error
 // resolve makes paths what they are for this process.
 func (c *Config) resolve(src *source) {
 	c.General.DataDir = src.resolve(c.General.DataDir)
+	if g := c.Modules.Groups; g != nil && g.GroupsFile != "" {
+		g.GroupsFile = src.resolve(g.GroupsFile)
+	}
 	if m := c.Modules.MUCLog; m != nil && m.Outdir != "" {
 		m.Outdir = src.resolve(m.Outdir)
 	}

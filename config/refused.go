@@ -47,7 +47,6 @@ var later = map[string]string{ //nolint:gochecknoglobals // a table
 	"modules.mod_disco.iqdisc":                        "queues for requests (each client's are handled in their order)",
 	"modules.mod_disco.server_info.modules":           "contact addresses of single services",
 	"modules.mod_disco.users_can_see_hidden_services": "hidden services",
-	"modules.mod_groups":                              "roster groups from a file",
 	"modules.mod_muc.http_auth_pool":                  "external passwords",
 }
 

@@ -11,6 +11,9 @@ func (c *Config) Remarks() Problems {
 			list = append(list, p)
 		}
 	}
+	if g := c.Modules.Groups; g != nil && g.GroupsFile == "" {
+		add("modules.mod_groups", "without groups_file there are no groups")
+	}
 	c.remarkInternals(add)
 	c.remarkRooms(add, "modules.mod_muc.", c.Modules.MUC)
 	for i := range c.HostConfig {

@@ -21,7 +21,7 @@ func (s *Server) Groups() *groups.Service { return s.groups }
 // buildGroups makes what brings contacts to rosters without being asked, nil if
 // nothing does. It is called before the roster service is there, which hears of
 // changes once clients can connect.
-func (s *Server) buildGroups(cfg *config.Config) roster.ContactSource {
+func (s *Server) buildGroups(cfg *config.Config) (roster.ContactSource, error) {
 	var sources []groups.Source
 	if g := cfg.Modules.GroupsInternal; g != nil {
 		s.groups = groups.New(groups.Options{
@@ -34,10 +34,16 @@ func (s *Server) buildGroups(cfg *config.Config) roster.ContactSource {
 		s.onEnd("groups", groupsEnd, func(context.Context) error { s.groups.Close(); return nil })
 		sources = append(sources, s.groups)
 	}
-	if len(sources) == 0 {
-		return nil
+	if g := cfg.Modules.Groups; g != nil {
+		if err := s.buildGroupFile(cfg, g); err != nil {
+			return nil, err
+		}
+		sources = append(sources, s.groupFile) // the last one decides what people are called
 	}
-	return shared.NewDirectory(sources...)
+	if len(sources) == 0 {
+		return nil, nil //nolint:nilnil // nothing does
+	}
+	return shared.NewDirectory(sources...), nil
 }
 
 // groupsChanged lets rosters follow a change of groups; nil are all accounts.
@@ -55,6 +61,9 @@ func (s *Server) leaveGroups(ctx context.Context, account jid.JID) error {
 
 // startGroups does what a crash has left undone.
 func (s *Server) startGroups(ctx context.Context) error {
+	if s.groupFile != nil {
+		s.groupFile.Start()
+	}
 	if s.groups == nil {
 		return nil
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 
@@ -13,7 +14,7 @@ import (
 	"github.com/muster-im/muster/stanza"
 )
 
-// Reload takes a changed configuration into use: log level, certificates, whose
+// Reload takes a changed configuration into use: log level, groups from a file, certificates, whose
 // files are read anew in any case, access rules, shapers and the settings of
 // registration. Connections that are there follow: their pace changes within a
 // second, and the sessions of those who may not log in any more end. A change
@@ -32,6 +33,9 @@ func (s *Server) Reload(next *config.Config) error {
 	}
 	rules, err := newPolicies(next)
 	if err != nil {
+		return err
+	}
+	if err := s.reloadGroupFile(next); err != nil { // the last that may be refused
 		return err
 	}
 	s.config.Store(next)
@@ -87,6 +91,11 @@ func Check(cfg *config.Config, extensions ...Extension) (warnings config.Problem
 	warnings = slices.Concat(warnings, cfg.Unused(), cfg.Remarks(), readableAPIs(cfg))
 	rooms, problems := s.register(cfg, newRegistry())
 	found = append(found, problems...)
+	doubts, err := checkGroupFile(cfg)
+	warnings = append(warnings, doubts...)
+	if more, ok := errors.AsType[config.Problems](err); ok {
+		found = append(found, more...)
+	}
 	if err := checkRooms(cfg, rooms); err != nil {
 		found = append(found, cfg.Problem("modules.mod_muc", err.Error()))
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/muster-im/muster/internal/blocking"
 	"github.com/muster-im/muster/internal/c2s"
 	"github.com/muster-im/muster/internal/entity"
+	"github.com/muster-im/muster/internal/groupfile"
 	"github.com/muster-im/muster/internal/muclog"
 	"github.com/muster-im/muster/internal/register"
 	"github.com/muster-im/muster/internal/roster"
@@ -69,7 +70,8 @@ type Server struct {
 	activity     *entity.Activity
 	about        *entity.Service
 	blocks       *blocking.Service
-	groups       *groups.Service // nil unless modules.mod_groups_internal is there
+	groups       *groups.Service   // nil unless modules.mod_groups_internal is there
+	groupFile    *groupfile.Source // nil unless modules.mod_groups is there
 	groupHooks   []func(*groups.Hooks)
 	rooms        []*muc.Service
 	admin        *admin.Admin

@@ -48,8 +48,12 @@ func (s *Server) buildServices(cfg *config.Config) error {
 	s.onEnd("last activity", activityEnd, s.activity.Close)
 	s.blocks = blocking.New(blocking.Options{Store: s.db, Router: s.router, Logger: s.logger("blocking"), Registerer: s.registry})
 	s.router.SetBlocking(s.blocks)
+	contactGroups, err := s.buildGroups(cfg)
+	if err != nil {
+		return err
+	}
 	s.contacts = roster.New(roster.Options{
-		Store: s.db, Router: s.router, Offline: waiting, Blocks: s.blocks, Left: s.activity.Left, Groups: s.buildGroups(cfg),
+		Store: s.db, Router: s.router, Offline: waiting, Blocks: s.blocks, Left: s.activity.Left, Groups: contactGroups,
 		Logger: s.logger("roster"), Registerer: s.registry,
 	})
 	s.router.SetContacts(s.contacts)

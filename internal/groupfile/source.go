@@ -159,7 +159,8 @@ func readFile(path string) ([]byte, stamp, error) {
 }
 
 // Load reads the file of settings and takes it into use. If there is something
-// wrong with it, everything stays as it was. Accounts that are online follow.
+// wrong with it, everything stays as it was. Accounts that are online follow, but
+// for the first time: that is before anybody is.
 func (s *Source) Load(ctx context.Context, set Settings) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,7 +194,7 @@ func (s *Source) use(ctx context.Context, f *File) {
 	for _, w := range f.Warnings {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "entry of groups left out", slog.String("file", s.settings.Path), slog.Int("line", w.Line), slog.String("problem", w.Text))
 	}
-	if accounts, changed := next.concerned(old); changed && s.opts.Changed != nil {
+	if accounts, changed := next.concerned(old); changed && old.groups != nil && s.opts.Changed != nil {
 		s.opts.Changed(ctx, accounts)
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "groups read", slog.String("file", s.settings.Path), slog.Int("groups", len(f.Groups)),
@@ -247,9 +248,31 @@ func (s *Source) check(ctx context.Context) {
 	now := look(s.settings.Path)
 	settled := now.equal(s.seen)
 	s.seen = now
-	if !settled || s.sure && now.equal(s.read) {
-		return
+	if settled && !(s.sure && now.equal(s.read)) {
+		s.reread(ctx)
 	}
+}
+
+// Reload is Load with the settings there are. If there is something wrong with
+// the file, the log says so, once.
+func (s *Source) Reload(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.settings.Path != "" {
+		s.reread(ctx)
+	}
+}
+
+// Settings returns what the source was last loaded with.
+func (s *Source) Settings() Settings {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.settings
+}
+
+// reread takes the file into use unless it is what was last read. The source is
+// locked.
+func (s *Source) reread(ctx context.Context) {
 	data, at, err := readFile(s.settings.Path)
 	sum := sumOf(data)
 	s.sure = at.equal(s.read) && sum == s.content

@@ -67,6 +67,8 @@ func (r *runner) do(s step) error {
 		return r.restart()
 	case verbGroup:
 		return r.group(s.args)
+	case verbReplace, verbReload:
+		return r.administrate(s)
 	}
 	return fmt.Errorf("no such step: %s", s.verb)
 }
@@ -159,6 +161,24 @@ func (r *runner) group(args []string) error {
 		}
 	}
 	err := system.Group(args)
+	synctest.Wait()
+	return err
+}
+
+// administrate replaces a file of the server, or lets it read its configuration
+// again.
+func (r *runner) administrate(s step) error {
+	system, ok := r.system.(interface {
+		Replace(file, by string) error
+		Reload() error
+	})
+	switch {
+	case !ok:
+		return errors.New("this system has no files")
+	case s.verb == verbReplace:
+		return system.Replace(s.args[0], s.args[1])
+	}
+	err := system.Reload()
 	synctest.Wait()
 	return err
 }

@@ -25,6 +25,8 @@ const (
 	verbDelete     verb = "delete"
 	verbRestart    verb = "restart"
 	verbGroup      verb = "group"
+	verbReplace    verb = "replace"
+	verbReload     verb = "reload"
 )
 
 // step is one line of a script, or a block.
@@ -131,7 +133,10 @@ func parseStep(line string) (step, error) {
 	case verbGroup:
 		s.name, s.args = "", words[1:]
 		least, most = 3, len(words)
-	case verbRestart:
+	case verbReplace:
+		s.name, s.args = "", words[1:]
+		least, most = 3, 3
+	case verbRestart, verbReload:
 		least, most = 1, 1
 	case verbOpen, verbRemote, verbDelete, verbDisconnect, verbDrop:
 	default:

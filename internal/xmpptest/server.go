@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +29,9 @@ type whole struct {
 	t   testing.TB
 	cfg *config.Config
 	far Remote
+	dir string // of files
+	// files are those of the archive.
+	files map[string]string
 
 	server *server.Server
 }
@@ -54,7 +59,10 @@ func newWhole(t testing.TB, files map[string]string, adapt func(*config.Config))
 	cfg.General.DataDir = t.TempDir()
 	cfg.Storage.Durability = "process" // nobody pulls the plug
 	adapt(cfg)
-	w := &whole{t: t, cfg: cfg}
+	w := &whole{t: t, cfg: cfg, dir: t.TempDir(), files: files}
+	if err := w.writeFiles(); err != nil {
+		t.Fatal(err)
+	}
 	if err := w.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +97,38 @@ func (w *whole) AddUser(account jid.JID, password string) error {
 func (w *whole) DeleteUser(account jid.JID) error {
 	return w.server.DeleteUser(context.Background(), account)
 }
+
+// groupsFile is the file that has groups, if there is one.
+const groupsFile = "groups.txt"
+
+// writeFiles writes the files of the archive.
+func (w *whole) writeFiles() error {
+	for name := range w.files {
+		if err := w.Replace(name, name); err != nil {
+			return err
+		}
+	}
+	if w.files[groupsFile] == "" {
+		return nil
+	}
+	if w.cfg.Modules.Groups == nil {
+		w.cfg.Modules.Groups = &config.Groups{Format: "strict", CheckInterval: config.Duration(time.Second)}
+	}
+	w.cfg.Modules.Groups.GroupsFile = filepath.Join(w.dir, groupsFile)
+	return nil
+}
+
+// Replace puts a file of the archive in the place of another one.
+func (w *whole) Replace(file, by string) error {
+	text, ok := w.files[by]
+	if !ok {
+		return fmt.Errorf("there is no file %s", by)
+	}
+	return os.WriteFile(filepath.Join(w.dir, file), []byte(text), 0o600)
+}
+
+// Reload lets the server read its configuration again.
+func (w *whole) Reload() error { return w.server.Reload(w.cfg) }
 
 // Group changes a group of people.
 func (w *whole) Group(args []string) error {

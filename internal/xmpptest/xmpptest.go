@@ -24,6 +24,11 @@
 //	group add verona romeo juliet  puts people into it; "remove" ends that
 //	group rename verona Name       gives it another name
 //	group delete verona     deletes it
+//	replace groups.txt new.txt     puts a file of the archive in the place of another
+//	reload                  lets the server read its configuration again
+//
+// A file groups.txt has groups of people (modules.mod_groups), strictly read and
+// looked at every second unless muster.toml has a table for it.
 //
 // Clients. A name whose first line is a C or S line has the account
 // NAME@localhost and is connected before the script begins, as
