@@ -38,6 +38,7 @@ func everything(t *testing.T) (*Server, []metric) {
 	cfg.General.DataDir = t.TempDir()
 	cfg.Modules.Register = &config.Register{Access: "all"}
 	cfg.Modules.MUCLog = &config.MUCLog{}
+	cfg.Modules.Groups = &config.Groups{}
 	s, err := New(cfg, Options{NoListen: true})
 	if err != nil {
 		t.Fatal(err)

@@ -58,7 +58,7 @@ func (t *table) follow(f *File, meetOutsiders bool) *table {
 // are called, as in Prosody: public ones after those that he is in.
 func (t *table) of(account jid.JID) []*shared.Snapshot {
 	own := t.own[account]
-	return append(own[:len(own):len(own)], t.public...)
+	return append(slices.Clip(own), t.public...)
 }
 
 // concerned returns for whom something may be different than in an earlier table;
