@@ -92,7 +92,7 @@ func (b *bench) phase(ctx context.Context, archive bool) error {
 	if err != nil {
 		return err
 	}
-	defer stopAll(servers)
+	defer func() { stopAll(servers) }()
 	for _, r := range chosen {
 		if r.fresh { // memory is measured from a start
 			stopAll(servers)
