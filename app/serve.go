@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -38,11 +39,18 @@ error. Examples:
     muster serve --config /etc/muster/muster.toml --log-format json`
 }
 
+// collectAt is by how many percent the heap grows until garbage is collected,
+// unless the environment says it (docs/decisions/0008-garbage.md).
+const collectAt = 200
+
 // Run runs the server until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, e *env) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	if os.Getenv("GOGC") == "" {
+		defer debug.SetGCPercent(debug.SetGCPercent(collectAt))
+	}
 	listeners, err := sdnotify.Listeners(os.Getenv)
 	if err != nil {
 		return err

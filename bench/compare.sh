@@ -16,19 +16,17 @@ done
 if [ ${#missing[@]} -gt 0 ]; then
 	echo "installing ${missing[*]}" >&2
 	release=$(. /etc/os-release && echo "$VERSION_CODENAME")
-	newest=()
-	apt-get update -qq
-	if apt-cache policy | grep -q "$release-backports"; then
-		newest=(-t "$release-backports")
-	fi
-	# They must not start by themselves: they are run here with limits raised.
 	policy=/usr/sbin/policy-rc.d
-	if [ ! -e "$policy" ]; then
-		printf '#!/bin/sh\nexit 101\n' >"$policy"
-		chmod +x "$policy"
-		trap 'rm -f "$policy"' EXIT
-	fi
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${newest[@]}" "${missing[@]}" >/dev/null
+	list=/etc/apt/sources.list.d/muster-compare.list
+	echo "deb http://deb.debian.org/debian $release-backports main" >"$list"
+	trap 'rm -f "$list" "$policy"' EXIT
+	apt-get update -qq
+	# They must not start by themselves: they are run here with limits raised.
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod +x "$policy"
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -t "$release-backports" "${missing[@]}" >/dev/null
+	rm -f "$list" "$policy"
+	trap - EXIT
 fi
 ulimit -n "$(ulimit -Hn)"
 
