@@ -167,6 +167,7 @@ type MUC struct {
 	MaxRoomID              Bound       `toml:"max_room_id" doc:"Most bytes of a new room's local part."`
 	MaxRoomName            Bound       `toml:"max_room_name" doc:"Most bytes of a room's name."`
 	MaxRoomDesc            Bound       `toml:"max_room_desc" doc:"Most bytes of a room's description."`
+	TellAbsent             bool        `toml:"tell_absent" doc:"People who are not inside are told when they become members, admins or owners of a room, or lose that; who becomes a member of a room for members only is invited."`
 	DefaultRoom            DefaultRoom `toml:"default_room" doc:"Settings of new rooms; rooms that exist keep theirs."`
 }
 
@@ -236,7 +237,7 @@ func (m *MUC) defaults() {
 		RoomShaper: "none", UserMessageShaper: "none", UserPresenceShaper: "none",
 		MaxUsers: 200, MaxUsersAdminThreshold: 5, MaxUserConferences: 10,
 		HibernateTimeout: Timeout(90 * time.Second), HibernatedCheck: Never, HibernatedTimeout: Never,
-		MaxRoomID: Unbounded, MaxRoomName: Unbounded, MaxRoomDesc: Unbounded,
+		MaxRoomID: Unbounded, MaxRoomName: Unbounded, MaxRoomDesc: Unbounded, TellAbsent: true,
 		DefaultRoom: DefaultRoom{
 			AllowChangeSubj: true, AllowPrivateMessages: true, AllowQueryUsers: true, PublicList: true, AllowVisitorStatus: true, AllowVisitorNickchange: true,
 			PresenceBroadcast: []string{"moderator", "participant", "visitor"}, PresenceLimit: 1000,

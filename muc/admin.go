@@ -256,8 +256,7 @@ func (r *Room) listAffiliation(query *stanza.Element, a Affiliation) (*stanza.El
 	answer := stanza.NewElement(stanza.NSMUCAdmin, "query")
 	if a == None {
 		return answer, listOccupants(answer, query, r.sortedOccupants(func(o *Occupant) bool { return r.Affiliation(o.bare) == None }), func(o *Occupant) *stanza.Element {
-			return stanza.NewElement(stanza.NSMUCAdmin, "item", "affiliation", a.String(), "jid", o.bare.String(),
-				"nick", o.nick, "role", o.role.String())
+			return stanza.NewElement(stanza.NSMUCAdmin, "item", "affiliation", a.String(), "jid", o.bare.String(), "nick", o.nick) // without role: §17.4
 		})
 	}
 	list := r.index.of(a)

@@ -12,6 +12,9 @@ type AffiliationOptions struct {
 	Nick   string // reserves a nickname
 	// ReleaseNick takes the reserved nickname away.
 	ReleaseNick bool
+	// Told says that who is concerned learns of it otherwise, so that he needs no
+	// message about it.
+	Told bool
 }
 
 // SetAffiliation stages a change of somebody's affiliation. The rules apply to
@@ -48,7 +51,7 @@ func (r *Room) SetAffiliation(actor Actor, j jid.JID, a Affiliation, o Affiliati
 	case o.Nick != "" && a > None:
 		rec.Nick = o.Nick
 	}
-	r.staged.addAffiliation(affiliationChange{record: rec, from: from, actor: actor})
+	r.staged.addAffiliation(affiliationChange{record: rec, from: from, actor: actor, told: o.Told})
 	return nil
 }
 
@@ -123,6 +126,8 @@ func (r *Room) maySetRole(actor Actor, o *Occupant, role Role) error {
 		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only moderators who are in the room may change roles.")
 	case target > rank, r.svc.isAdmin(o.bare) && !r.svc.isAdmin(actor.jid):
 		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "This occupant's affiliation is higher than yours.")
+	case role == Visitor && o.role > Visitor && target >= Member && target == rank && o.bare != actor.jid.Bare(): // XEP-0045 §8.4
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "This occupant's affiliation is as high as yours.")
 	case (role == Moderator || o.role == Moderator) && rank < Admin:
 		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Only admins and owners may make or change moderators.")
 	case target >= Admin && role != Moderator && (role != RoleNone || o.bare != actor.jid.Bare()):

@@ -31,6 +31,7 @@ type affiliationChange struct {
 	from   Affiliation
 	actor  Actor
 	data   bool // nothing but the record's Data
+	told   bool // see AffiliationOptions.Told
 }
 
 // roleChange is a new role with who wants it.
@@ -259,9 +260,14 @@ func (r *Room) affiliationChanged(a *affiliationChange, concerned []*Occupant) {
 	if len(concerned) == 0 && a.from != a.record.Affiliation {
 		r.tellOfAbsent(a)
 	}
-	r.notify(r.svc.hooks.AffiliationSet.Run(&r.watch, &AffiliationEvent{
+	ev := &AffiliationEvent{
 		Event: Event{Room: r}, Actor: a.actor, JID: a.record.JID, From: a.from, To: a.record.Affiliation, Reason: a.record.Reason,
-	}))
+		Told: a.told || len(concerned) > 0,
+	}
+	r.notify(r.svc.hooks.AffiliationSet.Run(&r.watch, ev))
+	for _, st := range ev.out {
+		r.reply(st)
+	}
 }
 
 func (r *Room) adjust(o *Occupant, a *affiliationChange) {

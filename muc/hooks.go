@@ -382,6 +382,19 @@ type AffiliationEvent struct {
 	JID      jid.JID // bare, or a domain
 	From, To Affiliation
 	Reason   string
+	// Told says, once it is done, that who is concerned knows of it: he is inside,
+	// or was until then, or what has caused the change tells him.
+	Told bool
+	out  []stanza.Stanza
+}
+
+// Send sends st when the change has taken effect, from the room unless st.From
+// says otherwise, to anybody. It is for functions that run after the change.
+func (ev *AffiliationEvent) Send(st stanza.Stanza) {
+	if st.From.IsZero() {
+		st.From = ev.Room.jid
+	}
+	ev.out = append(ev.out, st)
 }
 
 // RoleEvent is a change of role that somebody asks for.

@@ -146,7 +146,7 @@ func (s *Server) roomPace(host string) func() roomfeatures.Pace {
 // roomOptions are the settings of one room service.
 func roomOptions(modules *config.Modules, m *config.MUC, host string, features roomfeatures.Options, extensions []muc.Extension) (muc.Options, error) {
 	domain := m.HostFor(host)
-	features.HistorySize, features.Logs = int(m.HistorySize), modules.MUCLog != nil
+	features.HistorySize, features.Logs, features.NoAbsent = int(m.HistorySize), modules.MUCLog != nil, !m.TellAbsent
 	if mam := modules.MAM; mam != nil {
 		features.DefaultPage, features.MaxPage = int(mam.MUC.DefaultResultLimit), int(mam.MUC.MaxResultLimit)
 	}

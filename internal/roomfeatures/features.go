@@ -27,16 +27,17 @@ type Options struct {
 	// that of the archive is muc#roomconfig_enablearchiving then.
 	Logs bool
 	// The features to be left out.
-	NoRetraction, NoModeration, NoHats, NoAvatars bool
+	NoRetraction, NoModeration, NoHats, NoAvatars, NoAbsent bool
 }
 
 // All returns every built-in feature.
 func All(o Options) []muc.Extension {
 	secret, members := &password{}, &membersOnly{}
+	invite := &invitations{password: secret, members: members}
 	list := []muc.Extension{
 		members,
 		secret,
-		&invitations{password: secret, members: members},
+		invite,
 		voiceRequests{},
 		roomsPerUser{o.RoomsPerUser},
 		pace{limits: o.Pace},
@@ -67,6 +68,9 @@ func All(o Options) []muc.Extension {
 	}
 	if !o.NoModeration {
 		list = append(list, moderation{ids: ids})
+	}
+	if !o.NoAbsent {
+		list = append(list, &absent{invitations: invite})
 	}
 	cmds := &commands{}
 	if !o.NoHats {

@@ -112,27 +112,16 @@ func (f *invitations) inviteOne(ev *muc.RoomMessageEvent, invite *stanza.Element
 	case rank == muc.Outcast:
 		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, to.Bare().String()+" is banned from this room.")
 	case rank == muc.None && f.members.on.Get(r):
-		if err := r.SetAffiliation(muc.System, to, muc.Member, muc.AffiliationOptions{Reason: "Invited."}); err != nil {
+		if err := r.SetAffiliation(muc.System, to, muc.Member, muc.AffiliationOptions{Reason: "Invited.", Told: true}); err != nil {
 			return err
 		}
 	}
 	f.slot.In(r).add(to.Bare(), ev.RealJID)
 	reason := invite.ChildText(stanza.NSMUCUser, "reason")
-	passed := stanza.NewElement(stanza.NSMUCUser, "invite", "from", inviter(ev).String())
-	if reason != "" {
-		passed.AddTextElement("reason", reason)
-	}
-	passed.Add(invite.Child(stanza.NSMUCUser, "continue"))
-	x := stanza.NewElement(stanza.NSMUCUser, "x").Add(passed)
-	direct := stanza.NewElement(nsConference, "x", "jid", r.JID().String())
-	if reason != "" {
-		direct.SetAttr("reason", reason)
-	}
-	if secret := f.password.of(r); secret != "" {
-		x.AddTextElement("password", secret)
-		direct.SetAttr("password", secret)
-	}
-	text := fmt.Sprintf("%s invites you to the room %s.", inviter(ev), r.JID())
+	by := inviter(r, ev.RealJID, ev.Sender)
+	x := stanza.NewElement(stanza.NSMUCUser, "x")
+	direct := f.fill(r, x, by, reason, invite.Child(stanza.NSMUCUser, "continue"))
+	text := fmt.Sprintf("%s invites you to the room %s.", by, r.JID())
 	if reason != "" {
 		text += " " + reason
 	}
@@ -141,25 +130,40 @@ func (f *invitations) inviteOne(ev *muc.RoomMessageEvent, invite *stanza.Element
 	return nil
 }
 
+// fill makes x an invitation into r, and returns the same for clients that know
+// only direct ones.
+func (f *invitations) fill(r *muc.Room, x *stanza.Element, by jid.JID, reason string, continued *stanza.Element) (direct *stanza.Element) {
+	passed := stanza.NewElement(stanza.NSMUCUser, "invite", "from", by.String())
+	direct = stanza.NewElement(nsConference, "x", "jid", r.JID().String())
+	if reason != "" {
+		passed.AddTextElement("reason", reason)
+		direct.SetAttr("reason", reason)
+	}
+	passed.Add(continued)
+	x.Add(passed)
+	if secret := f.password.of(r); secret != "" {
+		x.AddTextElement("password", secret)
+		direct.SetAttr("password", secret)
+	}
+	return direct
+}
+
 // inviter is the address that an invitation shows of who sends it. Where only
 // moderators see real addresses that is his nickname's, or nothing but the
 // room's if he is not inside and has none reserved.
-func inviter(ev *muc.RoomMessageEvent) jid.JID {
+func inviter(r *muc.Room, who jid.JID, sender *muc.Occupant) jid.JID {
 	switch {
-	case ev.Room.NonAnonymous():
-		return ev.RealJID.Bare()
-	case ev.Sender != nil:
-		return ev.Sender.JID()
+	case r.NonAnonymous():
+		return who.Bare()
+	case sender != nil:
+		return sender.JID()
 	}
-	for rec := range ev.Room.Affiliations() {
-		if rec.JID != ev.RealJID.Bare() || rec.Nick == "" {
-			continue
-		}
-		if j, err := ev.Room.JID().WithResource(rec.Nick); err == nil {
+	if nick := r.Entry(who).Nick; nick != "" {
+		if j, err := r.JID().WithResource(nick); err == nil {
 			return j
 		}
 	}
-	return ev.Room.JID()
+	return r.JID()
 }
 
 // decline tells who has invited somebody that he does not want to come.

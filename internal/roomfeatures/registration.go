@@ -204,9 +204,9 @@ func (f *registration) remove(ev *muc.RequestEvent, query *stanza.Element) error
 	case own.Nick == "":
 		return stanza.NewError(stanza.Auth, stanza.RegistrationRequired, "You are not registered with this room.")
 	case own.Affiliation == muc.Member:
-		return ev.Room.SetAffiliation(muc.System, own.JID, muc.None, muc.AffiliationOptions{})
+		return ev.Room.SetAffiliation(muc.System, own.JID, muc.None, muc.AffiliationOptions{Told: true})
 	}
-	return ev.Room.SetAffiliation(muc.System, own.JID, own.Affiliation, muc.AffiliationOptions{ReleaseNick: true})
+	return ev.Room.SetAffiliation(muc.System, own.JID, own.Affiliation, muc.AffiliationOptions{ReleaseNick: true, Told: true})
 }
 
 func elements(e *stanza.Element) (n int) {
@@ -224,7 +224,7 @@ func admit(r *muc.Room, actor muc.Actor, who jid.JID, nick string) error {
 	if a == muc.None {
 		a = max(muc.Member, r.Entry(who.DomainOnly()).Affiliation)
 	}
-	return r.SetAffiliation(actor, who, a, muc.AffiliationOptions{Nick: nick})
+	return r.SetAffiliation(actor, who, a, muc.AffiliationOptions{Nick: nick, Told: true})
 }
 
 // registrationForm returns the form that a query submits or cancels.
