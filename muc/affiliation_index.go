@@ -23,13 +23,47 @@ func compareJIDs(a, b jid.JID) int {
 	return cmp.Or(cmp.Compare(a.Local(), b.Local()), cmp.Compare(a.Domain(), b.Domain()))
 }
 
-func (x *affiliationIndex) add(rec *AffiliationRecord) {
+func (x *affiliationIndex) list(rec *AffiliationRecord) {
 	list := &x.lists[rec.Affiliation-Outcast]
 	if n := len(*list); n == 0 || compareJIDs((*list)[n-1], rec.JID) < 0 { // as they come from the store
 		*list = append(*list, rec.JID)
 	} else if i, there := slices.BinarySearchFunc(*list, rec.JID, compareJIDs); !there {
 		*list = slices.Insert(*list, i, rec.JID)
 	}
+}
+
+func (x *affiliationIndex) unlist(rec *AffiliationRecord) {
+	list := &x.lists[rec.Affiliation-Outcast]
+	if i, there := slices.BinarySearchFunc(*list, rec.JID, compareJIDs); there {
+		*list = slices.Delete(*list, i, i+1)
+	}
+}
+
+// relist brings the lists in line with the entries of many people at once.
+func (x *affiliationIndex) relist(changed map[jid.JID]bool, records map[jid.JID]AffiliationRecord) {
+	var added [len(x.lists)][]jid.JID
+	for j := range changed {
+		if rec, ok := records[j]; ok {
+			added[rec.Affiliation-Outcast] = append(added[rec.Affiliation-Outcast], j)
+		}
+	}
+	for i, list := range x.lists {
+		slices.SortFunc(added[i], compareJIDs)
+		merged, next := make([]jid.JID, 0, len(list)+len(added[i])), added[i]
+		for _, j := range list {
+			if changed[j] {
+				continue
+			}
+			for len(next) > 0 && compareJIDs(next[0], j) < 0 {
+				merged, next = append(merged, next[0]), next[1:]
+			}
+			merged = append(merged, j)
+		}
+		x.lists[i] = append(merged, next...)
+	}
+}
+
+func (x *affiliationIndex) reserve(rec *AffiliationRecord) {
 	if rec.Nick == "" {
 		return
 	}
@@ -46,11 +80,7 @@ func (x *affiliationIndex) add(rec *AffiliationRecord) {
 	x.nicks[key] = rec.JID
 }
 
-func (x *affiliationIndex) remove(rec *AffiliationRecord) {
-	list := &x.lists[rec.Affiliation-Outcast]
-	if i, there := slices.BinarySearchFunc(*list, rec.JID, compareJIDs); there {
-		*list = slices.Delete(*list, i, i+1)
-	}
+func (x *affiliationIndex) release(rec *AffiliationRecord) {
 	if rec.Nick == "" {
 		return
 	}
@@ -61,6 +91,17 @@ func (x *affiliationIndex) remove(rec *AffiliationRecord) {
 
 // setRecord stores an entry in memory; None removes it but for Data.
 func (r *Room) setRecord(rec AffiliationRecord) {
+	if old, ok := r.affiliations[rec.JID]; ok {
+		r.index.unlist(&old)
+	}
+	if r.replaceRecord(rec) {
+		r.index.list(&rec)
+	}
+}
+
+// replaceRecord is setRecord without the lists. It reports whether there is an
+// entry now.
+func (r *Room) replaceRecord(rec AffiliationRecord) bool {
 	for key, value := range rec.Data {
 		if value == "" { // as in Store
 			rec.Data = maps.Clone(rec.Data)
@@ -68,14 +109,35 @@ func (r *Room) setRecord(rec AffiliationRecord) {
 		}
 	}
 	if old, ok := r.affiliations[rec.JID]; ok {
-		r.index.remove(&old)
+		r.index.release(&old)
 	}
 	if rec.Affiliation == None && len(rec.Data) == 0 {
 		delete(r.affiliations, rec.JID)
-		return
+		return false
 	}
 	r.affiliations[rec.JID] = rec
-	r.index.add(&rec)
+	r.index.reserve(&rec)
+	return true
+}
+
+// manyChanges is the number of changes from which one walk through the lists
+// costs less than a move of their ends for each.
+const manyChanges = 32
+
+// changeRecords stores the entries of a change.
+func (r *Room) changeRecords(changes []affiliationChange) {
+	if len(changes) < manyChanges {
+		for i := range changes {
+			r.setRecord(changes[i].record)
+		}
+		return
+	}
+	changed := make(map[jid.JID]bool, len(changes))
+	for i := range changes {
+		r.replaceRecord(changes[i].record)
+		changed[changes[i].record.JID] = true
+	}
+	r.index.relist(changed, r.affiliations)
 }
 
 // setRecords stores the entries of a room that is loaded. In order each goes to

@@ -134,9 +134,7 @@ func (r *Room) applyChange(ch *change) {
 	if !r.stored {
 		r.data = kept
 	}
-	for i := range ch.affiliations {
-		r.setRecord(ch.affiliations[i].record)
-	}
+	r.changeRecords(ch.affiliations)
 	concerned := r.concerned(ch.affiliations)
 	r.takeAway(r.exits(ch, concerned), true)
 	for i := range ch.affiliations {

@@ -62,7 +62,7 @@ type open struct {
 	values       []any                         // settings by field index; shared with other rooms until changed
 	shared       bool                          // values are the service's defaults
 	unknown      map[string][]string           // stored settings that no feature of today has
-	affiliations map[jid.JID]AffiliationRecord // changed by setRecord only
+	affiliations map[jid.JID]AffiliationRecord // changed by replaceRecord only
 	index        affiliationIndex
 	subject      Subject
 	subjectID    string
