@@ -64,6 +64,14 @@ func (s *Shaper) defaults() { *s = Shaper{} }
 // file has no problem with them, but whoever wrote it may.
 func (c *Config) Unused() Problems { return c.unused }
 
+// Warnings returns what a file has no problem with, though whoever wrote it may:
+// what is Unused, and what works and is likely not meant like that.
+func (c *Config) Warnings() Problems {
+	list := slices.Concat(c.unused, c.dubious)
+	list.sort()
+	return list
+}
+
 // Rules compiles [acl] and [access], and what [[host_config]] has of them.
 func (c *Config) Rules() (*access.Rules, error) {
 	rules, problems := access.Compile(definition(c.General.Hosts, c.allClasses(), c.Access))
@@ -292,4 +300,5 @@ func (n *names) muc(path string, m *MUC) {
 	n.shaperItself(path+"room_shaper", m.RoomShaper)
 	n.shaperItself(path+"user_message_shaper", m.UserMessageShaper)
 	n.shaperItself(path+"user_presence_shaper", m.UserPresenceShaper)
+	n.pool(path+"http_auth_pool", m.HTTPAuthPool)
 }

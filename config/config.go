@@ -14,6 +14,8 @@ type Config struct {
 	Access  map[string][]Clause  `toml:"access" reload:"yes" example:"[access]|c2s = [{acl = 'blocked', value = 'deny'}, {acl = 'all', value = 'allow'}]" doc:"Rules that other settings name. Built in are all, which allows everybody, and none, which allows nobody."`
 	Shaper  map[string]Shaper    `toml:"shaper" reload:"yes" example:"[shaper.normal]|max_rate = 50000" doc:"Limits of pace that other settings name. What comes faster is read later; nothing is lost."`
 
+	OutgoingPools OutgoingPools `toml:"outgoing_pools" doc:"Services of others that this server asks."`
+
 	Instrumentation   Instrumentation   `toml:"instrumentation" doc:"Metrics. They are at /metrics of [[listen.http]]."`
 	InternalDatabases InternalDatabases `toml:"internal_databases" doc:"Accepted for files from MongooseIM; there is nothing to choose."`
 
@@ -25,6 +27,7 @@ type Config struct {
 	src        *source
 	extensions map[string]*node
 	unused     Problems
+	dubious    Problems
 }
 
 // Instrumentation is [instrumentation].
@@ -168,6 +171,8 @@ type MUC struct {
 	MaxRoomName            Bound       `toml:"max_room_name" doc:"Most bytes of a room's name."`
 	MaxRoomDesc            Bound       `toml:"max_room_desc" doc:"Most bytes of a room's description."`
 	TellAbsent             bool        `toml:"tell_absent" doc:"People who are not inside are told when they become members, admins or owners of a room, or lose that; who becomes a member of a room for members only is invited."`
+	HTTPAuthPool           string      `toml:"http_auth_pool" doc:"Pool of outgoing_pools.http whose service decides on the passwords of rooms that need one; none: the rooms do, by the password that their owners set."`
+	HTTPAuthMethod         string      `toml:"http_auth_method" choice:"get,post" doc:"How it is asked: with the password in the address, as MongooseIM does, where it ends up in logs of the service, or with a form."`
 	DefaultRoom            DefaultRoom `toml:"default_room" doc:"Settings of new rooms; rooms that exist keep theirs."`
 }
 
@@ -238,6 +243,7 @@ func (m *MUC) defaults() {
 		MaxUsers: 200, MaxUsersAdminThreshold: 5, MaxUserConferences: 10,
 		HibernateTimeout: Timeout(90 * time.Second), HibernatedCheck: Never, HibernatedTimeout: Never,
 		MaxRoomID: Unbounded, MaxRoomName: Unbounded, MaxRoomDesc: Unbounded, TellAbsent: true,
+		HTTPAuthPool: NoPool, HTTPAuthMethod: "get",
 		DefaultRoom: DefaultRoom{
 			AllowChangeSubj: true, AllowPrivateMessages: true, AllowQueryUsers: true, PublicList: true, AllowVisitorStatus: true, AllowVisitorNickchange: true,
 			PresenceBroadcast: []string{"moderator", "participant", "visitor"}, PresenceLimit: 1000,

@@ -90,6 +90,11 @@ func (c *Config) resolve(src *source) {
 	for i := range c.Listen.HTTP {
 		tables = append(tables, &c.Listen.HTTP[i].TLS)
 	}
+	for name, pool := range c.OutgoingPools.HTTP {
+		t := &pool.Connection.TLS
+		t.CACertFile, t.CertFile, t.KeyFile = src.resolve(t.CACertFile), src.resolve(t.CertFile), src.resolve(t.KeyFile)
+		c.OutgoingPools.HTTP[name] = pool
+	}
 	for _, t := range tables {
 		t.CertFile, t.KeyFile = src.resolve(t.CertFile), src.resolve(t.KeyFile)
 	}
@@ -190,7 +195,8 @@ func (d *decoder) check(c *Config) {
 	if g := c.Modules.GroupsInternal; g != nil {
 		d.groupsInternal(c, g)
 	}
-	c.unused = n.unused()
+	d.pools(c)
+	c.unused, c.dubious = n.unused(), n.poolWarnings()
 	if m := c.Modules.Disco; m != nil {
 		d.disco(m)
 	}

@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // later are settings of the systems that people come from which this version
 // does not have. They are refused by name, so that nobody believes that they
@@ -10,7 +13,6 @@ var later = map[string]string{ //nolint:gochecknoglobals // a table
 	"host_config.general":                             "general settings of single hosts",
 	"host_config.auth":                                "ways to log in of single hosts (all share [auth])",
 	"host_config.s2s":                                 "federation",
-	"outgoing_pools":                                  "outgoing pools",
 	"listen.component":                                "component listeners",
 	"listen.s2s":                                      "federation",
 	"modules.mod_mam.pm":                              "archives of accounts",
@@ -47,7 +49,6 @@ var later = map[string]string{ //nolint:gochecknoglobals // a table
 	"modules.mod_disco.iqdisc":                        "queues for requests (each client's are handled in their order)",
 	"modules.mod_disco.server_info.modules":           "contact addresses of single services",
 	"modules.mod_disco.users_can_see_hidden_services": "hidden services",
-	"modules.mod_muc.http_auth_pool":                  "external passwords",
 }
 
 // always are modules of the systems that people come from whose work every
@@ -69,7 +70,8 @@ var always = map[string]bool{ //nolint:gochecknoglobals // a table
 // refused says what to do about a key that is known but does nothing here; ""
 // if it is not known at all.
 func refused(path string) string {
-	if what, ok := later[withoutIndexes(path)]; ok {
+	key := withoutNames(withoutIndexes(path))
+	if what := cmp.Or(later[key], laterPools[key]); what != "" {
 		return "this version does not have " + what + ": remove the key"
 	}
 	if always[path] {

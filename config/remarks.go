@@ -49,7 +49,7 @@ func (c *Config) remarkRooms(add func(key, format string, args ...any), path str
 	}
 	add(path+"backend", "rooms are kept where storage.driver says, in %s", storageNames[c.Storage.Driver])
 	add(path+"online_backend", "nothing to choose: which rooms are in memory is known without a table of its own")
-	if m.DefaultRoom.PasswordProtected && m.DefaultRoom.Password == "" {
+	if m.DefaultRoom.PasswordProtected && m.DefaultRoom.Password == "" && m.HTTPAuthPool == NoPool {
 		add(path+"default_room.password_protected", "there is no password: the empty one lets everybody in until an owner sets another")
 	}
 	for i, a := range m.DefaultRoom.Affiliations {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,9 +33,12 @@ func (s *Server) build(cfg *config.Config) error {
 	}
 	certs, problems := loadCertificates(cfg, selfSignedIn(cfg), s.log)
 	extensions, more := s.register(cfg, s.registry)
-	if problems = append(problems, more...); len(problems) > 0 {
+	outgoing, broken := newPools(cfg, s.opts.Dial, s.registry)
+	if problems = slices.Concat(problems, more, broken); len(problems) > 0 {
 		return problems
 	}
+	s.pools = outgoing
+	s.onEnd("outgoing pools", 0, outgoing.close)
 	s.useCertificates(cfg, certs)
 	rules, err := newPolicies(cfg)
 	if err != nil {

@@ -39,6 +39,8 @@ func everything(t *testing.T) (*Server, []metric) {
 	cfg.Modules.Register = &config.Register{Access: "all"}
 	cfg.Modules.MUCLog = &config.MUCLog{}
 	cfg.Modules.Groups = &config.Groups{}
+	cfg.OutgoingPools.HTTP = map[string]config.HTTPPool{"auth": {Connection: config.HTTPConnection{Host: "http://localhost"}}}
+	cfg.Modules.MUC.HTTPAuthPool = "auth"
 	s, err := New(cfg, Options{NoListen: true})
 	if err != nil {
 		t.Fatal(err)

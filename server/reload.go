@@ -88,7 +88,10 @@ func Check(cfg *config.Config, extensions ...Extension) (warnings config.Problem
 	if found = append(found, problems...); len(problems) == 0 {
 		warnings = certs.uncovered(cfg)
 	}
-	warnings = slices.Concat(warnings, cfg.Unused(), cfg.Remarks(), readableAPIs(cfg))
+	warnings = slices.Concat(warnings, cfg.Warnings(), cfg.Remarks(), readableAPIs(cfg))
+	outgoing, problems := newPools(cfg, nil, nil)
+	found = append(found, problems...)
+	_ = outgoing.close(context.Background()) // nothing was asked
 	rooms, problems := s.register(cfg, newRegistry())
 	found = append(found, problems...)
 	doubts, err := checkGroupFile(cfg)

@@ -44,12 +44,13 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 		if err != nil {
 			return err
 		}
-		features := roomfeatures.Options{OccupantIDKey: key, RoomsPerUser: users.Limited(int(m.MaxUserConferences)), Nicknames: nicknames, Pace: s.roomPace(host)}
+		features := roomfeatures.Options{OccupantIDKey: key, RoomsPerUser: users.Limited(int(m.MaxUserConferences)), Nicknames: nicknames, Pace: s.roomPace(host), Passwords: s.externalPasswords(m)}
 		o, err := roomOptions(&cfg.Modules, m, host, features, extensions)
 		if err != nil {
 			return err
 		}
 		s.setRoomAccess(&o, host)
+		s.setDeferTimeout(&o, m)
 		s.logRooms(cfg, &o, host)
 		o.Router, o.Store, o.Archive = s.router, s.db, archive
 		o.Logger, o.Registerer = s.log, s.registry

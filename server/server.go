@@ -29,6 +29,7 @@ import (
 	"github.com/muster-im/muster/internal/groupfile"
 	"github.com/muster-im/muster/internal/muclog"
 	"github.com/muster-im/muster/internal/register"
+	"github.com/muster-im/muster/internal/roomfeatures"
 	"github.com/muster-im/muster/internal/roster"
 	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/sqlstore"
@@ -50,6 +51,9 @@ type Options struct {
 	// listener of the configuration that has its address; Start refuses one that
 	// none has. The server closes them.
 	Listeners []net.Listener
+	// Dial opens connections to the services of [outgoing_pools]; nil: over the
+	// network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// NoListen keeps the server off the network and makes no admin socket:
 	// connections come through Dial and ServeC2S only.
 	NoListen bool
@@ -75,6 +79,8 @@ type Server struct {
 	groupHooks   []func(*groups.Hooks)
 	rooms        []*muc.Service
 	admin        *admin.Admin
+	pools        pools
+	passwords    map[passwordsBy]*roomfeatures.PasswordService
 	roomLog      *muclog.Log // nil: rooms are not logged
 	clients      *c2s.Server
 	registration *register.Service  // nil unless modules.mod_register is there

@@ -23,6 +23,8 @@ type Options struct {
 	// Nicknames are those that people reserve in all rooms of the service; nil:
 	// they cannot.
 	Nicknames *Nicknames
+	// Passwords decides on the passwords of rooms that need one; nil: the rooms do.
+	Passwords *PasswordService
 	// Logs says that rooms have a switch for logs, muc#roomconfig_enablelogging;
 	// that of the archive is muc#roomconfig_enablearchiving then.
 	Logs bool
@@ -32,7 +34,7 @@ type Options struct {
 
 // All returns every built-in feature.
 func All(o Options) []muc.Extension {
-	secret, members := &password{}, &membersOnly{}
+	secret, members := &password{service: o.Passwords}, &membersOnly{}
 	invite := &invitations{password: secret, members: members}
 	list := []muc.Extension{
 		members,

@@ -1,6 +1,7 @@
 package roomfeatures
 
 import (
+	"context"
 	"crypto/subtle"
 
 	"github.com/muster-im/muster/muc"
@@ -9,15 +10,18 @@ import (
 
 // password asks everybody who enters for the room's password (XEP-0045
 // §7.2.5). It is checked last, so that nobody who may not enter anyway learns
-// whether he knows it.
+// whether he knows it. With a service that decides, the password that the room's
+// owners have set does not count.
 type password struct {
-	secret *muc.Field[string]
-	on     *muc.Field[bool]
+	service *PasswordService // nil: there is none
+	secret  *muc.Field[string]
+	on      *muc.Field[bool]
 }
 
-// of returns the password that is needed to enter r, "" if none is.
+// of returns the password that is needed to enter r, "" if none is, or nobody
+// here knows it.
 func (f *password) of(r *muc.Room) string {
-	if !f.on.Get(r) {
+	if !f.on.Get(r) || f.service != nil {
 		return ""
 	}
 	return f.secret.Get(r)
@@ -37,6 +41,7 @@ func (f *password) Register(h *muc.Hooks) {
 	})
 	h.BeforeConfigure.Add("password", 0, func(ev *muc.ConfigureEvent) error {
 		switch { // a client that sends only one of the two means both
+		case f.service != nil: // there is nothing that the owners have to set
 		case ev.Submitted(secret.Key()) && !ev.Submitted(on.Key()):
 			on.Set(ev.Room, secret.Get(ev.Room) != "")
 		case on.Get(ev.Room) && secret.Get(ev.Room) == "":
@@ -44,17 +49,26 @@ func (f *password) Register(h *muc.Hooks) {
 		}
 		return nil
 	})
-	h.BeforeJoin.Add("password", muc.PriorityPassword, func(ev *muc.JoinEvent) error {
-		if !on.Get(ev.Room) || ev.Room.IsAdministrator(ev.RealJID) {
-			return nil
-		}
-		given := ev.Join().ChildText(stanza.NSMUC, "password")
-		if subtle.ConstantTimeCompare([]byte(given), []byte(secret.Get(ev.Room))) == 1 {
-			return nil
-		}
-		return stanza.NewError(stanza.Auth, stanza.NotAuthorized, "The room's password is needed to enter.")
-	})
+	h.BeforeJoin.Add("password", muc.PriorityPassword, f.check)
 	h.Disco.Add("password", 0, func(ev *muc.DiscoEvent) {
 		ev.Feature(either(on.Get(ev.Room), "muc_passwordprotected", "muc_unsecured"))
 	})
+}
+
+// check asks for the password, also who creates a room by default settings that
+// want one.
+func (f *password) check(ev *muc.JoinEvent) error {
+	if !f.on.Get(ev.Room) || ev.Room.IsAdministrator(ev.RealJID) {
+		return nil
+	}
+	given := ev.Join().Child(stanza.NSMUC, "password")
+	switch {
+	case given == nil:
+	case f.service != nil:
+		from, to, pass := ev.RealJID, ev.Room.JID(), given.Text()
+		return ev.Defer(func(ctx context.Context) error { return f.service.check(ctx, from, to, pass) })
+	case subtle.ConstantTimeCompare([]byte(given.Text()), []byte(f.secret.Get(ev.Room))) == 1:
+		return nil
+	}
+	return stanza.NewError(stanza.Auth, stanza.NotAuthorized, "The room's password is needed to enter.")
 }

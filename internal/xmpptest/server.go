@@ -2,6 +2,7 @@ package xmpptest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -32,6 +33,7 @@ type whole struct {
 	dir string // of files
 	// files are those of the archive.
 	files map[string]string
+	web   *httpService // nil: none
 
 	server *server.Server
 }
@@ -63,6 +65,12 @@ func newWhole(t testing.TB, files map[string]string, adapt func(*config.Config))
 	if err := w.writeFiles(); err != nil {
 		t.Fatal(err)
 	}
+	if rules, ok := files["http"]; ok {
+		var err error
+		if w.web, err = newHTTPService(rules); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := w.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +78,7 @@ func newWhole(t testing.TB, files map[string]string, adapt func(*config.Config))
 }
 
 func (w *whole) start() error {
-	s, err := server.New(w.cfg, server.Options{NoListen: true})
+	s, err := server.New(w.cfg, server.Options{NoListen: true, Dial: w.web.dial})
 	if err != nil {
 		return fmt.Errorf("start the server: %w", err)
 	}
@@ -164,14 +172,16 @@ func (w *whole) Group(args []string) error {
 
 // Restart ends the server and starts it on the same data.
 func (w *whole) Restart() error {
-	if err := w.Close(); err != nil {
+	if err := w.shutdown(); err != nil {
 		return err
 	}
 	return w.start()
 }
 
-// Close ends the server.
-func (w *whole) Close() error {
+// Close ends the server, and the HTTP service.
+func (w *whole) Close() error { return errors.Join(w.shutdown(), w.web.end()) }
+
+func (w *whole) shutdown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	return w.server.Shutdown(ctx)

@@ -3,7 +3,8 @@
 //
 // A transcript is a txtar archive: a comment that cites the rule it proves, a
 // file named script, and files that the server is set up with, such as
-// muster.toml. A line of the script is one of these. One that begins with white
+// muster.toml, and one named http that says what an HTTP service answers; see
+// httpService. A line of the script is one of these. One that begins with white
 // space or < continues the one before, and # begins a comment:
 //
 //	C romeo: XML            romeo sends XML, byte for byte but for captures
