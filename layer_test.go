@@ -44,6 +44,7 @@ var tiers = map[string]int{
 	"internal/c2s":       3,
 	"internal/client":    3,
 	"internal/entity":    3,
+	"internal/prosody":   1,
 	"internal/groupfile": 3,
 	"internal/offline":   3,
 	"internal/register":  3,

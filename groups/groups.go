@@ -260,6 +260,35 @@ func (s *Service) AddGroupChat(ctx context.Context, id ID, name string, by Cause
 	return chat.chat(), err
 }
 
+// NewChat describes a chat to be.
+type NewChat struct {
+	ID      string // the local part of its address
+	Name    string
+	Default bool // becomes the group's default chat
+}
+
+// PutGroupChat makes a chat of a group whose address is given, as AddGroupChat
+// does. If the group has it already it stays as it is.
+func (s *Service) PutGroupChat(ctx context.Context, id ID, chat NewChat, by Cause) (Chat, error) {
+	var c ChatRecord
+	_, err := s.change(ctx, id, by, func(_ context.Context, p *plan) (err error) {
+		before := len(p.record.Chats)
+		if c, err = s.planNewChat(p, chat); err == nil && chat.Default && len(p.record.Chats) > before {
+			p.makeDefault(c.JID)
+		}
+		return err
+	})
+	return c.chat(), err
+}
+
+// ChatHost returns the domain of group chats, "" if there are none.
+func (s *Service) ChatHost() string {
+	if s.opts.Chats == nil {
+		return ""
+	}
+	return s.opts.ChatHost
+}
+
 // RemoveGroupChat removes a chat of a group by the local part of its address.
 func (s *Service) RemoveGroupChat(ctx context.Context, id ID, chat string, by Cause) error {
 	_, err := s.change(ctx, id, by, func(_ context.Context, p *plan) error { return p.removeChat(chat) })

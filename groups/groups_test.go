@@ -113,6 +113,31 @@ func TestNoChatHost(t *testing.T) {
 	})
 }
 
+// TestPutGroupChat: a chat of another server keeps its address, is made once, and
+// may be the default one.
+func TestPutGroupChat(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, w *world) {
+		id := w.make(groups.NewGroup{Name: "Team"}, "romeo")
+		room := jid.MustParse("talk@chat.example.org")
+		for range 2 {
+			c, err := w.PutGroupChat(t.Context(), id, groups.NewChat{ID: "talk", Name: "Talk", Default: true}, groups.Cause{})
+			if err != nil || c.JID != room || c.Name != "Talk" {
+				t.Errorf("got %+v, %v", c, err)
+			}
+		}
+		info, err := w.Info(t.Context(), id)
+		if err != nil || info.MUCJID != room || len(info.MUCs) != 1 {
+			t.Errorf("the group has %+v, %v", info, err)
+		}
+		for _, bad := range []string{"", "a b", "a@b"} {
+			if _, err := w.PutGroupChat(t.Context(), id, groups.NewChat{ID: bad, Name: "X"}, groups.Cause{}); !errors.Is(err, groups.ErrInvalid) {
+				t.Errorf("%q: %v", bad, err)
+			}
+		}
+	})
+}
+
 // TestMembership follows contacts through the life of a group.
 func TestMembership(t *testing.T) {
 	t.Parallel()

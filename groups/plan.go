@@ -143,18 +143,28 @@ func (p *plan) makeDefault(room jid.JID) bool {
 	return true
 }
 
-// planChat adds a chat.
+// planChat adds a chat with an address of its own.
 func (s *Service) planChat(p *plan, name string) (ChatRecord, error) {
-	name, err := s.checkName(name)
+	return s.planNewChat(p, NewChat{ID: strings.ToLower(rand.Text()[:16]), Name: name})
+}
+
+// planNewChat adds a chat, unless the group has it.
+func (s *Service) planNewChat(p *plan, chat NewChat) (ChatRecord, error) {
+	name, err := s.checkName(chat.Name)
 	if err != nil {
 		return ChatRecord{}, err
 	}
 	if s.opts.Chats == nil || s.opts.ChatHost == "" {
 		return ChatRecord{}, ErrNoChatHost
 	}
-	room, err := jid.New(strings.ToLower(rand.Text()[:16]), s.opts.ChatHost, "")
-	if err != nil {
-		return ChatRecord{}, fmt.Errorf("%w: %w", ErrNoChatHost, err)
+	room, err := jid.New(chat.ID, s.opts.ChatHost, "")
+	if err != nil || chat.ID == "" {
+		return ChatRecord{}, fmt.Errorf("%w: %q is no name of a room", ErrInvalid, chat.ID)
+	}
+	for _, c := range p.record.Chats {
+		if c.JID == room {
+			return c, nil
+		}
 	}
 	c := ChatRecord{JID: room, Name: name}
 	p.record.Chats = append(p.record.Chats, c)

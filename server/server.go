@@ -224,10 +224,14 @@ func (s *Server) onStart(begin func()) { s.starts = append(s.starts, begin) }
 
 // Info says what the server is and where it listens.
 func (s *Server) Info() admin.Info {
-	return admin.Info{
+	info := admin.Info{
 		Version: Version(), PID: os.Getpid(), Started: s.started,
 		Hosts: s.config.Load().General.Hosts, RoomHosts: s.RoomHosts(), Listeners: *s.listeners.Load(),
 	}
+	if s.groups != nil {
+		info.GroupChatHost = s.groups.ChatHost()
+	}
+	return info
 }
 
 // RoomHosts returns the domains of the rooms.

@@ -24,6 +24,8 @@ type Info struct {
 	Hosts   []string  `json:"hosts" doc:"The domains that have accounts."`
 	// RoomHosts are the domains of the rooms.
 	RoomHosts []string `json:"room_hosts" doc:"The domains of the rooms."`
+	// GroupChatHost is the domain of group chats.
+	GroupChatHost string `json:"group_chat_host,omitempty" doc:"The domain of group chats; absent: there are none."`
 	// Listeners are the addresses that accept clients, in the order of the
 	// configuration.
 	Listeners []Listener `json:"listeners" doc:"The addresses that accept clients."`

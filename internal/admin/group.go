@@ -79,7 +79,9 @@ type NewGroupMember struct {
 
 // NewGroupChat asks for a chat.
 type NewGroupChat struct {
-	Name string `json:"name" max:"1023"`
+	Name    string `json:"name" max:"1023"`
+	ID      string `json:"id,omitempty" max:"1023" doc:"What stands before the @ in its address; absent: 16 random characters. A chat that the group has already stays as it is."`
+	Default bool   `json:"default,omitempty" doc:"With an id: a new chat becomes the group's default one."`
 }
 
 // groupRoutes are local: they are what muster group needs.
@@ -321,7 +323,12 @@ func (a *Admin) addGroupChat(ctx context.Context, r *api.Request, in NewGroupCha
 	if err != nil {
 		return GroupChat{}, err
 	}
-	c, err := a.opts.Groups.AddGroupChat(ctx, groupID(r), in.Name, by)
+	var c groups.Chat
+	if in.ID != "" {
+		c, err = a.opts.Groups.PutGroupChat(ctx, groupID(r), groups.NewChat{ID: in.ID, Name: in.Name, Default: in.Default}, by)
+	} else {
+		c, err = a.opts.Groups.AddGroupChat(ctx, groupID(r), in.Name, by)
+	}
 	if err != nil {
 		return GroupChat{}, groupError(err)
 	}

@@ -1,0 +1,133 @@
+package app
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// writeFiles writes files below a directory by their paths.
+func writeFiles(t *testing.T, files map[string]string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestGroupImport: what another server has becomes groups, all of it or nothing,
+// and once.
+func TestGroupImport(t *testing.T) {
+	t.Parallel()
+	file, _ := configFile(t, "[modules.mod_groups_internal]\n")
+	serving(t, file)
+	muster := func(status int, args ...string) string {
+		t.Helper()
+		got := execute(t, "", append(args, "--config", file)...)
+		if got.status != status {
+			t.Fatalf("%v: %+v", args, got)
+		}
+		return got.stdout + got.stderr
+	}
+	for _, name := range []string{"romeo", "juliet", "nurse"} {
+		muster(exitOK, "user", "add", name, "secret")
+	}
+	good := writeFiles(t, map[string]string{
+		"localhost/group_info/verona.dat": `return { ["name"] = "Verona"; };`,
+		"localhost/groups/verona.dat":     `return { ["romeo"] = {}; ["juliet"] = {}; };`,
+	})
+	bad := writeFiles(t, map[string]string{
+		"localhost/group_info/verona.dat": `return { ["name"] = "Verona"; ["mucs"] = { "talk@groups.localhost"; }; };`,
+		"localhost/group_info/house.dat":  `return { ["name"] = "House"; ["muc_jid"] = "h@groups.localhost"; };`,
+		"localhost/group_info/broken.dat": "return {\n os.exit() }",
+		"localhost/groups/house.dat":      `return { ["nurse"] = {}; ["ghost"] = {}; };`,
+		"localhost/groups/verona.dat":     `return { ["nurse"] = {}; };`,
+	})
+	list := func() string { return muster(exitOK, "group", "list") }
+	none := list()
+
+	if got := muster(exitOK, "group", "import", "--from", "prosody", good, "--dry-run"); !strings.Contains(got, "would be created") || list() != none {
+		t.Errorf("a dry run says\n%sand there is\n%s", got, list())
+	}
+	if got := muster(exitOK, "group", "import", "--from", "prosody", good); !strings.Contains(got, "verona   Verona   created   2         2     0") {
+		t.Errorf("an import says\n%s", got)
+	}
+	members := muster(exitOK, "group", "members", "verona")
+	if !strings.Contains(members, "romeo@localhost") || !strings.Contains(members, "juliet@localhost") {
+		t.Errorf("the members are\n%s", members)
+	}
+	var report groupImport
+	again := muster(exitOK, "group", "import", "--from", "prosody", good, "--json")
+	if err := json.Unmarshal([]byte(again), &report); err != nil {
+		t.Fatal(err)
+	}
+	if report.Changed || len(report.Groups) != 1 || report.Groups[0].Action != actionNone || muster(exitOK, "group", "members", "verona") != members {
+		t.Errorf("the second time it says\n%s", again)
+	}
+
+	before := list()
+	got := muster(exitError, "group", "import", "--from", "prosody", bad)
+	for _, want := range []string{
+		`problem: localhost/group_info/broken.dat: line 2: want a value, got "os"`,
+		"problem: group house: ghost@localhost has no account here",
+		"problem: group house: the chat h@groups.localhost has no place",
+		"problem: group verona: the chat talk@groups.localhost has no place",
+		"nothing has been changed",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("it does not say %q but\n%s", want, got)
+		}
+	}
+	if list() != before || muster(exitOK, "group", "members", "verona") != members {
+		t.Error("something has changed")
+	}
+	muster(exitOK, "group", "import", "--from", "prosody", bad, "--partial")
+	if got := muster(exitOK, "group", "members", "house"); !strings.Contains(got, "nurse@localhost") || strings.Contains(got, "ghost") {
+		t.Errorf("the members of house are\n%s", got)
+	}
+	if got := muster(exitOK, "group", "members", "verona"); !strings.Contains(got, "nurse@localhost") || !strings.Contains(got, "romeo@localhost") {
+		t.Errorf("the members of verona are\n%s", got)
+	}
+}
+
+// TestGroupImportFile: groups of a text file become managed ones, but for what
+// only a file can have.
+func TestGroupImportFile(t *testing.T) {
+	t.Parallel()
+	file, _ := configFile(t, "[modules.mod_groups_internal]\n")
+	serving(t, file)
+	for _, name := range []string{"romeo", "juliet"} {
+		if got := execute(t, "", "user", "add", name, "secret", "--config", file); got.status != exitOK {
+			t.Fatal(got)
+		}
+	}
+	dir := writeFiles(t, map[string]string{"groups.txt": "romeo@localhost\njuliet@localhost\n[Support Team]\njuliet@localhost=Jule\n[Support-Team]\nromeo@localhost\n[+All]\nromeo@localhost\nx@elsewhere.test\n"})
+	path := filepath.Join(dir, "groups.txt")
+	got := execute(t, "", "group", "import", "--from", "prosody-file", path, "--config", file)
+	for _, want := range []string{
+		"would be created", "note: group Support Team: 1 names of contacts are left behind",
+		": line 7: group All is public", ": line 9: x@elsewhere.test is left out",
+	} {
+		if got.status != exitError || !strings.Contains(got.stdout, want) {
+			t.Errorf("it does not say %q but %+v", want, got)
+		}
+	}
+	for range 2 {
+		if got = execute(t, "", "group", "import", "--from", "prosody-file", path, "--partial", "--config", file); got.status != exitOK {
+			t.Fatal(got)
+		}
+	}
+	if got = execute(t, "", "group", "list", "--config", file); strings.Count(got.stdout, "\n") != 3 || strings.Count(got.stdout, "overlay") != 3 ||
+		!strings.Contains(got.stdout, "default ") || !strings.Contains(got.stdout, "Support-Team ") || !strings.Contains(got.stdout, "group-") {
+		t.Errorf("there are\n%s", got.stdout)
+	}
+}
