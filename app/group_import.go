@@ -312,25 +312,34 @@ func (im *groupImport) applyGroup(ctx context.Context, g *importedGroup) error {
 		if err := im.client.Do(ctx, http.MethodPost, "/groups", in, nil); err != nil {
 			return err
 		}
-		var all admin.GroupMembers
-		for _, j := range g.Adding {
-			all.Members = append(all.Members, admin.NewGroupMember{User: j})
-		}
-		if len(all.Members) > 0 { // at once: one change, and one push to each
-			if err := im.client.Do(ctx, http.MethodPut, admin.Path("groups", g.ID, "members"), all, nil); err != nil {
-				return err
-			}
-		}
-	} else {
-		for _, j := range g.Adding {
-			if err := im.client.Do(ctx, http.MethodPut, admin.Path("groups", g.ID, "members", j), nil, nil); err != nil {
-				return err
-			}
-		}
+	}
+	if err := im.addMembers(ctx, g); err != nil {
+		return err
 	}
 	for _, chat := range g.chats {
 		in := admin.NewGroupChat{ID: chat.JID.Local(), Name: chat.Name, Default: chat.Default}
 		if err := im.client.Do(ctx, http.MethodPost, admin.Path("groups", g.ID, "chats"), in, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addMembers adds a group's new members: to a new group all at once, which is one
+// change, to others one by one, so that what somebody else does meanwhile stays.
+func (im *groupImport) addMembers(ctx context.Context, g *importedGroup) error {
+	if g.Action == actionCreate {
+		var all admin.GroupMembers
+		for _, j := range g.Adding {
+			all.Members = append(all.Members, admin.NewGroupMember{User: j})
+		}
+		if len(all.Members) == 0 {
+			return nil
+		}
+		return im.client.Do(ctx, http.MethodPut, admin.Path("groups", g.ID, "members"), all, nil)
+	}
+	for _, j := range g.Adding {
+		if err := im.client.Do(ctx, http.MethodPut, admin.Path("groups", g.ID, "members", j), nil, nil); err != nil {
 			return err
 		}
 	}
