@@ -208,7 +208,9 @@ func (s *Service) handle(st stanza.Stanza, mayPark bool) (busy <-chan struct{}) 
 	if perr != nil {
 		defer st.Receipt.Release()
 		s.metrics.refused(stanza.ResourceConstraint)
-		s.answer(st, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The room is too busy. Send again later."))
+		if !isFarewell(&st) { // another one takes effect, and whoever has the address by then has not said it
+			s.answer(st, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The room is too busy. Send again later."))
+		}
 	}
 	return busy
 }
