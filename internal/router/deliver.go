@@ -31,13 +31,18 @@ func takesMessages(s Session) bool {
 
 // deliverMessage hands a message to one of its account's sessions, or (nil) to
 // all that take such, and copies to the others that want them (XEP-0280 §7). It
-// reports whether any has got it.
+// reports whether any has got it. The one has been found in the table and may be
+// out of it by now: it is given the message all the same, and hands it back.
 func (r *Router) deliverMessage(st stanza.Stanza, only Session) bool {
 	var takersBuf, othersBuf [few]Session
 	takers, others := takersBuf[:0], othersBuf[:0]
+	if only != nil {
+		takers = append(takers, only)
+	}
 	for _, s := range r.sessions.of(st.To.Bare()) {
 		switch {
-		case s == only, only == nil && takesMessages(s):
+		case s == only:
+		case only == nil && takesMessages(s):
 			takers = append(takers, s)
 		case s.State().Carbons() && s.JID() != st.From:
 			others = append(others, s)

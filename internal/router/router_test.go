@@ -141,6 +141,39 @@ func TestSendFull(t *testing.T) {
 	})
 }
 
+// TestWhoGoesIsGiven: a session that ends, or is replaced, while somebody who has
+// found it is about to give it something is given that: what it does not take it
+// hands back (Redeliver, Send), and nothing is lost.
+func TestWhoGoesIsGiven(t *testing.T) {
+	t.Parallel()
+	ways := map[string]func(w *world, st stanza.Stanza){
+		"route":     func(w *world, st stanza.Stanza) { w.Route(w.t.Context(), st) },
+		"send":      func(w *world, st stanza.Stanza) { w.Send(st) },
+		"redeliver": func(w *world, st stanza.Stanza) { w.Redeliver(w.t.Context(), st) },
+	}
+	ends := map[string]func(w *world, s *fakeSession){
+		"ends":        func(w *world, s *fakeSession) { w.Unbind(s) },
+		"is replaced": func(w *world, s *fakeSession) { w.bind(s.jid) },
+	}
+	for way, give := range ways {
+		for end, leave := range ends {
+			t.Run(way+" to one who "+end, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				s := w.juliets([]int{0})[0]
+				s.found = func() { leave(w, s) }
+				give(w, newStanza(stanza.Message, stanza.TypeChat, s.jid))
+				if got := s.take(); !slices.Equal(got, []string{"message chat id"}) {
+					t.Errorf("the session got %q", got)
+				}
+				if got := w.offline.take(); got != nil {
+					t.Errorf("stored, too: %q", got)
+				}
+			})
+		}
+	}
+}
+
 // TestTarget: to a live session without a detour, to others by the rules: a
 // room learns that its occupant is gone.
 func TestTarget(t *testing.T) {

@@ -55,9 +55,17 @@ type fakeSession struct {
 	replaced  int
 	addressed []string
 	encoded   []*stanza.Encoded
+	found     func() // runs once, when somebody looks whether this is the one
 }
 
-func (s *fakeSession) JID() jid.JID          { return s.jid }
+func (s *fakeSession) JID() jid.JID {
+	if found := s.found; found != nil {
+		s.found = nil
+		found()
+	}
+	return s.jid
+}
+
 func (s *fakeSession) State() *PresenceState { return &s.state }
 func (s *fakeSession) Replace()              { s.replaced++ }
 
