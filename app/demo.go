@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/groups"
 	"github.com/muster-im/muster/internal/admin"
 	"github.com/muster-im/muster/internal/client"
 	"github.com/muster-im/muster/jid"
@@ -82,6 +83,7 @@ type demo struct {
 	srv     *server.Server
 	host    string
 	team    []*person
+	grouped []*person      // in the team's group
 	wg      sync.WaitGroup // the people's readers
 }
 
@@ -136,8 +138,27 @@ func (d *demo) talk(ctx context.Context, slow bool) (*talk, error) {
 	}
 	d.env.printf("%s is running on %s with a throw-away data directory.\n", d.colours.bold("Muster"), d.address())
 	d.env.printf("Three people are connected over TLS and have checked its certificate.\n")
-	t := &talk{out: d.env.stdout, colours: d.colours, slow: slow, team: d.team, room: room}
+	t := &talk{out: d.env.stdout, colours: d.colours, slow: slow, team: d.team, room: room, add: d.join}
 	return t, t.run(ctx)
+}
+
+// teamName is the name of the team's group.
+const teamName = "Team"
+
+// join puts somebody into the team's group, which is made for the first one.
+func (d *demo) join(ctx context.Context, p *person) error {
+	const id groups.ID = "team"
+	by := groups.Cause{Actor: "demo"}
+	if len(d.grouped) == 0 {
+		if _, err := d.srv.Groups().Create(ctx, groups.NewGroup{ID: id, Name: teamName}, by); err != nil {
+			return fmt.Errorf("make a group: %w", err)
+		}
+	}
+	d.grouped = append(d.grouped, p)
+	if _, err := d.srv.Groups().AddMember(ctx, id, groups.Joining{User: p.account}, by); err != nil {
+		return fmt.Errorf("add %s to the group: %w", p.name, err)
+	}
+	return nil
 }
 
 // roots are the certificates that the people trust: the server's own.
@@ -190,6 +211,7 @@ func (d *demo) invite(room jid.JID) {
 		}
 	}
 	d.env.printf("  accounts  %s user add NAME --data-dir %s\n", commandName(), d.dir)
+	d.env.printf("  group     %s group add team NAME --data-dir %s\n", commandName(), d.dir)
 	d.env.printf("\n%s\n\n", dim("What is said in the room appears here. Ctrl-C ends the demo and removes everything."))
 }
 

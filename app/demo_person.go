@@ -99,9 +99,6 @@ func (p *person) take(ctx context.Context, st stanza.Stanza) {
 		if reply, ok := st.ErrorReply(stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "")); ok {
 			_ = p.conn.Send(reply)
 		}
-	case st.Kind == stanza.Presence && st.Type == stanza.TypeSubscribe:
-		// In a team everybody is everybody's contact.
-		_ = p.conn.Send(stanza.Stanza{Kind: stanza.Presence, Type: stanza.TypeSubscribed, To: st.From.Bare()})
 	case st.Kind == stanza.Presence && st.Child(stanza.NSMUCUser, "x") != nil:
 		p.takeOccupant(st)
 	case st.Kind == stanza.Presence:
@@ -179,7 +176,7 @@ func (p *person) contactList() []contact {
 	list := make([]contact, 0, len(p.contacts))
 	for j, c := range p.contacts {
 		if c.name == "" {
-			c.name = j.Local()
+			c.name = strings.ToUpper(j.Local()[:1]) + j.Local()[1:] // as clients show who has no name
 		}
 		list = append(list, c)
 	}
@@ -199,20 +196,6 @@ func (p *person) fetchRoster(ctx context.Context) error {
 	}
 	if query := answer.Child(stanza.NSRoster, "query"); query != nil {
 		p.takeRoster(query)
-	}
-	return nil
-}
-
-// addContact puts somebody into the contact list and asks to see him.
-func (p *person) addContact(ctx context.Context, other *person) error {
-	item := stanza.NewElement(stanza.NSRoster, "item", "jid", other.account.String(), "name", other.name)
-	_, err := p.conn.IQ(ctx, stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeSet}.
-		With(stanza.NewElement(stanza.NSRoster, "query").Add(item)))
-	if err == nil {
-		err = p.conn.Send(stanza.Stanza{Kind: stanza.Presence, Type: stanza.TypeSubscribe, To: other.account})
-	}
-	if err != nil {
-		return fmt.Errorf("%s adds %s: %w", p.name, other.name, err)
 	}
 	return nil
 }

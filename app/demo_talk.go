@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -22,9 +23,10 @@ type talk struct {
 	slow    bool // with pauses, for people who watch
 	team    []*person
 	room    jid.JID
-	inside  []*person // who is in the room, in order of entering
-	said    []line    // in the room
-	arrived int       // lines that everybody meant has read
+	add     func(ctx context.Context, p *person) error // puts somebody into the team's group
+	inside  []*person                                  // who is in the room, in order of entering
+	said    []line                                     // in the room
+	arrived int                                        // lines that everybody meant has read
 }
 
 // utterance is one line of the script.
@@ -61,7 +63,7 @@ func roomScript() (early, late []utterance) {
 // run lets the team meet, see each other and talk. It ends with an error if
 // anything did not arrive at anybody it was meant for.
 func (t *talk) run(ctx context.Context) error {
-	for _, scene := range []func(context.Context) error{t.meet, t.showContacts, t.private, t.inRoom} {
+	for _, scene := range []func(context.Context) error{t.meet, t.showContacts, t.join, t.showContacts, t.private, t.inRoom} {
 		if err := scene(ctx); err != nil {
 			return err
 		}
@@ -69,9 +71,14 @@ func (t *talk) run(ctx context.Context) error {
 	return nil
 }
 
-// meet makes the three each other's contacts: everybody asks everybody to be
-// seen, everybody agrees (RFC 6121 §3.1).
+// meet brings everybody online. Two are in the team's group already and so see
+// each other, without having asked.
 func (t *talk) meet(ctx context.Context) error {
+	for _, p := range t.team[:2] {
+		if err := t.add(ctx, p); err != nil {
+			return err
+		}
+	}
 	for _, p := range t.team {
 		if err := p.fetchRoster(ctx); err != nil {
 			return err
@@ -80,17 +87,23 @@ func (t *talk) meet(ctx context.Context) error {
 			return fmt.Errorf("%s comes online: %w", p.name, err)
 		}
 	}
-	for _, p := range t.team {
-		for _, other := range t.team {
-			if other == p {
-				continue
-			}
-			if err := p.addContact(ctx, other); err != nil {
-				return err
-			}
-		}
+	t.title("Their contact lists: Anna and Ben are in the group %s", teamName)
+	return t.seeEachOther(ctx, t.team[:2])
+}
+
+// join puts the third into the group, while all are connected.
+func (t *talk) join(ctx context.Context) error {
+	if err := t.add(ctx, t.team[2]); err != nil {
+		return err
 	}
-	for _, p := range t.team {
+	t.title("The same lists, now that an administrator has added Chloe")
+	return t.seeEachOther(ctx, t.team)
+}
+
+// seeEachOther waits until members of the group have each other in their contact
+// lists, online.
+func (t *talk) seeEachOther(ctx context.Context, members []*person) error {
+	for _, p := range members {
 		err := t.await(ctx, p, "the others online", func() bool {
 			seen := 0
 			for _, c := range p.contacts {
@@ -98,7 +111,7 @@ func (t *talk) meet(ctx context.Context) error {
 					seen++
 				}
 			}
-			return seen == len(t.team)-1
+			return seen == len(members)-1
 		})
 		if err != nil {
 			return err
@@ -116,7 +129,6 @@ func (t *talk) await(ctx context.Context, p *person, what string, seen func() bo
 // showContacts prints the contact lists side by side.
 func (t *talk) showContacts(ctx context.Context) error {
 	const gap = 4
-	t.title("Their contact lists")
 	lists := make([][]contact, len(t.team))
 	widths := make([]int, len(t.team))
 	for i, p := range t.team {
@@ -134,9 +146,14 @@ func (t *talk) showContacts(ctx context.Context) error {
 		b.WriteString(t.colours.person(i, p.name) + pad(i, p.name))
 	}
 	t.printf("  %s\n", strings.TrimRight(b.String(), " "))
-	for row := range len(t.team) - 1 {
+	longest := slices.MaxFunc(lists, func(a, b []contact) int { return len(a) - len(b) })
+	for row := range longest {
 		b.Reset()
 		for i := range t.team {
+			if row >= len(lists[i]) {
+				b.WriteString(pad(i, ""))
+				continue
+			}
 			c := lists[i][row]
 			b.WriteString(strings.Replace(entry(c), "●", t.colours.green("●"), 1) + pad(i, entry(c)))
 		}

@@ -15,6 +15,9 @@ func TestDemoOnce(t *testing.T) {
 		t.Fatalf("got %+v", got)
 	}
 	want := []string{
+		"Their contact lists: Anna and Ben are in the group Team\n",
+		"  ● Ben, on the train    ● Anna, at my desk\n\n",
+		"now that an administrator has added Chloe\n",
 		"  Anna                     Ben                      Chloe\n",
 		"  ● Ben, on the train      ● Anna, at my desk       ● Anna, at my desk\n",
 		"  Anna   Morning Ben!",

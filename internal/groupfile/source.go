@@ -1,6 +1,7 @@
 package groupfile
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -148,14 +149,15 @@ func readFile(path string) ([]byte, stamp, error) {
 	if info, err = f.Stat(); err != nil {
 		return nil, stamp{}, fmt.Errorf("read groups: %w", err)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	switch {
-	case err != nil:
-		return nil, stamp{}, fmt.Errorf("read groups: %w", err)
-	case len(data) > maxFile:
+	if info.Size() > maxFile {
 		return nil, stamp{}, fmt.Errorf("read groups: %s has more than %d bytes", path, maxFile)
 	}
-	return data, stamp{info}, nil
+	var b bytes.Buffer
+	b.Grow(int(info.Size()) + bytes.MinRead)
+	if _, err := b.ReadFrom(io.LimitReader(f, maxFile)); err != nil {
+		return nil, stamp{}, fmt.Errorf("read groups: %w", err)
+	}
+	return b.Bytes(), stamp{info}, nil
 }
 
 // Load reads the file of settings and takes it into use. If there is something

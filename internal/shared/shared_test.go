@@ -58,6 +58,9 @@ func text(c Contact) string {
 	if c.Name != "" {
 		s += " " + c.Name
 	}
+	if c.Meets {
+		s += " meets"
+	}
 	for _, l := range c.Labels {
 		s += " [" + l.Text + "]"
 	}
@@ -210,6 +213,13 @@ func change(r *rand.Rand, world fixed, revision int64, names []string) fixed {
 	world = slices.Clone(world)
 	i := r.IntN(len(world))
 	s := world[i]
+	if r.IntN(10) == 0 { // a file may bring them in another order, and otherwise than they were
+		k := r.IntN(len(world))
+		world[i], world[k] = world[k], NewSnapshot(SnapshotOptions{
+			Key: s.key, Label: s.label, Contract: s.contract, Revision: revision, Entries: s.entries, Public: s.public, Meeting: r.IntN(2) == 0,
+		})
+		return world
+	}
 	if r.IntN(10) == 0 {
 		world[i] = s.With(Change{Revision: revision, Label: fmt.Sprint("g", revision), Contract: s.contract})
 		return world
