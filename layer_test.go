@@ -30,9 +30,11 @@ var tiers = map[string]int{
 
 	"server": 6,
 
-	"internal/admin":        4,
+	"internal/admin": 5,
+
 	"internal/bench":        4,
 	"internal/muclog":       4,
+	"internal/roomadmin":    4,
 	"internal/roomfeatures": 4,
 	"internal/sqlstore":     4,
 
@@ -85,7 +87,7 @@ const (
 
 // roomy are packages that may be larger, because what they own cannot be parted:
 // a room's state has one owner.
-var roomy = map[string]int{"muc": 8000}
+var roomy = map[string]int{"muc": 8600}
 
 // pkg is what go list says of a package.
 type pkg struct {

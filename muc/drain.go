@@ -50,6 +50,7 @@ func (r *Room) drain() {
 			}
 			r.execute(c)
 		}
+		r.inside.Store(int32(len(r.occupants))) //nolint:gosec // people
 		r.flush()
 		if r.retire() || r.dormant > 0 && r.quiet() && r.rest() || !r.mailbox.takeBatch(&r.batch) {
 			return

@@ -16,6 +16,8 @@ var (
 	ErrBusy = errors.New("room is too busy")
 	// ErrRoomExists says that a room is there already.
 	ErrRoomExists = errors.New("room exists already")
+	// ErrNoAddress says that a room cannot have that address.
+	ErrNoAddress = errors.New("no address of a room")
 )
 
 // Handle is a room from outside. It is valid while the room sleeps, and safe
@@ -39,7 +41,10 @@ func (s *Service) Room(ctx context.Context, room jid.JID) (*Handle, error) {
 // persistent; a room that is neither persistent nor entered ends at once.
 func (s *Service) CreateRoom(ctx context.Context, room jid.JID, configure func(*Room) error) (*Handle, error) {
 	if room.Local() == "" || room.DomainOnly() != s.domain {
-		return nil, fmt.Errorf("%s is no room of %s", room, s.domain)
+		return nil, fmt.Errorf("%w: %s is no room of %s", ErrNoAddress, room, s.domain)
+	}
+	if most := s.opts.MaxRoomID; most > 0 && len(room.Local()) > most {
+		return nil, fmt.Errorf("%w: the name has %d bytes, %d are allowed", ErrNoAddress, len(room.Local()), most)
 	}
 	h := &Handle{s, room.Bare()}
 	return h, h.call(ctx, &createCommand{configure: configure})
@@ -54,22 +59,25 @@ func (h *Handle) Do(ctx context.Context, fn func(*Room) error) error {
 	return h.call(ctx, &callCommand{fn: fn})
 }
 
-// SetAffiliation changes somebody's affiliation; see Room.SetAffiliation.
-func (h *Handle) SetAffiliation(ctx context.Context, actor Actor, j jid.JID, a Affiliation, o AffiliationOptions) error {
+// Change is Do for changes of affiliations: it refuses to leave the room without
+// an owner, if it has one.
+func (h *Handle) Change(ctx context.Context, fn func(*Room) error) error {
 	return h.Do(ctx, func(r *Room) error {
-		if err := r.SetAffiliation(actor, j, a, o); err != nil {
+		if err := fn(r); err != nil {
 			return err
 		}
 		return r.checkOwnerRemains()
 	})
 }
 
+// SetAffiliation changes somebody's affiliation; see Room.SetAffiliation.
+func (h *Handle) SetAffiliation(ctx context.Context, actor Actor, j jid.JID, a Affiliation, o AffiliationOptions) error {
+	return h.Change(ctx, func(r *Room) error { return r.SetAffiliation(actor, j, a, o) })
+}
+
 // Destroy ends the room and tells everybody in it.
 func (h *Handle) Destroy(ctx context.Context, reason string, alternative jid.JID) error {
-	return h.Do(ctx, func(r *Room) error {
-		r.staged.destroy = &DestroyEvent{Event: Event{Room: r}, Actor: System, Reason: reason, Alternative: alternative}
-		return nil
-	})
+	return h.Do(ctx, func(r *Room) error { return r.Destroy(System, reason, alternative) })
 }
 
 // Post says something as the room itself; see Room.Post.
@@ -166,8 +174,12 @@ type Info struct {
 func (h *Handle) Info(ctx context.Context) (Info, error) {
 	var info Info
 	err := h.Do(ctx, func(r *Room) error {
-		info = Info{r.jid, r.Name(), r.Subject(), r.Persistent(), r.Public(), len(r.occupants), r.created}
+		info = r.info()
 		return nil
 	})
 	return info, err
+}
+
+func (r *Room) info() Info {
+	return Info{r.jid, r.Name(), r.Subject(), r.Persistent(), r.Public(), len(r.occupants), r.created}
 }

@@ -169,6 +169,7 @@ func (r *Room) stop() {
 	r.svc.counts.deepHibernations.Add(1)
 	r.asleep = true
 	if alone {
+		r.used()
 		r.partWith(r.audience[0])
 	}
 }

@@ -81,6 +81,8 @@ func (c *cabinet) ApplyRoomChange(_ context.Context, room jid.JID, _ int64, chan
 	return nil
 }
 
+func (*cabinet) NoteUse(context.Context, []muc.RoomUse) error { return nil }
+
 func (c *cabinet) DeleteRoom(_ context.Context, room jid.JID, _ int64, _ *muc.Tombstone) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

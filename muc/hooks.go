@@ -167,6 +167,10 @@ type Hooks struct {
 	// ServiceDisco adds features to what the service says of itself. It runs
 	// outside of rooms, at any time and several at once.
 	ServiceDisco hook.Notify[ServiceDiscoEvent]
+	// ServiceNode answers a question about a node of the service, as DiscoNode
+	// does about one of a room; the question names no room. It runs outside of
+	// rooms, at any time and several at once, and must not block.
+	ServiceNode hook.Decide[NodeQuestion, *stanza.Element]
 
 	fields []*fieldCore
 	slots  int
@@ -457,7 +461,10 @@ type NodeQuestion struct {
 }
 
 // ServiceDiscoEvent collects what a service says of itself.
-type ServiceDiscoEvent struct{ features []string }
+type ServiceDiscoEvent struct {
+	RealJID  jid.JID // who asks
+	features []string
+}
 
 // Feature adds a feature.
 func (ev *ServiceDiscoEvent) Feature(feature string) { ev.features = append(ev.features, feature) }

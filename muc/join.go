@@ -205,6 +205,7 @@ func (r *Room) join(ev *JoinEvent, renamed bool) {
 	if first {
 		o.viewers = r.askViewers(o)
 	}
+	r.used()
 	r.sendOccupants(s)
 	r.announceToOthers(o, &showing{})
 	r.announceToSelf(o, []*Session{s}, &showing{codes: r.entryCodes(ev.New, renamed)})

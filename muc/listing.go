@@ -121,17 +121,30 @@ func (s *Service) serviceInfo(st stanza.Stanza, query *stanza.Element) {
 		s.serviceNick(st)
 		return
 	default:
-		s.answer(st, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The service has no such node."))
+		s.answerNode(st, query.Attr("node"), false)
 		return
 	}
 	answer := stanza.NewElement(stanza.NSDiscoInfo, "query").
 		Add(stanza.NewElement(stanza.NSDiscoInfo, "identity", "category", "conference", "type", "text", "name", s.opts.Name))
-	ev := &ServiceDiscoEvent{features: []string{stanza.NSMUC, nsUnique, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing, stanza.NSRSM}}
+	ev := &ServiceDiscoEvent{RealJID: st.From, features: []string{stanza.NSMUC, nsUnique, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing, stanza.NSRSM}}
 	if err := s.hooks.ServiceDisco.Run(nil, ev); err != nil {
 		s.log.LogAttrs(s.ioCtx, slog.LevelError, "describe the service", slog.Any("err", err))
 	}
 	for _, f := range ev.features {
 		answer.Add(stanza.NewElement(stanza.NSDiscoInfo, "feature", "var", f))
+	}
+	s.opts.Router.Send(st.Result(answer))
+}
+
+// answerNode lets features say what a node of the service is, or has.
+func (s *Service) answerNode(st stanza.Stanza, node string, items bool) {
+	answer, err := s.hooks.ServiceNode.Run(nil, &NodeQuestion{RealJID: st.From, Node: node, Items: items}, nil)
+	if err != nil {
+		s.log.LogAttrs(s.ioCtx, slog.LevelError, "describe a node of the service", slog.String("node", node), slog.Any("err", err))
+	}
+	if answer == nil {
+		s.answer(st, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The service has no such node."))
+		return
 	}
 	s.opts.Router.Send(st.Result(answer))
 }
@@ -145,8 +158,8 @@ func (s *Service) serviceItems(st stanza.Stanza, query *stanza.Element) {
 		s.answer(st, stanza.NewError(stanza.Modify, stanza.BadRequest, err.Error()))
 		return
 	}
-	if query.Attr("node") != "" {
-		s.answer(st, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The service has no such node."))
+	if node := query.Attr("node"); node != "" {
+		s.answerNode(st, node, true)
 		return
 	}
 	asked := page != nil
@@ -253,7 +266,7 @@ func (s *Service) listedBetween(q *RoomsQuery) []RoomDescriptor {
 	defer s.mu.RUnlock()
 	var rooms []RoomDescriptor
 	for _, d := range s.listed {
-		if local := d.JID.Local(); local > q.After && (q.Before == "" || local < q.Before) {
+		if local := d.JID.Local(); d.Public && local > q.After && (q.Before == "" || local < q.Before) {
 			rooms = append(rooms, d)
 		}
 	}

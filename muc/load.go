@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
@@ -119,23 +118,11 @@ func (r *Room) unloadable() {
 func (r *Room) restore(rec *RoomRecord) {
 	r.begin(rec.Created)
 	r.stored, r.created = true, rec.Created
-	r.values, r.shared = slices.Clone(r.svc.defaults), false
-	rest := maps.Clone(rec.Settings)
-	for i, f := range r.svc.hooks.fields {
-		given, ok := rest[f.spec.stored()]
-		if !ok || f.computed != nil {
-			continue
-		}
-		v, err := f.parse(given)
-		if err != nil {
-			r.logger().LogAttrs(context.Background(), slog.LevelWarn, "stored setting not usable",
-				slog.String("setting", f.spec.Var), slog.Any("err", err))
-			continue
-		}
-		r.values[i] = v
-		delete(rest, f.spec.stored())
-	}
-	r.unknown = rest
+	r.values, r.unknown = r.svc.parseSettings(rec.Settings, func(f *fieldCore, err error) {
+		r.logger().LogAttrs(context.Background(), slog.LevelWarn, "stored setting not usable",
+			slog.String("setting", f.spec.Var), slog.Any("err", err))
+	})
+	r.shared = false
 	r.setRecords(rec.Affiliations)
 	r.subject, r.subjectID = rec.Subject, rec.SubjectID
 }
@@ -196,7 +183,7 @@ func (s *Service) relist(r *Room) {
 	d := s.descriptor(r.jid, r.values)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d.Public && !r.stored && r.exists && !r.locked {
+	if !r.stored && r.exists && !r.locked {
 		s.listed[r.jid] = *d
 	} else {
 		delete(s.listed, r.jid)

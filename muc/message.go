@@ -22,7 +22,7 @@ func (c *messageCommand) decide(r *Room) error {
 	switch s := r.sessions[c.st.From]; {
 	case s != nil:
 		c.ev.Sender = s.occupant
-	case !r.svc.isAdmin(c.st.From): // who speaks as the room itself
+	case !c.system && !r.svc.isAdmin(c.st.From): // who speaks as the room itself
 		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You are not in the room.")
 	}
 	if r.locked {
@@ -122,6 +122,7 @@ func (r *Room) publish(q *request, ev *MessageEvent, historic, archive bool) {
 	if ev.Sender != nil {
 		m.From, m.RealJID, m.Resource = ev.Sender.jid, ev.Sender.bare, ev.Stanza.From.Resource()
 	}
+	r.used()
 	out := r.sanitized(ev.Stanza)
 	out.From, out.Type = m.From, stanza.TypeGroupchat
 	if archive {
@@ -141,6 +142,9 @@ func (r *Room) publish(q *request, ev *MessageEvent, historic, archive bool) {
 	it := outItem{enc: [2]*stanza.Encoded{enc, enc}, to: r.audience}
 	if it.to == nil {
 		it.to = []*Session{}
+	}
+	if q != nil {
+		q.id, q.later = m.ID, archive && q.done != nil
 	}
 	if archive {
 		it.ticket = &ticket{room: r, req: q, message: m, event: posted, before: before}
@@ -242,7 +246,7 @@ type privateCommand struct {
 
 func (c *privateCommand) decide(r *Room) error {
 	s := r.sessions[c.st.From]
-	if s == nil {
+	if s == nil && !c.system {
 		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You are not in the room.")
 	}
 	if c.st.Type == stanza.TypeGroupchat {
@@ -251,6 +255,11 @@ func (c *privateCommand) decide(r *Room) error {
 	c.recipient = r.Occupant(c.st.To.Resource())
 	if c.recipient == nil {
 		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Nobody in the room has this nickname.")
+	}
+	if c.system { // the room itself has something to say to one
+		c.out = r.sanitized(&c.st)
+		c.out.From = r.jid
+		return nil
 	}
 	var err error
 	c.out, err = r.private(&c.request, s.occupant, c.recipient)

@@ -187,6 +187,9 @@ func (n *archived) take(r *Room) {
 			r.subjectArchived(t)
 		}
 		r.notify(r.svc.hooks.MessageSent.Run(&r.watch, &t.event))
+		if t.req != nil && t.req.later {
+			t.req.done(nil)
+		}
 		return
 	}
 	r.svc.metrics.unarchived.Inc()

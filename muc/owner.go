@@ -111,15 +111,10 @@ func (r *Room) decideForm(actor Actor, form *stanza.Form, q *request) error {
 			continue
 		}
 		if f.spec.Allowed != nil && !f.spec.Allowed(r, actor) {
-			return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You may not set "+f.spec.Var+".")
+			return &FieldError{f.spec.Var, "you may not set this", stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You may not set "+f.spec.Var+".")}
 		}
 		if err := r.stageField(actor, f, field.Values); err != nil {
-			if se := stanza.AsError(err); se != nil {
-				named := *se
-				named.Text = f.spec.Var + ": " + se.Text
-				return &named
-			}
-			return stanza.NewError(stanza.Modify, stanza.NotAcceptable, f.spec.Var+": "+err.Error())
+			return RefuseField(f.spec.Var, err)
 		}
 	}
 	ev := &ConfigureEvent{

@@ -24,6 +24,9 @@ type request struct {
 	check    func(context.Context) error
 	name     string          // of the function that deferred check
 	detached bool            // of an event that cannot wait
+	system   bool            // the program itself is behind it, not a client
+	later    bool            // done is called with the commit of a message
+	id       string          // StanzaID of the message that came of it
 	until    time.Time       // which a function has delayed it
 	progress map[string]*int // of functions, by name
 }
@@ -242,8 +245,8 @@ func (r *Room) applyCommand(c command) {
 	defer r.recoverApply(c)
 	c.apply(r)
 	r.finished(c.base())
-	if done := c.base().done; done != nil {
-		done(nil)
+	if q := c.base(); q.done != nil && !q.later {
+		q.done(nil)
 	}
 	if !r.staged.empty() { // a Notify function has called a setter
 		r.commit(nil)

@@ -3,6 +3,7 @@ package muc
 import (
 	"iter"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/muster-im/muster/internal/tasks"
@@ -19,7 +20,8 @@ type Room struct {
 	svc *Service
 	jid jid.JID
 
-	mailbox mailbox // guarded by its own mutex
+	mailbox mailbox      // guarded by its own mutex
+	inside  atomic.Int32 // how many occupants there were when the drain last had nothing more to do
 
 	agenda tasks.Entry // Service.agenda's
 
@@ -30,6 +32,7 @@ type Room struct {
 	dormant     time.Duration // since when the room is hibernated; 0: it is not
 	ids         stanzaIDs
 	created     time.Time
+	usedAt      int64      // when its use was last noted, in seconds since 1970
 	tombstone   *Tombstone // what is left of the room, while it does not exist
 	postponed   func()     // the commit that waits until storing is over
 	waiting     bool       // for a load or a commit
@@ -198,7 +201,7 @@ func (r *Room) end() {
 	r.values, r.shared, r.unknown, r.affiliations = r.svc.defaults, true, nil, nil
 	r.index = affiliationIndex{}
 	r.occupants, r.sessions, r.audience, r.slots, r.relayed, r.relayOrder = nil, nil, nil, nil, nil, nil
-	r.data = nil
+	r.data, r.usedAt = nil, 0
 	r.subject, r.subjectID = Subject{}, ""
 }
 
@@ -208,4 +211,5 @@ func (r *Room) emptied() {
 	if r.locked || !r.Persistent() {
 		r.end()
 	}
+	r.used()
 }

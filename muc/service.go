@@ -126,7 +126,7 @@ type Service struct {
 	mu sync.RWMutex
 	// Guarded by mu.
 	rooms   map[jid.JID]*Room
-	listed  map[jid.JID]RoomDescriptor // live public rooms that are not stored
+	listed  map[jid.JID]RoomDescriptor // live rooms that are not stored, hidden ones too
 	closing bool
 
 	deferMu sync.Mutex
@@ -134,6 +134,7 @@ type Service struct {
 	deferred map[string]*tasks.Turns // by name of the function: a slow one holds up no other
 
 	counts counts
+	uses   uses
 }
 
 // New returns a room service that is ready to handle stanzas.

@@ -37,6 +37,8 @@ type Store interface {
 	// change or nothing. Without change.Created it creates nothing: ErrNoRoom.
 	// A room takes the place of its tombstone.
 	ApplyRoomChange(ctx context.Context, room jid.JID, epoch int64, change RoomChange) error
+	// NoteUse remembers when stored rooms were used; others are passed over.
+	NoteUse(ctx context.Context, list []RoomUse) error
 	// DeleteRoom removes the room with its affiliations and leaves a tombstone
 	// in its place, if there is to be one; a room that is not stored is no
 	// error.

@@ -41,6 +41,8 @@ func (s *troubled) ApplyRoomChange(_ context.Context, _ jid.JID, _ int64, c muc.
 
 func (s *troubled) CountRooms(context.Context, muc.RoomsQuery) (int, error) { return 0, nil }
 
+func (s *troubled) NoteUse(context.Context, []muc.RoomUse) error { return nil }
+
 func (s *troubled) DeleteRoom(context.Context, jid.JID, int64, *muc.Tombstone) error { return s.err }
 
 func (s *troubled) Append(_ muc.ArchivedMessage, done func(error)) error {

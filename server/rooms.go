@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/internal/roomadmin"
 	"github.com/muster-im/muster/internal/roomfeatures"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
@@ -23,6 +24,10 @@ const roomsEnd = 4 * time.Second
 
 // buildRooms makes a room service for each host.
 func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions []muc.Extension) error {
+	s.roomAdmin = roomadmin.New(roomadmin.Options{
+		Services: func() []*muc.Service { return s.rooms }, Store: s.db, Archive: archive, Send: s.router.Send, Exists: s.accountExists,
+		Logger: s.logger("roomadmin"), Registerer: s.registry,
+	})
 	if !cfg.HasRooms() {
 		return nil
 	}
@@ -51,6 +56,7 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 		}
 		s.setRoomAccess(&o, host)
 		s.setDeferTimeout(&o, m)
+		o.Extensions = append(o.Extensions, s.roomAdmin.Commands(o.Domain))
 		s.logRooms(cfg, &o, host)
 		o.Router, o.Store, o.Archive = s.router, s.db, archive
 		o.Logger, o.Registerer = s.log, s.registry
@@ -74,6 +80,15 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 		}
 	})
 	return nil
+}
+
+// accountExists reports whether there is an account; of other servers nothing
+// is known.
+func (s *Server) accountExists(ctx context.Context, account jid.JID) (bool, error) {
+	if !s.router.IsHost(account.Domain()) {
+		return true, nil
+	}
+	return s.router.Exists(ctx, account)
 }
 
 // loadNicknames returns the nicknames that are reserved in the rooms of a

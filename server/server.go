@@ -29,6 +29,7 @@ import (
 	"github.com/muster-im/muster/internal/groupfile"
 	"github.com/muster-im/muster/internal/muclog"
 	"github.com/muster-im/muster/internal/register"
+	"github.com/muster-im/muster/internal/roomadmin"
 	"github.com/muster-im/muster/internal/roomfeatures"
 	"github.com/muster-im/muster/internal/roster"
 	"github.com/muster-im/muster/internal/router"
@@ -81,6 +82,7 @@ type Server struct {
 	admin        *admin.Admin
 	pools        pools
 	passwords    map[passwordsBy]*roomfeatures.PasswordService
+	roomAdmin    *roomadmin.Admin
 	roomLog      *muclog.Log // nil: rooms are not logged
 	clients      *c2s.Server
 	registration *register.Service  // nil unless modules.mod_register is there
@@ -252,6 +254,9 @@ func (s *Server) Rooms(domain string) *muc.Service {
 	}
 	return nil
 }
+
+// RoomAdmin administrates the rooms of all domains.
+func (s *Server) RoomAdmin() *roomadmin.Admin { return s.roomAdmin }
 
 // Router brings stanzas to where they are addressed. Services of further
 // domains are added to it before Start.

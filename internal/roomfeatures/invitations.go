@@ -92,6 +92,8 @@ func (f *invitations) mayInvite(ev *muc.RoomMessageEvent) error {
 		role = ev.Sender.Role()
 	}
 	switch {
+	case ev.BySystem():
+		return nil
 	case ev.Sender == nil && rank < muc.Member:
 		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Enter the room before you invite others.")
 	case role == muc.Moderator, rank >= muc.Admin:
@@ -116,7 +118,9 @@ func (f *invitations) inviteOne(ev *muc.RoomMessageEvent, invite *stanza.Element
 			return err
 		}
 	}
-	f.slot.In(r).add(to.Bare(), ev.RealJID)
+	if !ev.BySystem() { // whom nobody could tell what has become of it
+		f.slot.In(r).add(to.Bare(), ev.RealJID)
+	}
 	reason := invite.ChildText(stanza.NSMUCUser, "reason")
 	by := inviter(r, ev.RealJID, ev.Sender)
 	x := stanza.NewElement(stanza.NSMUCUser, "x")

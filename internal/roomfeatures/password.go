@@ -45,7 +45,7 @@ func (f *password) Register(h *muc.Hooks) {
 		case ev.Submitted(secret.Key()) && !ev.Submitted(on.Key()):
 			on.Set(ev.Room, secret.Get(ev.Room) != "")
 		case on.Get(ev.Room) && secret.Get(ev.Room) == "":
-			return stanza.NewError(stanza.Modify, stanza.NotAcceptable, secret.Key()+": a protected room needs a password.")
+			return muc.RefuseField(secret.Key(), stanza.NewError(stanza.Modify, stanza.NotAcceptable, "a protected room needs a password."))
 		}
 		return nil
 	})

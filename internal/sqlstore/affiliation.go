@@ -16,22 +16,28 @@ func readAffiliations(ctx context.Context, q querier, room int64) ([]muc.Affilia
 	var list []muc.AffiliationRecord
 	err := q.each(ctx, "SELECT jid, affiliation, nick, reason, data FROM affiliations WHERE room = $1 ORDER BY jid",
 		[]any{room}, func(rows *sql.Rows) error {
-			var a muc.AffiliationRecord
-			var word, data string
-			err := rows.Scan(address{&a.JID}, &word, &a.Nick, &a.Reason, &data)
-			if err != nil {
-				return err
-			}
-			if a.Affiliation, err = muc.ParseAffiliation(word); err != nil {
-				return fmt.Errorf("affiliation of %s: %w", a.JID, err)
-			}
-			if a.Data, err = decodeData(data); err != nil {
-				return fmt.Errorf("data of %s: %w", a.JID, err)
-			}
+			a, err := scanAffiliation(rows)
 			list = append(list, a)
-			return nil
+			return err
 		})
 	return list, err
+}
+
+// scanAffiliation reads an entry: jid, affiliation, nick, reason, data.
+func scanAffiliation(rows *sql.Rows) (muc.AffiliationRecord, error) {
+	var a muc.AffiliationRecord
+	var word, data string
+	err := rows.Scan(address{&a.JID}, &word, &a.Nick, &a.Reason, &data)
+	if err != nil {
+		return a, err
+	}
+	if a.Affiliation, err = muc.ParseAffiliation(word); err != nil {
+		return a, fmt.Errorf("affiliation of %s: %w", a.JID, err)
+	}
+	if a.Data, err = decodeData(data); err != nil {
+		return a, fmt.Errorf("data of %s: %w", a.JID, err)
+	}
+	return a, nil
 }
 
 // affiliationBatch is how many entries one statement for PostgreSQL writes at

@@ -201,8 +201,8 @@ func claimRoom(ctx context.Context, q querier, room jid.JID, epoch int64, create
 		}
 	}
 	found, err := q.one(ctx, `INSERT INTO rooms (service, local, epoch, created, name, public, settings,
-			subject, subject_author, subject_time, subject_id)
-		VALUES ($1, $2, $3, $4, '', FALSE, '{}', '', '', 0, '')
+			subject, subject_author, subject_time, subject_id, used)
+		VALUES ($1, $2, $3, $4, '', FALSE, '{}', '', '', 0, '', $4)
 		ON CONFLICT (service, local) DO UPDATE SET epoch = excluded.epoch WHERE rooms.epoch <= excluded.epoch
 		RETURNING id`, []any{room.Domain(), room.Local(), epoch, micros(created)}, &id)
 	if err == nil && !found {

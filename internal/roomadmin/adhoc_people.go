@@ -1,0 +1,223 @@
+package roomadmin
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
+	"github.com/muster-im/muster/stanza"
+)
+
+func affiliationsForm(context.Context, *session) (*stanza.Form, error) {
+	return ask("Who belongs to a room?", roomField(),
+		choice("affiliation", "Which of them", "all", "owner", "admin", "member", "outcast")), nil
+}
+
+func runAffiliations(ctx context.Context, s *session) (*stanza.Element, error) {
+	room, err := s.room()
+	if err != nil {
+		return nil, err
+	}
+	q := AffiliationQuery{Limit: maxPage, Affiliation: s.value(0, "affiliation")}
+	if q.Affiliation == "all" {
+		q.Affiliation = ""
+	}
+	page, err := s.admin.Affiliations(ctx, room, q)
+	if err != nil {
+		return nil, err
+	}
+	t := &table{columns: []stanza.Field{
+		{Var: "jid", Label: "Address", Type: stanza.FieldJIDSingle},
+		{Var: "affiliation", Label: "Affiliation"},
+		{Var: "nick", Label: "Nickname"},
+		{Var: "reason", Label: "Reason"},
+	}}
+	for _, e := range page.Affiliations {
+		nick := ""
+		if e.Nick != nil {
+			nick = *e.Nick
+		}
+		t.rows = append(t.rows, []string{e.JID.String(), e.Affiliation, nick, e.Reason})
+	}
+	title := "People of " + room.String()
+	if page.Next != "" {
+		title += fmt.Sprintf(" (the first %d)", maxPage)
+	}
+	return t.element(title), nil
+}
+
+func affiliateForm(context.Context, *session) (*stanza.Form, error) {
+	return ask("Change affiliations", roomField(),
+		stanza.Field{Var: "jids", Type: stanza.FieldJIDMulti, Label: "Whose?", Required: true},
+		choice("affiliation", "What are they to be?", "member", "admin", "owner", "none", "outcast"),
+		text("reason", "Reason", false)), nil
+}
+
+func runAffiliate(ctx context.Context, s *session) (*stanza.Element, error) {
+	room, err := s.room()
+	if err != nil {
+		return nil, err
+	}
+	people, err := s.people("jids")
+	if err == nil && len(people) == 0 {
+		err = invalid("jids", "whose affiliation?")
+	}
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Affiliation, len(people))
+	for i, j := range people {
+		list[i] = Affiliation{JID: j, Affiliation: s.value(0, "affiliation"), Reason: s.value(0, "reason")}
+	}
+	if err := s.admin.Affiliate(ctx, room, jid.JID{}, list); err != nil {
+		return nil, err
+	}
+	return note("info", "The affiliations are changed."), nil
+}
+
+func runOccupants(ctx context.Context, s *session) (*stanza.Element, error) {
+	room, err := s.room()
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.admin.Occupants(ctx, room, jid.JID{})
+	if err != nil {
+		return nil, err
+	}
+	t := &table{columns: []stanza.Field{
+		{Var: "nick", Label: "Nickname"},
+		{Var: "jid", Label: "Address", Type: stanza.FieldJIDSingle},
+		{Var: "role", Label: "Role"},
+		{Var: "affiliation", Label: "Affiliation"},
+		{Var: "sessions", Label: "Clients"},
+	}}
+	for i := range list {
+		o := &list[i]
+		t.rows = append(t.rows, []string{o.Nick, o.JID.String(), o.Role, o.Affiliation, strconv.Itoa(len(o.Sessions))})
+	}
+	return t.element(fmt.Sprintf("%d people are in %s", len(list), room)), nil
+}
+
+// kickForm shows who is inside.
+func kickForm(ctx context.Context, s *session) (*stanza.Form, error) {
+	room, err := s.room()
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.admin.Occupants(ctx, room, jid.JID{})
+	if err == nil && len(list) == 0 {
+		err = fail(NotFound, "nobody is in %s", room)
+	}
+	if err != nil {
+		return nil, err
+	}
+	nicks := stanza.Field{Var: "nicks", Type: stanza.FieldListMulti, Label: "Who is to go?", Required: true}
+	for i := range list {
+		nicks.Options = append(nicks.Options, stanza.Option{Label: list[i].Nick + " (" + list[i].JID.String() + ")", Value: list[i].Nick})
+	}
+	return ask("Out of "+room.String(), nicks, text("reason", "Reason", false)), nil
+}
+
+func runKick(ctx context.Context, s *session) (*stanza.Element, error) {
+	room, err := s.room()
+	if err != nil {
+		return nil, err
+	}
+	nicks := s.values(1, "nicks")
+	if len(nicks) == 0 {
+		return nil, invalid("nicks", "who is to go?")
+	}
+	for _, nick := range nicks {
+		if err := s.admin.SetRole(ctx, room, jid.JID{}, nick, muc.RoleNone.String(), s.value(1, "reason")); err != nil {
+			return nil, err
+		}
+	}
+	return note("info", fmt.Sprintf("Put out: %s.", strings.Join(nicks, ", "))), nil
+}
+
+func roleForm(context.Context, *session) (*stanza.Form, error) {
+	return ask("Change a role", roomField(), text("nick", "Nickname", true),
+		choice("role", "What is he to be?", "participant", "visitor", "moderator", "none"), text("reason", "Reason", false)), nil
+}
+
+func runRole(ctx context.Context, s *session) (*stanza.Element, error) {
+	room, err := s.room()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.admin.SetRole(ctx, room, jid.JID{}, s.value(0, "nick"), s.value(0, "role"), s.value(0, "reason")); err != nil {
+		return nil, err
+	}
+	return note("info", "The role is changed."), nil
+}
+
+func messageForm(context.Context, *session) (*stanza.Form, error) {
+	return ask("Say something as the room itself", roomField(), text("nick", "To this occupant only", false),
+		stanza.Field{Var: "body", Type: stanza.FieldTextMulti, Label: "What?", Required: true}), nil
+}
+
+func runMessage(ctx context.Context, s *session) (*stanza.Element, error) {
+	room, err := s.room()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.admin.Say(ctx, room, Message{To: s.value(0, "nick"), Body: s.value(0, "body")}); err != nil {
+		return nil, err
+	}
+	return note("info", "The room has said it."), nil
+}
+
+func inviteForm(context.Context, *session) (*stanza.Form, error) {
+	return ask("Invite people", roomField(),
+		stanza.Field{Var: "jids", Type: stanza.FieldJIDMulti, Label: "Whom?", Required: true}, text("reason", "Reason", false)), nil
+}
+
+func runInvite(ctx context.Context, s *session) (*stanza.Element, error) {
+	room, err := s.room()
+	if err != nil {
+		return nil, err
+	}
+	people, err := s.people("jids")
+	if err != nil {
+		return nil, err
+	}
+	if err := s.admin.Invite(ctx, room, Invitation{To: people, Reason: s.value(0, "reason")}); err != nil {
+		return nil, err
+	}
+	return note("info", "They are invited."), nil
+}
+
+func historyForm(context.Context, *session) (*stanza.Form, error) {
+	return ask("Read what was said", roomField(), text("max", "How many messages at most (50)", false),
+		text("before", "Only messages before this one (its id)", false)), nil
+}
+
+func runHistory(ctx context.Context, s *session) (*stanza.Element, error) {
+	room, err := s.room()
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.number("max", historyPage)
+	if err != nil {
+		return nil, err
+	}
+	page, err := s.admin.History(ctx, room, HistoryQuery{Limit: n, Before: s.value(0, "before")})
+	if err != nil {
+		return nil, err
+	}
+	t := &table{columns: []stanza.Field{
+		{Var: "time", Label: "Time"}, {Var: "nick", Label: "Nickname"}, {Var: "body", Label: "Message"}, {Var: "id", Label: "Id"},
+	}}
+	for i := range page.Messages {
+		m := &page.Messages[i]
+		said := m.Body
+		if m.Subject != nil {
+			said = "Subject: " + *m.Subject
+		}
+		t.rows = append(t.rows, []string{stanza.FormatTime(m.Time), m.Nick, said, m.ID})
+	}
+	return t.element("Messages of " + room.String()), nil
+}

@@ -1,0 +1,6 @@
+-- When a room was last used, to the hour. Of rooms from before nothing is known:
+-- they count as used now, so that none is taken for abandoned too early.
+ALTER TABLE rooms ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+UPDATE rooms SET used = unixepoch() * 1000000;
+CREATE INDEX rooms_used ON rooms (service, used);
+CREATE INDEX affiliations_of ON affiliations (jid);

@@ -1,0 +1,287 @@
+package muc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// FieldError says which field of the configuration form is refused. Its Unwrap
+// is what a client is told.
+type FieldError struct {
+	Var  string // form variable
+	Text string // what is wrong with it
+	Err  *stanza.Error
+}
+
+// Error names the field and says what is wrong.
+func (e *FieldError) Error() string { return e.Var + ": " + e.Text }
+
+// Unwrap returns the error stanza.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// RefuseField returns the error for a field of the form whose value, or whose
+// combination with others, is refused.
+func RefuseField(variable string, err error) error {
+	se := stanza.AsError(err)
+	if se == nil {
+		se = stanza.NewError(stanza.Modify, stanza.NotAcceptable, err.Error())
+	}
+	named := *se
+	named.Text = variable + ": " + se.Text
+	return &FieldError{Var: variable, Text: se.Text, Err: &named}
+}
+
+// Setting describes a setting of the rooms of a service.
+type Setting struct {
+	Var, Label string
+	Type       stanza.FieldType
+	Number     bool // the value is a whole number between Min and Max
+	Min, Max   int  // Max 0: no bound; of a text Max bounds its bytes
+	Choices    []stanza.Option
+	Private    bool // a secret
+}
+
+// Settings returns what can be set in the rooms of the service, in the order of
+// the form. Lists of affiliations are no settings.
+func (s *Service) Settings() []Setting {
+	var list []Setting
+	for _, f := range s.formOrder {
+		if f.spec.Label == "" || f.computed != nil {
+			continue
+		}
+		_, number := f.initial.(int)
+		list = append(list, Setting{
+			Var: f.spec.Var, Label: f.spec.Label, Type: f.kind, Number: number, Min: f.spec.Min, Max: f.spec.Max,
+			Choices: f.spec.Choices, Private: f.spec.Private,
+		})
+	}
+	return list
+}
+
+// Defaults are the settings of new rooms by form variable.
+func (s *Service) Defaults() map[string][]string { return s.shownSettings(s.defaults) }
+
+// shownSettings are values by form variable.
+func (s *Service) shownSettings(values []any) map[string][]string {
+	shown := make(map[string][]string, len(values))
+	for i, f := range s.hooks.fields {
+		if f.spec.Label != "" && f.computed == nil {
+			shown[f.spec.Var] = f.format(values[i])
+		}
+	}
+	return shown
+}
+
+// Settings returns the room's settings by form variable.
+func (r *Room) Settings() map[string][]string {
+	values := slices.Clone(r.values)
+	for i, v := range r.staged.values {
+		values[i] = v
+	}
+	return r.svc.shownSettings(values)
+}
+
+// Form returns the configuration form as somebody may see it.
+func (r *Room) Form(actor Actor) *stanza.Form { return r.form(actor) }
+
+// Configure stages what a submitted form says, as if an owner had sent it. What
+// is refused for one field is a *FieldError; nothing is staged then that takes
+// effect, if the caller returns the error.
+func (r *Room) Configure(actor Actor, form *stanza.Form) error {
+	return r.decideForm(actor, form, &request{detached: true})
+}
+
+// Destroy stages the end of the room. BeforeDestroy may refuse it to somebody,
+// not to the system.
+func (r *Room) Destroy(actor Actor, reason string, alternative jid.JID) error {
+	ev := &DestroyEvent{Event: Event{Room: r, req: &request{detached: true}}, Actor: actor, Reason: reason, Alternative: alternative}
+	if !actor.system {
+		if err := r.svc.hooks.BeforeDestroy.Run(&r.watch, ev); err != nil {
+			return err
+		}
+	}
+	r.staged.destroy = ev
+	return nil
+}
+
+// Send lets the room take a message as if the actor's client had sent it, and
+// returns what the room refuses it with. The system speaks as the room itself.
+// An archived message is committed when Send returns; id is then its StanzaID.
+// Of a message that goes to everybody without being archived it is the id under
+// which the room has passed it on to extensions.
+func (h *Handle) Send(ctx context.Context, actor Actor, st stanza.Stanza) (id string, err error) {
+	st.From, st.Kind = actor.jid, stanza.Message
+	if actor.system {
+		st.From = h.jid
+	} else if h.svc.opts.MayUse != nil && !h.svc.opts.MayUse(actor.jid) {
+		return "", stanza.NewError(stanza.Auth, stanza.Forbidden, actor.jid.String()+" may not use this service.")
+	}
+	if st.To.Bare() != h.jid {
+		st.To = h.jid
+	}
+	c, refused := h.svc.commandFor(st)
+	if refused != nil {
+		return "", refused
+	}
+	c.base().system = actor.system
+	err = h.call(ctx, c)
+	if err == nil {
+		id = c.base().id
+	}
+	return id, err
+}
+
+// BySystem reports whether the program itself is behind the event: nobody's
+// rank decides then.
+func (ev *Event) BySystem() bool { return ev.req != nil && ev.req.system }
+
+// View is a room as it is seen without being woken.
+type View struct {
+	Info
+	Awake    bool // it is in memory
+	Locked   bool
+	Settings map[string][]string // by form variable
+}
+
+// View returns a room as it stands; ErrNoRoom if there is none. A stored room is
+// looked up in the store, so one that sleeps or hibernates goes on doing so.
+func (s *Service) View(ctx context.Context, room jid.JID) (*View, error) {
+	room = room.Bare()
+	v, err := s.viewStored(ctx, room)
+	if err == nil || !errors.Is(err, ErrNoRoom) {
+		return v, err
+	}
+	awake, err := s.Awake(ctx, room, func(r *Room) error {
+		v = &View{Info: r.info(), Awake: true, Locked: r.locked, Settings: r.Settings()}
+		return nil
+	})
+	if err == nil && !awake {
+		err = fmt.Errorf("room %s: %w", room, ErrNoRoom)
+	}
+	return v, err
+}
+
+func (s *Service) viewStored(ctx context.Context, room jid.JID) (*View, error) {
+	if s.opts.Store == nil {
+		return nil, ErrNoRoom
+	}
+	rec, err := s.opts.Store.Room(ctx, room)
+	if err == nil && rec.Tombstone != nil {
+		err = ErrNoRoom
+	}
+	if err == nil && s.opts.Archive != nil {
+		err = s.catchUp(ctx, rec)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("room %s: %w", room, err)
+	}
+	values, _ := s.parseSettings(rec.Settings, func(*fieldCore, error) {})
+	d := s.descriptor(room, values)
+	v := &View{
+		Info:     Info{JID: room, Name: d.Name, Subject: rec.Subject, Persistent: true, Public: d.Public, Created: rec.Created},
+		Settings: s.shownSettings(values),
+	}
+	v.Occupants, v.Awake = s.Inside(room)
+	return v, nil
+}
+
+// Inside returns how many people are in a room, and whether it is in memory. It
+// does not ask the room, which may hibernate, but what it has last said.
+func (s *Service) Inside(room jid.JID) (occupants int, awake bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	r := s.rooms[room.Bare()]
+	if r == nil {
+		return 0, false
+	}
+	return int(r.inside.Load()), true
+}
+
+// Temporary returns the rooms that are not stored, but for those that wait for
+// their configuration, ordered by local part.
+func (s *Service) Temporary() []RoomDescriptor {
+	s.mu.RLock()
+	list := slices.Collect(maps.Values(s.listed))
+	s.mu.RUnlock()
+	slices.SortFunc(list, func(a, b RoomDescriptor) int { return compareJIDs(a.JID, b.JID) })
+	return list
+}
+
+// parseSettings reads stored settings. What is not usable is given to bad, and
+// the default used; rest is what no feature of today has.
+func (s *Service) parseSettings(stored map[string][]string, bad func(f *fieldCore, err error)) (values []any, rest map[string][]string) {
+	values, rest = slices.Clone(s.defaults), maps.Clone(stored)
+	for i, f := range s.hooks.fields {
+		given, ok := rest[f.spec.stored()]
+		if !ok || f.computed != nil {
+			continue
+		}
+		v, err := f.parse(given)
+		if err != nil {
+			bad(f, err)
+			continue
+		}
+		values[i] = v
+		delete(rest, f.spec.stored())
+	}
+	return values, rest
+}
+
+// Awake runs fn inside the room as Handle.Do does, but only if the room is in
+// memory, which it reports.
+func (s *Service) Awake(ctx context.Context, room jid.JID, fn func(*Room) error) (bool, error) {
+	s.mu.RLock()
+	r := s.rooms[room.Bare()]
+	s.mu.RUnlock()
+	if r == nil {
+		return false, nil
+	}
+	c, result := &callCommand{fn: fn}, make(chan error, 1)
+	c.done = func(err error) { result <- err }
+	switch _, err := r.post(c, false); {
+	case errors.Is(err, errRoomClosed):
+		return false, nil
+	case err != nil:
+		return true, fmt.Errorf("room %s: %w", room, ErrBusy)
+	}
+	select {
+	case err := <-result:
+		return true, err
+	case <-ctx.Done():
+		return true, fmt.Errorf("room %s: %w", room, ctx.Err())
+	}
+}
+
+// Occupied returns the addresses of rooms with people in them, ordered by local
+// part.
+func (s *Service) Occupied() []jid.JID {
+	var list []jid.JID
+	s.mu.RLock()
+	for j, r := range s.rooms {
+		if r.inside.Load() > 0 {
+			list = append(list, j)
+		}
+	}
+	s.mu.RUnlock()
+	slices.SortFunc(list, compareJIDs)
+	return list
+}
+
+// IsAdministrator reports whether somebody administers the service.
+func (s *Service) IsAdministrator(j jid.JID) bool { return s.isAdmin(j) }
+
+// LastUsed is when the use of the room was last noted while it has been in
+// memory, to the hour; zero if it was not.
+func (r *Room) LastUsed() time.Time {
+	if r.usedAt == 0 {
+		return time.Time{}
+	}
+	return time.Unix(r.usedAt, 0)
+}
