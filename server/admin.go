@@ -19,7 +19,8 @@ const tokenBurst = 2
 func (s *Server) buildAdmin(cfg *config.Config) {
 	s.admin = admin.New(admin.Options{
 		Accounts: s.accounts, Clients: s.clients, Tokens: s.db, LastSeen: s.activity, Groups: s.groups,
-		Info: s.Info, Hosts: cfg.General.Hosts, Metrics: s.metrics(), Logger: s.logger("admin"),
+		Rooms: &admin.Rooms{Admin: s.roomAdmin, Domain: s.roomsOf, Host: s.hostOf},
+		Info:  s.Info, Hosts: cfg.General.Hosts, Metrics: s.metrics(), Logger: s.logger("admin"),
 		Version: Version(), APIMetrics: api.NewMetrics(s.registry),
 		Backup: func(ctx context.Context, progress func(string, int64, int64)) (admin.Backup, error) {
 			p, err := s.Backup(ctx, progress)
@@ -68,4 +69,23 @@ func readableAPIs(cfg *config.Config) config.Problems {
 		list = append(list, cfg.Problem(key, text))
 	}
 	return list
+}
+
+// roomsOf is the domain of the rooms of a host, "" if it has none.
+func (s *Server) roomsOf(host string) string {
+	m := s.config.Load().Modules.MUC
+	if m == nil {
+		return ""
+	}
+	return m.HostFor(host)
+}
+
+// hostOf is the host whose rooms are at a domain, "" if there is none.
+func (s *Server) hostOf(domain string) string {
+	for _, host := range s.config.Load().General.Hosts {
+		if s.roomsOf(host) == domain && domain != "" {
+			return host
+		}
+	}
+	return ""
 }

@@ -21,6 +21,7 @@ type Options struct {
 	// LastSeen says when an account's last session went; store.ErrNotFound if
 	// that is not known.
 	LastSeen LastSeen
+	Rooms    *Rooms
 	// Info is called for each request that asks what the server is.
 	Info func() Info
 	// Hosts are the domains that may have accounts.
@@ -51,6 +52,9 @@ func New(o Options) *Admin {
 		a.log = slog.New(slog.DiscardHandler)
 	}
 	a.routes = slices.Concat(a.serverRoutes(), a.accountRoutes(), a.groupRoutes(), a.tokenRoutes())
+	if o.Rooms != nil {
+		a.routes = append(a.routes, a.roomRoutes()...)
+	}
 	a.scopes = api.Scopes(a.routes)
 	return a
 }

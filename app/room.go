@@ -1,0 +1,537 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/muster-im/muster/internal/admin"
+	"github.com/muster-im/muster/internal/api"
+	"github.com/muster-im/muster/internal/roomadmin"
+	"github.com/muster-im/muster/jid"
+)
+
+// roomCommands are the commands about rooms.
+type roomCommands struct {
+	List         roomListCommand         `cmd:"" help:"List rooms."`
+	Show         roomShowCommand         `cmd:"" help:"Show a room with its settings."`
+	Create       roomCreateCommand       `cmd:"" help:"Create a room."`
+	Config       roomConfigCommand       `cmd:"" help:"Show or change the settings of a room."`
+	Affiliations roomAffiliationsCommand `cmd:"" help:"List who belongs to a room."`
+	Affiliate    roomAffiliateCommand    `cmd:"" help:"Make somebody owner, admin, member, outcast or none of these."`
+	Occupants    roomOccupantsCommand    `cmd:"" help:"List who is in a room."`
+	Kick         roomKickCommand         `cmd:"" help:"Put somebody out of a room."`
+	Message      roomMessageCommand      `cmd:"" help:"Say something in a room."`
+	Invite       roomInviteCommand       `cmd:"" help:"Invite people into a room."`
+	History      roomHistoryCommand      `cmd:"" help:"Show what was said in a room."`
+	Destroy      roomDestroyCommand      `cmd:"" help:"Destroy a room for good."`
+	Unused       roomUnusedCommand       `cmd:"" help:"List or destroy rooms that nobody uses."`
+}
+
+// Help shows examples.
+func (roomCommands) Help() string {
+	return `The server must be running. A room is named by its address, or by its name alone
+if the server has rooms at one domain. Rooms that sleep are found like others.`
+}
+
+// roomFlags name a room.
+type roomFlags struct {
+	Room string `arg:"" help:"Address of the room, or its name if the server has rooms at one domain."`
+	socketFlags
+}
+
+// open returns a client and the room's address.
+func (f *roomFlags) open(ctx context.Context, e *env) (*admin.Client, jid.JID, error) {
+	c, err := f.client(e)
+	if err != nil {
+		return nil, jid.JID{}, err
+	}
+	name := f.Room
+	if !strings.Contains(name, "@") {
+		info, err := c.Info(ctx)
+		if err != nil {
+			return nil, jid.JID{}, f.explain(err)
+		}
+		if len(info.RoomHosts) != 1 {
+			return nil, jid.JID{}, fmt.Errorf("%q: at which domain? Say one of %s", name, atHosts(name, info.RoomHosts))
+		}
+		name += "@" + info.RoomHosts[0]
+	}
+	j, err := jid.Parse(name)
+	if err != nil {
+		return nil, jid.JID{}, fmt.Errorf("%.80q: %w", f.Room, err)
+	}
+	return c, j, nil
+}
+
+// do asks for something of the room; more are the steps of the path behind it.
+func (f *roomFlags) do(ctx context.Context, e *env, method string, query url.Values, in, out any, more ...string) (jid.JID, error) {
+	c, room, err := f.open(ctx, e)
+	if err != nil {
+		return room, err
+	}
+	path := admin.Path(append([]string{"rooms", room.String()}, more...)...)
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	return room, f.explain(c.Do(ctx, method, path, in, out))
+}
+
+func queryOf(pairs ...string) url.Values {
+	q := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return q
+}
+
+// table prints rows with columns.
+func (e *env) table(rows [][]string) error {
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 3, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(w, strings.Join(row, "\t")) //nolint:errcheck // see Flush
+	}
+	return w.Flush()
+}
+
+type roomListCommand struct {
+	Host   string `arg:"" optional:"" help:"Only the rooms of this host (default: the first one)."`
+	Search string `placeholder:"TEXT" help:"Only rooms with this in their name or title."`
+	User   string `placeholder:"NAME" help:"Only rooms to which this user of the host belongs, or in which he is."`
+	socketFlags
+}
+
+// Run lists rooms.
+func (c *roomListCommand) Run(ctx context.Context, e *env) error {
+	client, err := c.client(e)
+	if err != nil {
+		return err
+	}
+	list := []roomadmin.Room{}
+	query := queryOf("host", c.Host, "search", c.Search)
+	if c.User != "" {
+		var own admin.UserRooms
+		err = client.Do(ctx, http.MethodGet, admin.Path("users", c.User, "rooms")+"?"+queryOf("host", c.Host).Encode(), nil, &own)
+		list = own.Items
+	} else {
+		for r, e := range admin.List[roomadmin.Room](ctx, client, "/rooms", query) {
+			if err = e; e != nil {
+				break
+			}
+			list = append(list, r)
+		}
+	}
+	if err != nil {
+		return c.explain(err)
+	}
+	if c.JSON {
+		return e.printJSON(list)
+	}
+	if len(list) == 0 {
+		e.printf("There are no such rooms: muster room create NAME makes one.\n")
+		return nil
+	}
+	return e.table(roomRows(list))
+}
+
+func roomRows(list []roomadmin.Room) [][]string {
+	rows := [][]string{{"ROOM", "TITLE", "INSIDE", "KIND", "LAST USED"}}
+	for i := range list {
+		r := &list[i]
+		kind, used := "public", "now"
+		if !r.Public {
+			kind = "hidden"
+		}
+		if !r.Persistent {
+			kind += ", temporary"
+		}
+		if r.Affiliation != "" {
+			kind += ", " + r.Affiliation
+		}
+		if r.Used != nil && r.Occupants == 0 {
+			used = r.Used.Local().Format("2006-01-02 15:04")
+		}
+		rows = append(rows, []string{r.JID.String(), r.Title, strconv.Itoa(r.Occupants), kind, used})
+	}
+	return rows
+}
+
+type roomShowCommand struct{ roomFlags }
+
+// Run shows a room.
+func (c *roomShowCommand) Run(ctx context.Context, e *env) error {
+	var d roomadmin.Details
+	if _, err := c.do(ctx, e, http.MethodGet, nil, nil, &d); err != nil {
+		return err
+	}
+	if c.JSON {
+		return e.printJSON(d)
+	}
+	rows := [][]string{{"room", d.JID.String()}, {"inside", strconv.Itoa(d.Occupants)}, {"created", d.Created.Local().Format("2006-01-02 15:04")}}
+	if d.Subject != nil {
+		rows = append(rows, []string{"subject", d.Subject.Text})
+	}
+	return e.table(append(rows, settingRows(d.Config)...))
+}
+
+func settingRows(c roomadmin.Config) [][]string {
+	rows := make([][]string, 0, len(c))
+	for name, v := range c {
+		rows = append(rows, []string{name, fmt.Sprint(v)})
+	}
+	slices.SortFunc(rows, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
+	return rows
+}
+
+// settings reads NAME=VALUE by the types that the server says.
+func (f *roomFlags) settings(ctx context.Context, client *admin.Client, given []string) (roomadmin.Config, error) {
+	var known admin.RoomSettings
+	if err := client.Do(ctx, http.MethodGet, "/room-settings", nil, &known); err != nil {
+		return nil, f.explain(err)
+	}
+	c := roomadmin.Config{}
+	for _, pair := range given {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return nil, fmt.Errorf("%q: want NAME=VALUE, like title=Kitchen; muster room config ROOM shows the names", pair)
+		}
+		c[name] = value
+		i := slices.IndexFunc(known.Items, func(s roomadmin.Setting) bool { return s.Name == name })
+		if i < 0 {
+			continue // the server says what there is
+		}
+		switch known.Items[i].Type {
+		case roomadmin.TypeBool:
+			if yes, err := strconv.ParseBool(value); err == nil {
+				c[name] = yes
+			}
+		case roomadmin.TypeNumber:
+			if n, err := strconv.Atoi(value); err == nil {
+				c[name] = n
+			}
+		case roomadmin.TypeList:
+			c[name] = strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
+		}
+	}
+	return c, nil
+}
+
+type roomCreateCommand struct {
+	roomFlags
+	Settings []string `arg:"" optional:"" placeholder:"NAME=VALUE" help:"Settings; what is not given is as in default_room."`
+	Owner    string   `placeholder:"ADDRESS" help:"Account that is to own the room."`
+	Subject  string   `placeholder:"TEXT" help:"Subject line."`
+}
+
+// Help shows examples.
+func (roomCreateCommand) Help() string {
+	return `The room is there, as it is wanted, before anybody can enter it. Examples:
+
+    muster room create kitchen
+    muster room create kitchen title="The kitchen" members_only=true --owner juliet@localhost`
+}
+
+// Run creates a room.
+func (c *roomCreateCommand) Run(ctx context.Context, e *env) error {
+	client, room, err := c.open(ctx, e)
+	if err != nil {
+		return err
+	}
+	n := roomadmin.NewRoom{JID: room, Subject: c.Subject}
+	if n.Config, err = c.settings(ctx, client, c.Settings); err != nil {
+		return err
+	}
+	if c.Owner != "" {
+		if n.Owner, err = address(ctx, client, c.Owner); err != nil {
+			return err
+		}
+	}
+	var d roomadmin.Details
+	if err := client.Do(ctx, http.MethodPost, "/rooms", n, &d); err != nil {
+		return c.explain(err)
+	}
+	if c.JSON {
+		return e.printJSON(d)
+	}
+	e.printf("created %s\n", room)
+	return nil
+}
+
+type roomConfigCommand struct {
+	roomFlags
+	Settings []string `arg:"" optional:"" placeholder:"NAME=VALUE" help:"Settings to change, all of them or none."`
+}
+
+// Help shows examples.
+func (roomConfigCommand) Help() string {
+	return `People in the room are told as if an owner had changed it. Examples:
+
+    muster room config kitchen                             shows all settings
+    muster room config kitchen title="The kitchen" max_users=50
+    muster room config kitchen password=                   takes the password away`
+}
+
+// Run shows or changes settings.
+func (c *roomConfigCommand) Run(ctx context.Context, e *env) error {
+	method, now := http.MethodGet, roomadmin.Config{}
+	var in any
+	if len(c.Settings) > 0 {
+		client, _, err := c.open(ctx, e)
+		if err != nil {
+			return err
+		}
+		if in, err = c.settings(ctx, client, c.Settings); err != nil {
+			return err
+		}
+		method = http.MethodPatch
+	}
+	if _, err := c.do(ctx, e, method, nil, in, &now, "config"); err != nil {
+		return err
+	}
+	if c.JSON {
+		return e.printJSON(now)
+	}
+	return e.table(settingRows(now))
+}
+
+type roomAffiliationsCommand struct {
+	roomFlags
+	Affiliation string `arg:"" optional:"" help:"Only these: owner, admin, member or outcast."`
+}
+
+// Run lists affiliations.
+func (c *roomAffiliationsCommand) Run(ctx context.Context, e *env) error {
+	client, room, err := c.open(ctx, e)
+	if err != nil {
+		return err
+	}
+	list := []roomadmin.Affiliation{}
+	rows := [][]string{{"ADDRESS", "AFFILIATION", "NICKNAME", "REASON"}}
+	for a, err := range admin.List[roomadmin.Affiliation](ctx, client, admin.Path("rooms", room.String(), "affiliations"), queryOf("affiliation", c.Affiliation)) {
+		if err != nil {
+			return c.explain(err)
+		}
+		nick := ""
+		if a.Nick != nil {
+			nick = *a.Nick
+		}
+		list, rows = append(list, a), append(rows, []string{a.JID.String(), a.Affiliation, nick, a.Reason})
+	}
+	if c.JSON {
+		return e.printJSON(list)
+	}
+	return e.table(rows)
+}
+
+type roomAffiliateCommand struct {
+	roomFlags
+	Who         string `arg:"" help:"Address of a person, or a domain."`
+	Affiliation string `arg:"" help:"owner, admin, member, none or outcast."`
+	Reason      string `placeholder:"TEXT" help:"What people are told."`
+}
+
+// Run changes an affiliation.
+func (c *roomAffiliateCommand) Run(ctx context.Context, e *env) error {
+	room, err := c.do(ctx, e, http.MethodPut, nil, admin.AffiliationChange{Affiliation: c.Affiliation, Reason: c.Reason}, nil, "affiliations", c.Who)
+	if err == nil && !c.JSON {
+		e.printf("%s is %s of %s\n", c.Who, c.Affiliation, room)
+	}
+	return err
+}
+
+type roomOccupantsCommand struct{ roomFlags }
+
+// Run lists occupants.
+func (c *roomOccupantsCommand) Run(ctx context.Context, e *env) error {
+	var list admin.Occupants
+	room, err := c.do(ctx, e, http.MethodGet, nil, nil, &list, "occupants")
+	switch {
+	case err != nil:
+		return err
+	case c.JSON:
+		return e.printJSON(list.Items)
+	case len(list.Items) == 0:
+		e.printf("Nobody is in %s.\n", room)
+		return nil
+	}
+	rows := [][]string{{"NICKNAME", "ADDRESS", "ROLE", "AFFILIATION", "CLIENTS"}}
+	for i := range list.Items {
+		o := &list.Items[i]
+		rows = append(rows, []string{o.Nick, o.JID.String(), o.Role, o.Affiliation, strconv.Itoa(len(o.Sessions))})
+	}
+	return e.table(rows)
+}
+
+type roomKickCommand struct {
+	roomFlags
+	Nick   string `arg:"" help:"Nickname of who is to go."`
+	Reason string `placeholder:"TEXT" help:"What people are told."`
+}
+
+// Run puts somebody out.
+func (c *roomKickCommand) Run(ctx context.Context, e *env) error {
+	room, err := c.do(ctx, e, http.MethodDelete, queryOf("reason", c.Reason), nil, nil, "occupants", c.Nick)
+	if err == nil && !c.JSON {
+		e.printf("%s is out of %s and may come back; muster room affiliate %s ADDRESS outcast keeps somebody out\n", c.Nick, room, c.Room)
+	}
+	return err
+}
+
+type roomMessageCommand struct {
+	roomFlags
+	Text    string  `arg:"" optional:"" help:"What is to be said."`
+	From    string  `placeholder:"ADDRESS" help:"Who says it, who must be inside (default: the room itself)."`
+	To      string  `placeholder:"NICK" help:"Only to this occupant."`
+	Subject *string `placeholder:"TEXT" help:"Change the subject line instead."`
+}
+
+// Run says something.
+func (c *roomMessageCommand) Run(ctx context.Context, e *env) error {
+	m := roomadmin.Message{To: c.To, Body: c.Text, Subject: c.Subject}
+	if c.From != "" {
+		var err error
+		if m.From, err = jid.Parse(c.From); err != nil {
+			return err
+		}
+	}
+	var said roomadmin.Said
+	if _, err := c.do(ctx, e, http.MethodPost, nil, m, &said, "messages"); err != nil {
+		return err
+	}
+	if c.JSON {
+		return e.printJSON(said)
+	}
+	return nil
+}
+
+type roomInviteCommand struct {
+	roomFlags
+	Who    []string `arg:"" help:"Addresses of people."`
+	From   string   `placeholder:"ADDRESS" help:"Who invites (default: the room itself)."`
+	Reason string   `placeholder:"TEXT" help:"What they are told."`
+	Direct bool     `help:"Let the invitation come from the inviter himself, not through the room."`
+}
+
+// Run invites people.
+func (c *roomInviteCommand) Run(ctx context.Context, e *env) error {
+	v := roomadmin.Invitation{Reason: c.Reason, Direct: c.Direct}
+	for _, s := range c.Who {
+		j, err := jid.Parse(s)
+		if err != nil {
+			return err
+		}
+		v.To = append(v.To, j)
+	}
+	if c.From != "" {
+		var err error
+		if v.From, err = jid.Parse(c.From); err != nil {
+			return err
+		}
+	}
+	_, err := c.do(ctx, e, http.MethodPost, nil, v, nil, "invitations")
+	return err
+}
+
+type roomHistoryCommand struct {
+	roomFlags
+	Limit  int    `short:"n" default:"50" help:"How many messages at most."`
+	Before string `placeholder:"ID" help:"Only messages before this one."`
+}
+
+// Run shows messages.
+func (c *roomHistoryCommand) Run(ctx context.Context, e *env) error {
+	var page roomadmin.HistoryPage
+	if _, err := c.do(ctx, e, http.MethodGet, queryOf("limit", strconv.Itoa(c.Limit), "before", c.Before), nil, &page, "messages"); err != nil {
+		return err
+	}
+	if c.JSON {
+		return e.printJSON(page)
+	}
+	for i := range page.Messages {
+		m := &page.Messages[i]
+		text := m.Body
+		if m.Subject != nil {
+			text = "* subject: " + *m.Subject
+		}
+		e.printf("%s  %s: %s\n", m.Time.Local().Format("2006-01-02 15:04:05"), m.Nick, text)
+	}
+	if page.Before != "" {
+		e.printf("There are older ones: --before %s\n", page.Before)
+	}
+	return nil
+}
+
+type roomDestroyCommand struct {
+	roomFlags
+	Reason      string `placeholder:"TEXT" help:"What people are told."`
+	Alternative string `placeholder:"ROOM" help:"Address of the room to which people are to go instead."`
+}
+
+// Run destroys a room.
+func (c *roomDestroyCommand) Run(ctx context.Context, e *env) error {
+	room, err := c.do(ctx, e, http.MethodDelete, queryOf("reason", c.Reason, "alternative", c.Alternative), nil, nil)
+	if err == nil && !c.JSON {
+		e.printf("destroyed %s\n", room)
+	}
+	return err
+}
+
+type roomUnusedCommand struct {
+	Host    string `arg:"" optional:"" help:"Host whose rooms are meant (default: the first one)."`
+	Days    int    `default:"90" help:"For how many days nobody has been in them."`
+	Destroy bool   `help:"Destroy them; --yes is needed, too."`
+	Yes     bool   `help:"Really destroy them, with everything in them."`
+	Reason  string `placeholder:"TEXT" help:"What those are told who look for such a room later."`
+	socketFlags
+}
+
+// Help shows examples.
+func (roomUnusedCommand) Help() string {
+	return `It is known to the hour when somebody was last in a room. Examples:
+
+    muster room unused --days 365                          lists them
+    muster room unused --days 365 --destroy --yes          destroys them for good`
+}
+
+// Run lists or destroys rooms.
+func (c *roomUnusedCommand) Run(ctx context.Context, e *env) error {
+	if c.Destroy && !c.Yes {
+		return errors.New("this would destroy rooms with everything in them: look at the list without --destroy, and then add --yes")
+	}
+	if c.Days < 1 {
+		return fmt.Errorf("--days: want a positive number, got %d", c.Days)
+	}
+	client, err := c.client(e)
+	if err != nil {
+		return err
+	}
+	list := []roomadmin.Room{}
+	in := admin.UnusedRooms{IdleHours: int(time.Duration(c.Days) * 24), DryRun: !c.Destroy, Reason: c.Reason}
+	for more := true; more; more = in.After != "" {
+		var page api.Page[roomadmin.Room]
+		if err := client.Do(ctx, http.MethodPost, "/unused-rooms/destroy?"+queryOf("host", c.Host).Encode(), in, &page); err != nil {
+			return c.explain(err)
+		}
+		list, in.After = append(list, page.Items...), page.Next
+	}
+	switch {
+	case c.JSON:
+		return e.printJSON(list)
+	case len(list) == 0:
+		e.printf("All rooms have been used in the last %d days.\n", c.Days)
+		return nil
+	case c.Destroy:
+		e.printf("destroyed %d rooms\n", len(list))
+		return nil
+	}
+	return e.table(roomRows(list))
+}
