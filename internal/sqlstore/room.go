@@ -178,8 +178,8 @@ func createRoom(ctx context.Context, q querier, room jid.JID, epoch int64, chang
 	}
 	d := change.Descriptor
 	found, err := q.one(ctx, `INSERT INTO rooms (service, local, epoch, created, name, public, settings,
-			subject, subject_author, subject_time, subject_id)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', 0, '')
+			subject, subject_author, subject_time, subject_id, used)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', 0, '', $4)
 		ON CONFLICT (service, local) DO UPDATE SET epoch = excluded.epoch, name = excluded.name, public = excluded.public,
 			settings = excluded.settings WHERE rooms.epoch <= excluded.epoch
 		RETURNING id`,
