@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/muster-im/muster/internal/admin"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
 )
 
 // call is a good call of an operation of the document.
@@ -36,6 +38,26 @@ func apiCalls() []call {
 		c := connect(t, w, "romeo", "secret", "desk")
 		t.Cleanup(func() { _ = c.Close() }) // the server ends it
 	}
+	const address = "küche@conference.localhost"
+	room := map[string]string{"room": address}
+	in := func(name, value string) map[string]string { return map[string]string{"room": address, name: value} }
+	enter := func(t *testing.T, w *apiWorld) {
+		t.Helper()
+		c := connect(t, w, "juliet", "other", "desk")
+		t.Cleanup(func() { _ = c.Close() }) // the server ends it
+		if err := c.Send(stanza.Stanza{Kind: stanza.Presence, To: jid.MustParse(address + "/Juliet")}.With(stanza.NewElement(stanza.NSMUC, "x"))); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			st, err := c.Receive(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if hasStatus(&st, "110") {
+				return
+			}
+		}
+	}
 	return []call{
 		{id: "createUser", body: `{"name":"romeo","password":"secret"}`, status: 201},
 		{id: "putUser", path: user("juliet"), body: `{"password":"secret"}`, status: 201},
@@ -48,6 +70,28 @@ func apiCalls() []call {
 		{id: "endSessions", path: user("romeo"), status: 204, before: logIn},
 		{id: "setPassword", path: user("romeo"), body: `{"password":"new"}`, status: 204},
 		{id: "deleteUser", path: user("romeo"), status: 204},
+		{id: "createRoom", body: `{"jid":"kitchen@conference.localhost","config":{"title":"Kitchen"}}`, status: 201},
+		{id: "putRoom", path: room, body: `{"owner":"juliet@localhost","config":{"max_users":50}}`, status: 201},
+		{id: "putRoom", path: room, body: `{"config":{"max_users":40},"subject":"Brew"}`, status: 200},
+		{id: "listRooms", query: "limit=1", status: 200},
+		{id: "getRoom", path: room, status: 200},
+		{id: "getRoomConfig", path: room, status: 200},
+		{id: "changeRoomConfig", path: room, body: `{"title":"Küche","anonymous":false}`, status: 200},
+		{id: "putAffiliation", path: in("jid", "romeo@localhost"), body: `{"affiliation":"outcast","reason":"🗡"}`, status: 204},
+		{id: "changeAffiliations", path: room, body: `{"items":[{"jid":"romeo@localhost","affiliation":"member"}]}`, status: 204},
+		{id: "listAffiliations", path: room, query: "limit=1", status: 200},
+		{id: "deleteAffiliation", path: in("jid", "romeo@localhost"), status: 204},
+		{id: "sayInRoom", path: room, body: `{"body":"We close at ten."}`, status: 200},
+		{id: "listMessages", path: room, status: 200},
+		{id: "inviteToRoom", path: room, body: `{"to":["juliet@localhost"],"reason":"come"}`, status: 204},
+		{id: "listOccupants", path: room, status: 200, before: enter},
+		{id: "putRole", path: in("nick", "Juliet"), body: `{"role":"moderator"}`, status: 204},
+		{id: "kickOccupant", path: in("nick", "Juliet"), status: 204},
+		{id: "listUserRooms", path: user("juliet"), status: 200},
+		{id: "listRoomSettings", status: 200},
+		{id: "listUnusedRooms", query: "idle_hours=1", status: 200},
+		{id: "destroyUnusedRooms", body: `{"idle_hours":1}`, status: 200},
+		{id: "destroyRoom", path: room, status: 204},
 		{id: "getServer", status: 200},
 		{id: "getMetrics", status: 200},
 		{id: "openapi", status: 200},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/muster-im/muster/internal/api"
@@ -133,7 +134,7 @@ func (a *Admin) roomRoutes() []api.Route {
 		if len(r.Params) > 0 && r.Params[0].Name == "room" {
 			r.Domain = a.hostOfRoom
 		}
-		if r.ID == "createRoom" || r.ID == "sayInRoom" {
+		if r.ID == "createRoom" {
 			r.Status = []int{http.StatusCreated}
 		}
 		if r.ID == "putRoom" {
@@ -276,7 +277,7 @@ func (a *Admin) roomSettings(_ context.Context, r *api.Request, _ api.None) (Roo
 }
 
 func (a *Admin) userRooms(ctx context.Context, r *api.Request, _ api.None) (UserRooms, error) {
-	j, err := pathJID(r)
+	acc, err := a.pathAccount(ctx, r)
 	if err != nil {
 		return UserRooms{}, err
 	}
@@ -284,7 +285,7 @@ func (a *Admin) userRooms(ctx context.Context, r *api.Request, _ api.None) (User
 	if err != nil {
 		return UserRooms{}, err
 	}
-	list, err := a.rooms().UserRooms(ctx, domain, j)
+	list, err := a.rooms().UserRooms(ctx, domain, acc.JID)
 	return UserRooms{list}, roomError(err, "")
 }
 
@@ -447,6 +448,11 @@ func (a *Admin) history(ctx context.Context, r *api.Request, _ api.None) (page r
 	q.As = as
 	if q.With, err = address(r, "with"); err != nil {
 		return page, err
+	}
+	for name, id := range map[string]string{"before": q.Before, "after": q.After} {
+		if r.Has(name) && strings.Trim(id, "0123456789abcdefghjkmnpqrstvwxyz") != "" || r.Has(name) && len(id) < 13 {
+			return page, api.InvalidParam(name, "this is not the id of a message")
+		}
 	}
 	for name, into := range map[string]*time.Time{"start": &q.Start, "end": &q.End} {
 		if !r.Has(name) {
