@@ -73,7 +73,7 @@ func readableAPIs(cfg *config.Config) config.Problems {
 
 // roomsOf is the domain of the rooms of a host, "" if it has none.
 func (s *Server) roomsOf(host string) string {
-	m := s.config.Load().Modules.MUC
+	m := s.config.Load().MUCOf(host)
 	if m == nil {
 		return ""
 	}
