@@ -66,9 +66,9 @@ func TestEveryStanza(t *testing.T) {
 
 		{"ping", iq("get", "<ping xmlns='urn:xmpp:ping'/>"), "type='result'", passed, "item-not-found", "item-not-found", "type='result'", "not-acceptable"},
 		{"ping that sets", iq("set", "<ping xmlns='urn:xmpp:ping'/>"), "service-unavailable", passed, "item-not-found", "service-unavailable", "service-unavailable", "not-acceptable"},
-		{"discovery", iq("get", "<query xmlns='http://jabber.org/protocol/disco#info'/>"), "type='result'", passed, "item-not-found", "item-not-found", "type='result'", "not-acceptable"},
-		{"discovery of items", iq("get", "<query xmlns='http://jabber.org/protocol/disco#items'/>"), "type='result'", passed, "item-not-found", "item-not-found", "type='result'", "not-acceptable"},
-		{"discovery that sets", iq("set", "<query xmlns='http://jabber.org/protocol/disco#info'/>"), "service-unavailable", passed, "item-not-found", "service-unavailable", "service-unavailable", "not-acceptable"},
+		{"discovery", iq("get", "<query xmlns='http://jabber.org/protocol/disco#info'/>"), "type='result'", passed, "item-not-found", "item-not-found", "type='result'", "bad-request"},
+		{"discovery of items", iq("get", "<query xmlns='http://jabber.org/protocol/disco#items'/>"), "type='result'", passed, "item-not-found", "item-not-found", "type='result'", "bad-request"},
+		{"discovery that sets", iq("set", "<query xmlns='http://jabber.org/protocol/disco#info'/>"), "service-unavailable", passed, "item-not-found", "service-unavailable", "service-unavailable", "bad-request"},
 		{"list", iq("get", "<query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='member'/></query>"), "forbidden", passed, "item-not-found", "item-not-found", "forbidden", "not-acceptable"},
 		{"change", iq("set", "<query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='member' jid='a@b'/></query>"), "forbidden", passed, "item-not-found", "item-not-found", "forbidden", "not-acceptable"},
 		{"form", iq("get", "<query xmlns='http://jabber.org/protocol/muc#owner'/>"), "forbidden", passed, "item-not-found", "item-not-found", "forbidden", "not-acceptable"},
