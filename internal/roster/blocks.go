@@ -95,13 +95,13 @@ func (s *Service) expose(ctx context.Context, account, address jid.JID, visible 
 }
 
 // takeBack takes a session's directed presence back from whoever is blocked and
-// has not been told already. A room is left only if it is blocked itself:
-// somebody blocked there may have a nickname that was the session's.
+// has not been told already. What may be a room is left only if it is blocked
+// itself: somebody blocked there may have a nickname that was the session's.
 func (s *Service) takeBack(ctx context.Context, session router.Session, now *router.BlockList, told map[jid.JID]bool) {
 	directed := session.State().ListDirected()
 	kept := make(map[jid.JID]bool)
 	for _, j := range directed {
-		if !now.Blocks(j) {
+		if !now.Blocks(j) && !s.isLocal(j) {
 			kept[j.Bare()] = true
 		}
 	}
