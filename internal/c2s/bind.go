@@ -132,17 +132,13 @@ func (n *negotiation) claim(ctx context.Context, full jid.JID) (*Session, *stanz
 	}
 }
 
-// bound begins the session. The client learns of it before the router does, so
-// that nothing is delivered to it earlier.
+// bound begins the session and tells the client of it.
 func (n *negotiation) bound(ctx context.Context, st *stanza.Stanza, s *Session) {
 	s.lang, s.reads = n.lang, n.stream.Reads()
 	result := st.Result(stanza.NewElement(stanza.NSBind, "bind").AddTextElement("jid", s.jid.String()))
-	if err := n.stream.SendStanza(&result); err != nil {
-		n.endBy(err) // the session ends before it has begun
-	}
 	n.shape(s.jid)
 	n.watch()
-	s.begin(context.WithoutCancel(ctx))
+	s.begin(context.WithoutCancel(ctx), &result)
 	secured := "none"
 	if state := n.stream.TLS(); state != nil {
 		secured = tls.VersionName(state.Version)

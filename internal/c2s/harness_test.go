@@ -52,6 +52,7 @@ type world struct {
 	events   []string // what router and contacts were told, since the last look
 	history  []string // all of it
 	route    func(stanza.Stanza) <-chan struct{}
+	bound    func(router.Session) // runs when one is in the table
 }
 
 type logBuffer struct {
@@ -192,8 +193,11 @@ func (w *world) event(format string, args ...any) {
 func (w *world) Bind(s router.Session) {
 	w.event("bind %s", s.JID())
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.sessions[s.JID()] = s
+	w.mu.Unlock()
+	if w.bound != nil {
+		w.bound(s)
+	}
 }
 
 func (w *world) Unbind(s router.Session) {

@@ -241,15 +241,25 @@ func (s *Session) send(st *stanza.Stanza) {
 	s.take([]*stanza.Encoded{stanza.EncodeAddressed(*st)})
 }
 
-// begin makes a new session known, once the client knows of it.
-func (s *Session) begin(ctx context.Context) {
+// begin makes a new session known and tells the client of it with result, in
+// that order: who hears of the session from its client must find it. What
+// others send meanwhile waits for the mutex, and comes after result.
+func (s *Session) begin(ctx context.Context, result *stanza.Stanza) {
 	s.srv.metrics.sessions.Inc()
 	if err := s.openBlocks(ctx); err != nil { // without it nobody could be kept away
 		s.log(ctx, slog.LevelError, "open block list", slog.Any("err", err))
 		s.end(reasonStore, &stream.Error{Condition: stream.InternalServerError})
 		return
 	}
-	if !s.guard(ctx, func() { s.srv.opts.Router.Bind(s) }) {
+	ok := s.guard(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.srv.opts.Router.Bind(s)
+		if err := s.link.stream.SendStanza(result); err != nil {
+			s.broken(err) // the session ends before it has begun
+		}
+	})
+	if !ok {
 		s.end(reasonPanic, &stream.Error{Condition: stream.InternalServerError})
 	}
 }

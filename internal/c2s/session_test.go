@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -525,4 +526,29 @@ func TestEndBy(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestKnownBeforeTheClientKnows: when a client learns that its resource is bound
+// others reach it there (RFC 6120 §7.1), and nothing of theirs comes to it
+// before.
+func TestKnownBeforeTheClientKnows(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		var p *peer
+		early := make(chan string, 1)
+		w.bound = func(s router.Session) {
+			time.Sleep(time.Second) // whatever was sent before would come meanwhile
+			p.mu.Lock()
+			early <- p.got.String()
+			p.mu.Unlock()
+			go s.Deliver([]*stanza.Encoded{stanza.Encode(stanza.Stanza{Kind: stanza.Message, ID: "m"})})
+		}
+		p = w.dial()
+		p.login("romeo")
+		p.send("%s", bindRequest("x"))
+		if got := <-early; got != "" {
+			t.Errorf("before it was bound the client got %q", got)
+		}
+		p.want("<iq type='result' id='b1'", "</iq>", "<message ")
+	})
 }

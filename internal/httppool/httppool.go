@@ -196,10 +196,17 @@ func (p *Pool) acquire(ctx context.Context) bool {
 	defer p.waiting.Add(-1)
 	select {
 	case p.workers <- struct{}{}:
-		return true
 	case <-ctx.Done():
 		return false
 	}
+	// A worker may become free in the very moment in which the time is up: that
+	// is no request, which could not but fail. The deadline tells it earlier
+	// than the context.
+	if deadline, ok := ctx.Deadline(); ctx.Err() != nil || ok && !time.Now().Before(deadline) {
+		<-p.workers
+		return false
+	}
+	return true
 }
 
 // exchange sends a request and reads the answer. It asks the transport itself:

@@ -219,11 +219,13 @@ func inBubble(t *testing.T, o httppool.Options, handler http.HandlerFunc, fn fun
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer func() { // after a fatal error, too: what is left in a bubble is a panic
+			p.Close()
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
 		fn(t, p)
-		p.Close()
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 }
 
