@@ -21,8 +21,8 @@ var (
 )
 
 // Handle is a room from outside. It is valid while the room sleeps, and safe
-// for concurrent use. Its methods wait for the room and must not be called from
-// inside one (in a hook): use ev.Room there.
+// for concurrent use. Its methods wait for the room; inside one (in a hook, or in
+// the function that Do runs) they return ErrInRoom: use ev.Room there.
 type Handle struct {
 	svc *Service
 	jid jid.JID
@@ -87,6 +87,9 @@ func (h *Handle) Post(ctx context.Context, st stanza.Stanza) error {
 
 // call posts a command and waits for its end.
 func (h *Handle) call(ctx context.Context, c command) error {
+	if err := h.svc.checkCall(h.jid); err != nil {
+		return err
+	}
 	result := make(chan error, 1)
 	c.base().done = func(err error) { result <- err }
 	if _, err := h.svc.post(h.jid, c, false); err != nil {

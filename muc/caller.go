@@ -1,0 +1,58 @@
+package muc
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/muster-im/muster/jid"
+)
+
+// Errors of calls that can never succeed where they are made.
+var (
+	// ErrInRoom says that a handle was called inside a room, which must not wait:
+	// neither for itself nor for another one, which may wait for it.
+	ErrInRoom = errors.New("called inside a room, which must not wait: use ev.Room there, or a goroutine of your own, or ev.Defer")
+	// ErrClosed says that the service has been shut down, or is about to be.
+	ErrClosed = errors.New("room service is shut down: no room takes anything any more")
+)
+
+// drainName is the function at the bottom of whatever runs inside a room.
+const drainName = "github.com/muster-im/muster/muc.(*Room).drain"
+
+// insideRoom reports whether its caller runs inside a room. It reads the
+// caller's own stack, so that rooms keep no record of who runs in them.
+func insideRoom() bool {
+	var pcs [64]uintptr
+	for skip := 2; ; {
+		n := runtime.Callers(skip, pcs[:])
+		frames := runtime.CallersFrames(pcs[:n])
+		for more := n > 0; more; {
+			var f runtime.Frame
+			f, more = frames.Next()
+			if f.Function == drainName {
+				return true
+			}
+		}
+		if n < len(pcs) {
+			return false
+		}
+		skip += n
+	}
+}
+
+// checkCall says why a room cannot be called now and from here; nil if it can.
+func (s *Service) checkCall(room jid.JID) error {
+	s.mu.RLock()
+	closing := s.closing
+	s.mu.RUnlock()
+	switch {
+	case closing:
+		return fmt.Errorf("room %s: %w", room, ErrClosed)
+	case room.Local() == "" || room.DomainOnly() != s.domain:
+		return fmt.Errorf("%w: %s is no address of a room; give one like name@%s", ErrNoRoom, room, s.domain)
+	case insideRoom():
+		return fmt.Errorf("room %s: %w", room, ErrInRoom)
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package muc
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"slices"
+
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// roomsPage is how many rooms Rooms asks the store for at a time.
+const roomsPage = 500
+
+// LiveRooms iterates over the rooms that are in memory at its beginning, ordered
+// by address. It wakes none; one that has gone meanwhile answers ErrNoRoom, or
+// is woken by what its handle is asked to do.
+func (s *Service) LiveRooms() iter.Seq[*Handle] {
+	return func(yield func(*Handle) bool) {
+		s.mu.RLock()
+		rooms := make([]jid.JID, 0, len(s.rooms))
+		for j := range s.rooms {
+			rooms = append(rooms, j)
+		}
+		s.mu.RUnlock()
+		slices.SortFunc(rooms, compareJIDs)
+		for _, j := range rooms {
+			if !yield(&Handle{s, j}) {
+				return
+			}
+		}
+	}
+}
+
+// Rooms iterates over the rooms that are stored, and those that are listed
+// without being stored, ordered by local part. They are read by pages and none
+// is loaded; a caller may do with each what it likes meanwhile. An error ends
+// it.
+func (s *Service) Rooms(ctx context.Context) iter.Seq2[RoomDescriptor, error] {
+	return func(yield func(RoomDescriptor, error) bool) {
+		q := RoomsQuery{Service: s.domain.String(), Limit: roomsPage}
+		for {
+			page, err := s.roomsBetween(ctx, q)
+			if err != nil {
+				yield(RoomDescriptor{}, err)
+				return
+			}
+			for _, d := range page {
+				if !yield(d, nil) {
+					return
+				}
+			}
+			if len(page) < q.Limit {
+				return
+			}
+			q.After = page[len(page)-1].JID.Local()
+		}
+	}
+}
+
+// Broadcast sends something to all sessions of those occupants whom to names,
+// nil: of everybody, with the room as sender unless st.From says otherwise. No
+// hook sees it and nothing keeps it; see Post for what the room says.
+func (r *Room) Broadcast(st stanza.Stanza, to func(o *Occupant) bool) {
+	if st.From.IsZero() {
+		st.From = r.jid
+	}
+	if to == nil {
+		r.say(st, nil)
+		return
+	}
+	var audience []*Session
+	for _, s := range r.audience {
+		if to(s.occupant) {
+			audience = append(audience, s)
+		}
+	}
+	if len(audience) > 0 {
+		enc := stanza.Encode(st)
+		r.outbox = append(r.outbox, outItem{enc: [2]*stanza.Encoded{enc, enc}, to: audience})
+	}
+}
+
+// SendToOccupant sends something to all clients of an occupant, as Broadcast
+// does.
+func (r *Room) SendToOccupant(o *Occupant, st stanza.Stanza) {
+	if st.From.IsZero() {
+		st.From = r.jid
+	}
+	for _, s := range o.sessions {
+		r.sayTo(s, st)
+	}
+}
+
+// OccupantInfo is an occupant as Handle.Occupants has seen him.
+type OccupantInfo struct {
+	Nick        string
+	JID         jid.JID // occupant JID, room@service/nick
+	RealJID     jid.JID // bare
+	Role        Role
+	Affiliation Affiliation
+	Sessions    []jid.JID // full, the primary one first
+}
+
+// Occupants returns everybody in the room, ordered by nickname.
+func (h *Handle) Occupants(ctx context.Context) ([]OccupantInfo, error) {
+	var list []OccupantInfo
+	err := h.Do(ctx, func(r *Room) error {
+		for _, o := range r.occupants {
+			m := OccupantInfo{Nick: o.nick, JID: o.jid, RealJID: o.bare, Role: o.role, Affiliation: r.Affiliation(o.bare)}
+			for _, s := range o.sessions {
+				m.Sessions = append(m.Sessions, s.addr)
+			}
+			list = append(list, m)
+		}
+		return nil
+	})
+	slices.SortFunc(list, func(a, b OccupantInfo) int { return cmp.Compare(a.Nick, b.Nick) })
+	return list, err
+}
+
+// Affiliations returns all entries, ordered by address.
+func (h *Handle) Affiliations(ctx context.Context) ([]AffiliationRecord, error) {
+	var list []AffiliationRecord
+	err := h.Do(ctx, func(r *Room) error {
+		list = slices.Collect(r.Affiliations())
+		return nil
+	})
+	slices.SortFunc(list, func(a, b AffiliationRecord) int { return compareJIDs(a.JID, b.JID) })
+	return list, err
+}
+
+// SetRole changes the role of who has that nickname; see Room.SetRole.
+func (h *Handle) SetRole(ctx context.Context, actor Actor, nick string, role Role, reason string) error {
+	return h.Do(ctx, func(r *Room) error {
+		o := r.Occupant(nick)
+		if o == nil {
+			return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Nobody in the room is called "+nick+".")
+		}
+		return r.SetRole(actor, o, role, reason)
+	})
+}
