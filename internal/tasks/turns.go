@@ -49,6 +49,11 @@ func (t *Turns) Run(who jid.JID, fn func()) (stop func(), ok bool) {
 func (t *Turns) add(who jid.JID, n *turn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.workers < t.size { // nobody waits
+		t.workers++
+		go t.work(n.fn)
+		return true
+	}
 	line := t.lines[who]
 	if len(line) >= maxTurns {
 		return false
@@ -60,10 +65,6 @@ func (t *Turns) add(who jid.JID, n *turn) bool {
 		t.order = append(t.order, who)
 	}
 	t.lines[who] = append(line, n)
-	if t.workers < t.size {
-		t.workers++
-		go t.work()
-	}
 	return true
 }
 
@@ -85,9 +86,9 @@ func (t *Turns) remove(who jid.JID, n *turn) bool {
 	return true
 }
 
-// work runs functions until none waits.
-func (t *Turns) work() {
-	for fn := t.next(); fn != nil; fn = t.next() {
+// work runs functions, first this one, until none waits.
+func (t *Turns) work(fn func()) {
+	for ; fn != nil; fn = t.next() {
 		fn()
 		t.tasks.End()
 	}
