@@ -121,7 +121,8 @@ type Service struct {
 	asking    atomic.Int64   // requests that wait for an answer from elsewhere
 	tasks     tasks.Group
 	agenda    *tasks.Agenda[*Room] // of all rooms that are to be asked whether they are idle
-	clock     func() time.Time     // time.Now, but for tests in which it is put back
+	began     time.Time
+	clock     func() time.Time // time.Now, but for tests in which it is put back
 
 	mu sync.RWMutex
 	// Guarded by mu.
@@ -148,7 +149,7 @@ func New(o Options) (*Service, error) {
 	}
 	o.setDefaults()
 	s := &Service{
-		opts: o, domain: domain, hooks: &Hooks{}, clock: time.Now,
+		opts: o, domain: domain, hooks: &Hooks{}, clock: time.Now, began: time.Now(),
 		log:     o.Logger.With(slog.String("service", domain.String())),
 		metrics: newMetrics(o.Registerer, domain.String()),
 		rooms:   make(map[jid.JID]*Room), listed: make(map[jid.JID]RoomDescriptor),
