@@ -52,6 +52,7 @@ var tiers = map[string]int{
 	"internal/register":  3,
 	"internal/roster":    3,
 	"internal/userdata":  3,
+	"internal/s2s":       3,
 
 	"config":          2,
 	"internal/api":    2,

@@ -54,19 +54,20 @@ type env struct {
 
 // commands is the command line. Kong reads it.
 type commands struct {
-	Demo    demoCommand    `cmd:"" help:"See a team chat on a real server, then join in. Start here."`
-	Init    initCommand    `cmd:"" help:"Write a commented muster.toml."`
-	Serve   serveCommand   `cmd:"" help:"Run the server."`
-	Check   checkCommand   `cmd:"" help:"Check a configuration; change nothing."`
-	Config  configCommands `cmd:"" help:"Bring the configuration of another system along."`
-	User    userCommands   `cmd:"" help:"Administrate the accounts of a running server."`
-	Token   tokenCommands  `cmd:"" help:"Administrate the tokens of the HTTP API of a running server."`
-	Group   groupCommands  `cmd:"" help:"Administrate the groups of people of a running server."`
-	Room    roomCommands   `cmd:"" help:"Administrate the rooms of a running server."`
-	Status  statusCommand  `cmd:"" help:"Ask a running server how it is."`
-	Backup  backupCommand  `cmd:"" help:"Write all data of a server to one file, while it runs or not."`
-	Restore restoreCommand `cmd:"" help:"Bring the data of a backup back."`
-	Bench   benchCommands  `cmd:"" help:"Load an XMPP server and measure it."`
+	Demo      demoCommand      `cmd:"" help:"See a team chat on a real server, then join in. Start here."`
+	Init      initCommand      `cmd:"" help:"Write a commented muster.toml."`
+	Serve     serveCommand     `cmd:"" help:"Run the server."`
+	Check     checkCommand     `cmd:"" help:"Check a configuration; change nothing."`
+	Config    configCommands   `cmd:"" help:"Bring the configuration of another system along."`
+	User      userCommands     `cmd:"" help:"Administrate the accounts of a running server."`
+	Token     tokenCommands    `cmd:"" help:"Administrate the tokens of the HTTP API of a running server."`
+	Group     groupCommands    `cmd:"" help:"Administrate the groups of people of a running server."`
+	Room      roomCommands     `cmd:"" help:"Administrate the rooms of a running server."`
+	Status    statusCommand    `cmd:"" help:"Ask a running server how it is."`
+	Backup    backupCommand    `cmd:"" help:"Write all data of a server to one file, while it runs or not."`
+	Restore   restoreCommand   `cmd:"" help:"Bring the data of a backup back."`
+	Bench     benchCommands    `cmd:"" help:"Load an XMPP server and measure it."`
+	Component componentCommand `cmd:"" help:"Run the rooms for another XMPP server, as its component."`
 
 	Version versionFlag `help:"Show the version and end." short:"V"`
 }

@@ -62,8 +62,9 @@ type Storage struct {
 
 // Listen is [[listen.…]].
 type Listen struct {
-	C2S  []C2S  `toml:"c2s" doc:"XMPP clients."`
-	HTTP []HTTP `toml:"http" doc:"HTTP: /metrics for Prometheus, /healthz, and the API for administration below /api/v1."`
+	C2S       []C2S       `toml:"c2s" doc:"XMPP clients."`
+	Component []Component `toml:"component" doc:"External components (XEP-0114), such as gateways. Each has a domain of its own."`
+	HTTP      []HTTP      `toml:"http" doc:"HTTP: /metrics for Prometheus, /healthz, and the API for administration below /api/v1."`
 }
 
 // C2S is [[listen.c2s]].
@@ -74,6 +75,20 @@ type C2S struct {
 	MaxStanzaSize Size   `toml:"max_stanza_size" doc:"The largest stanza accepted from somebody who is logged in."`
 	Access        string `toml:"access" reload:"yes" doc:"Rule that says who may log in. A change ends the sessions of those who may not any more."`
 	Shaper        string `toml:"shaper" reload:"yes" doc:"Shaper of each connection, or rule that says which one; none is no limit."`
+}
+
+// Component is [[listen.component]].
+type Component struct {
+	Port              Port     `toml:"port" doc:"8888 is usual in MongooseIM, 5347 elsewhere."`
+	IPAddress         string   `toml:"ip_address" doc:"Address to listen at."`
+	Password          Secret   `toml:"password" doc:"The secret that components of this listener show that they know. Required; openssl rand -hex 24 makes a good one."`
+	Domains           []string `toml:"domains" doc:"Domains that components may have, like irc.example.org. Without it: any below one of general.hosts that no service of the server has."`
+	TLS               TLS      `toml:"tls" doc:"Encryption: mode is tls or none."`
+	AllowWithoutTLS   bool     `toml:"allow_without_tls" doc:"Accept components from other machines without encryption. For a network that nobody else is on."`
+	MaxStanzaSize     Size     `toml:"max_stanza_size" doc:"The largest stanza accepted."`
+	ConflictBehaviour string   `toml:"conflict_behaviour" choice:"disconnect,kick_old" doc:"What happens if a component connects whose domain has one: the new one is refused, or the old one has to go."`
+	HiddenComponents  bool     `toml:"hidden_components" doc:"Components are not among the services that clients are shown."`
+	Access            string   `toml:"access" reload:"yes" doc:"Rule that says who may send stanzas to components."`
 }
 
 // TLS is a listener's tls table.
@@ -229,6 +244,10 @@ func Default() *Config {
 // The defaults of tables that are there once or many times.
 func (c *C2S) defaults() {
 	*c = C2S{Port: 5222, IPAddress: "127.0.0.1", TLS: TLS{Mode: "starttls"}, MaxStanzaSize: 256 << 10, Access: "all", Shaper: "none"}
+}
+
+func (c *Component) defaults() {
+	*c = Component{Port: 8888, IPAddress: "127.0.0.1", TLS: TLS{Mode: "none"}, MaxStanzaSize: 256 << 10, ConflictBehaviour: "disconnect", Access: "all"}
 }
 
 func (h *HTTP) defaults() {

@@ -87,6 +87,9 @@ func (c *Config) resolve(src *source) {
 	for i := range c.Listen.C2S {
 		tables = append(tables, &c.Listen.C2S[i].TLS)
 	}
+	for i := range c.Listen.Component {
+		tables = append(tables, &c.Listen.Component[i].TLS)
+	}
 	for i := range c.Listen.HTTP {
 		tables = append(tables, &c.Listen.HTTP[i].TLS)
 	}
@@ -181,6 +184,9 @@ func (d *decoder) check(c *Config) {
 			d.wrong(path+".tls.mode", l.TLS.Mode, `want "tls" or "none"`)
 		}
 	}
+	for i := range c.Listen.Component {
+		d.component(c, fmt.Sprintf("listen.component[%d]", i), &c.Listen.Component[i], n)
+	}
 	d.duplicates(c)
 	d.mechanisms(c)
 	if m := c.Modules.MUC; m != nil {
@@ -224,6 +230,9 @@ func (d *decoder) duplicates(c *Config) {
 	}
 	for i := range c.Listen.C2S {
 		claim(fmt.Sprintf("listen.c2s[%d]", i), c.Listen.C2S[i].IPAddress, c.Listen.C2S[i].Port)
+	}
+	for i := range c.Listen.Component {
+		claim(fmt.Sprintf("listen.component[%d]", i), c.Listen.Component[i].IPAddress, c.Listen.Component[i].Port)
 	}
 	for i := range c.Listen.HTTP {
 		claim(fmt.Sprintf("listen.http[%d]", i), c.Listen.HTTP[i].IPAddress, c.Listen.HTTP[i].Port)

@@ -28,6 +28,11 @@ const (
 // given to onEnd at once, so that Shutdown ends what there is if a later one
 // fails.
 func (s *Server) build(cfg *config.Config) error {
+	if s.opts.Attach != nil {
+		if err := checkAttached(cfg); err != nil {
+			return err
+		}
+	}
 	if err := s.openStore(cfg); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/internal/admin"
 	"github.com/muster-im/muster/internal/c2s"
+	"github.com/muster-im/muster/internal/s2s"
 )
 
 // Waits of an accept loop after a failure that passes, such as too many open
@@ -76,10 +77,11 @@ func accept(ctx context.Context, l net.Listener, log *slog.Logger, serve func(ne
 // opened is a listener that does not serve yet.
 type opened struct {
 	net.Listener
-	info admin.Listener
-	c2s  *c2s.Listener // nil: HTTP
-	http *config.HTTP  // of HTTP
-	tls  *tls.Config   // HTTP over TLS
+	info      admin.Listener
+	c2s       *c2s.Listener        // nil: HTTP
+	http      *config.HTTP         // of HTTP
+	component *s2s.ListenerOptions // of components
+	tls       *tls.Config          // HTTP over TLS
 }
 
 // listen opens all listeners and the admin socket, or none, and serves them.
@@ -102,6 +104,8 @@ func (s *Server) listen(ctx context.Context, cfg *config.Config) error {
 		switch {
 		case l.c2s != nil:
 			s.serveClients(l)
+		case l.component != nil:
+			s.serveComponents(l)
 		case l.info.Kind == "":
 			s.serveHTTP(l, s.forSocket())
 			continue
@@ -142,6 +146,10 @@ func (s *Server) open(ctx context.Context, cfg *config.Config) ([]opened, error)
 			continue
 		}
 		open("c2s", i, l.IPAddress, l.Port, l.TLS.Mode).c2s = serve
+	}
+	for i := range cfg.Listen.Component {
+		l := &cfg.Listen.Component[i]
+		open("component", i, l.IPAddress, l.Port, l.TLS.Mode).component = s.componentListener(i, l)
 	}
 	for i := range cfg.Listen.HTTP {
 		l := &cfg.Listen.HTTP[i]
@@ -196,11 +204,21 @@ func (s *Server) clientListener(i int, l *config.C2S) (*c2s.Listener, error) {
 
 // serveClients accepts client connections until the server ends.
 func (s *Server) serveClients(l opened) {
+	s.serveStreams(l, func(conn net.Conn) { l.c2s.ServeConn(s.serving, conn) })
+}
+
+// serveComponents accepts connections of components until the server ends.
+func (s *Server) serveComponents(l opened) {
+	s.serveStreams(l, func(conn net.Conn) { s.components.ServeConn(s.serving, conn, l.component) })
+}
+
+// serveStreams gives each connection to serve, in a goroutine of its own.
+func (s *Server) serveStreams(l opened, serve func(net.Conn)) {
 	var loop sync.WaitGroup
 	ctx, cancel := context.WithCancel(s.serving)
 	loop.Go(func() {
 		accept(ctx, l, s.log, func(conn net.Conn) {
-			s.wg.Go(func() { l.c2s.ServeConn(s.serving, conn) })
+			s.wg.Go(func() { serve(conn) })
 		})
 	})
 	s.onEnd("listener "+l.info.Address, time.Second, func(context.Context) error {

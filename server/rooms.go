@@ -12,6 +12,7 @@ import (
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/internal/roomadmin"
 	"github.com/muster-im/muster/internal/roomfeatures"
+	"github.com/muster-im/muster/internal/s2s"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 )
@@ -58,13 +59,21 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 		s.setDeferTimeout(&o, m)
 		o.Extensions = append(o.Extensions, s.roomAdmin.Commands(o.Domain))
 		s.logRooms(cfg, &o, host)
-		o.Router, o.Store, o.Archive = s.router, s.db, archive
+		var link *s2s.Link
+		if o.Router, link, err = s.roomRouter(o.Domain); err != nil {
+			return err
+		}
+		o.Store, o.Archive = s.db, archive
 		o.Logger, o.Registerer = s.log, s.registry
 		service, err := muc.New(o)
 		if err != nil {
 			return err
 		}
 		s.rooms = append(s.rooms, service)
+		if link != nil {
+			link.Attach(service)
+			s.links = append(s.links, link)
+		}
 		if m.LoadPermanentRooms {
 			preload = append(preload, service)
 		}
@@ -72,6 +81,7 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 		s.router.AddService(service.Domain().Domain(), service)
 	}
 	s.accounts.OnDeleted("nicknames in rooms", s.releaseNicks)
+	s.runLinks()
 	s.onEnd("rooms", roomsEnd, s.endRooms)
 	s.onStart(func() {
 		s.wg.Go(func() { population.probe(s.serving, time.Duration(cfg.Instrumentation.ProbeInterval)*time.Second) })

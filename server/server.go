@@ -33,7 +33,9 @@ import (
 	"github.com/muster-im/muster/internal/roomfeatures"
 	"github.com/muster-im/muster/internal/roster"
 	"github.com/muster-im/muster/internal/router"
+	"github.com/muster-im/muster/internal/s2s"
 	"github.com/muster-im/muster/internal/sqlstore"
+	"github.com/muster-im/muster/internal/stream"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 )
@@ -55,6 +57,8 @@ type Options struct {
 	// Dial opens connections to the services of [outgoing_pools]; nil: over the
 	// network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Attach, if set, makes this the room service of another server.
+	Attach *Attach
 	// NoListen keeps the server off the network and makes no admin socket:
 	// connections come through Dial and ServeC2S only.
 	NoListen bool
@@ -64,30 +68,35 @@ type Options struct {
 // and Shutdown are each for one call.
 type Server struct {
 	// Set at construction.
-	opts         Options
-	log          *slog.Logger
-	registry     *prometheus.Registry
-	started      time.Time
-	db           *sqlstore.DB
-	router       *router.Router
-	accounts     *account.Service
-	contacts     *roster.Service
-	activity     *entity.Activity
-	about        *entity.Service
-	blocks       *blocking.Service
-	groups       *groups.Service   // nil unless modules.mod_groups_internal is there
-	groupFile    *groupfile.Source // nil unless modules.mod_groups is there
-	groupHooks   []func(*groups.Hooks)
-	rooms        []*muc.Service
-	admin        *admin.Admin
-	pools        pools
-	passwords    map[passwordsBy]*roomfeatures.PasswordService
-	roomAdmin    *roomadmin.Admin
-	roomLog      *muclog.Log // nil: rooms are not logged
-	clients      *c2s.Server
-	registration *register.Service  // nil unless modules.mod_register is there
-	serving      context.Context    //nolint:containedctx // what services are called with; ends after the last connection
-	endServe     context.CancelFunc // ends serving
+	opts          Options
+	log           *slog.Logger
+	registry      *prometheus.Registry
+	started       time.Time
+	db            *sqlstore.DB
+	router        *router.Router
+	accounts      *account.Service
+	contacts      *roster.Service
+	activity      *entity.Activity
+	about         *entity.Service
+	blocks        *blocking.Service
+	groups        *groups.Service   // nil unless modules.mod_groups_internal is there
+	groupFile     *groupfile.Source // nil unless modules.mod_groups is there
+	groupHooks    []func(*groups.Hooks)
+	rooms         []*muc.Service
+	admin         *admin.Admin
+	pools         pools
+	passwords     map[passwordsBy]*roomfeatures.PasswordService
+	roomAdmin     *roomadmin.Admin
+	roomLog       *muclog.Log // nil: rooms are not logged
+	clients       *c2s.Server
+	registration  *register.Service  // nil unless modules.mod_register is there
+	serving       context.Context    //nolint:containedctx // what services are called with; ends after the last connection
+	endServe      context.CancelFunc // ends serving
+	components    *s2s.Components
+	links         []*s2s.Link // of the rooms, if they are attached
+	failed        chan error  // see Failed
+	s2sMetrics    *s2s.Metrics
+	streamMetrics *stream.Metrics
 
 	// Owned by whoever calls New, Start and Shutdown.
 	stages []stage  // what Shutdown ends, the last one first
@@ -116,7 +125,8 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opts: o, log: o.Logger, registry: newRegistry(), started: time.Now()}
+	s := &Server{opts: o, log: o.Logger, registry: newRegistry(), started: time.Now(), failed: make(chan error, 1)}
+	s.s2sMetrics, s.streamMetrics = s2s.NewMetrics(s.registry), stream.NewMetrics(s.registry)
 	s.serving, s.endServe = context.WithCancel(context.Background())
 	s.config.Store(cfg)
 	s.listeners.Store(&[]admin.Listener{})

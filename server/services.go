@@ -14,7 +14,6 @@ import (
 	"github.com/muster-im/muster/internal/roster"
 	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/sasl"
-	"github.com/muster-im/muster/internal/stream"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -28,13 +27,13 @@ const decoySecret = "sasl-decoy"
 func (s *Server) buildServices(cfg *config.Config) error {
 	hasher := sasl.NewHasher(0, 0)
 	s.accounts = account.New(account.Options{
-		Store: s.db, Hosts: cfg.General.Hosts, Hasher: hasher, Registerer: s.registry,
+		Store: s.db, Hosts: s.hosts(cfg), Hasher: hasher, Registerer: s.registry,
 		Logger: s.logger("account"),
 	})
 	s.router = router.New(router.Options{Accounts: s.accounts, Logger: s.logger("router"), Registerer: s.registry})
 	s.onEnd("router", routerEnd, func(context.Context) error { s.router.Close(); return nil })
 	s.onEnd("accounts", accountsEnd, s.accounts.Close)
-	for _, host := range cfg.General.Hosts {
+	for _, host := range s.hosts(cfg) {
 		s.router.AddHost(host)
 	}
 	waiting := offline.New(offline.Options{Store: s.db, Logger: s.logger("offline"), Registerer: s.registry})
@@ -62,7 +61,11 @@ func (s *Server) buildServices(cfg *config.Config) error {
 	s.keepUserData()
 	s.onAccountDeleted(waiting)
 	s.buildRegistration(cfg)
-	return s.buildClients(cfg, hasher)
+	if err := s.buildClients(cfg, hasher); err != nil {
+		return err
+	}
+	s.buildComponents(cfg, s.s2sMetrics, s.streamMetrics)
+	return nil
 }
 
 // onAccountDeleted lists, in order, who has to do something when an account is
@@ -108,7 +111,7 @@ func (s *Server) buildClients(cfg *config.Config, hasher *sasl.Hasher) error {
 		Hosts: cfg.General.Hosts, SASL: auth, Accounts: s.accounts, Router: s.router, Contacts: s.contacts, Blocks: s.blocks,
 		Features: append(s.contacts.Features(), s.about.Caps()), LimitLoopback: cfg.General.LimitLoopback,
 		Registration: s.beforeLogin(),
-		Logger:       s.logger("c2s"), Registerer: s.registry, StreamMetrics: stream.NewMetrics(s.registry),
+		Logger:       s.logger("c2s"), Registerer: s.registry, StreamMetrics: s.streamMetrics,
 	}
 	setSessionLimits(&o, &cfg.Modules)
 	s.clients, err = c2s.New(o)
@@ -160,14 +163,18 @@ func (s *Server) describe(cfg *config.Config) *entity.Service {
 
 // items are the services of a host in discovery.
 func (s *Server) items(host jid.JID) []entity.Item {
-	m := s.config.Load().MUCOf(host.Domain())
-	if m == nil {
-		return nil
+	var list []entity.Item
+	if m := s.config.Load().MUCOf(host.Domain()); m != nil {
+		if rooms := s.Rooms(m.HostFor(host.Domain())); rooms != nil {
+			list = append(list, entity.Item{JID: rooms.Domain(), Name: "Chat rooms"})
+		}
 	}
-	if rooms := s.Rooms(m.HostFor(host.Domain())); rooms != nil {
-		return []entity.Item{{JID: rooms.Domain(), Name: "Chat rooms"}}
+	for _, domain := range s.components.Listed() {
+		if j, err := jid.New("", domain, ""); err == nil {
+			list = append(list, entity.Item{JID: j})
+		}
 	}
-	return nil
+	return list
 }
 
 // contactAddresses are the addresses of modules.mod_disco (XEP-0157).

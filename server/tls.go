@@ -50,14 +50,19 @@ type tlsListener struct {
 	tls     config.TLS
 }
 
-func clientsKey(i int) string { return fmt.Sprintf("listen.c2s[%d].tls", i) }
-func httpKey(i int) string    { return fmt.Sprintf("listen.http[%d].tls", i) }
+func clientsKey(i int) string    { return fmt.Sprintf("listen.c2s[%d].tls", i) }
+func componentsKey(i int) string { return fmt.Sprintf("listen.component[%d].tls", i) }
+func httpKey(i int) string       { return fmt.Sprintf("listen.http[%d].tls", i) }
 
 func tlsListeners(cfg *config.Config) []tlsListener {
 	var list []tlsListener
 	for i := range cfg.Listen.C2S {
 		l := &cfg.Listen.C2S[i]
 		list = append(list, tlsListener{clientsKey(i), l.IPAddress, l.TLS})
+	}
+	for i := range cfg.Listen.Component {
+		l := &cfg.Listen.Component[i]
+		list = append(list, tlsListener{componentsKey(i), l.IPAddress, l.TLS})
 	}
 	for i := range cfg.Listen.HTTP {
 		l := &cfg.Listen.HTTP[i]

@@ -39,7 +39,7 @@ type Health struct {
 
 // Listener is one address that the server listens on.
 type Listener struct {
-	Kind    string `json:"kind" enum:"c2s,http"`
+	Kind    string `json:"kind" enum:"c2s,component,http"`
 	Address string `json:"address" doc:"Host and port."`
 	TLS     string `json:"tls" enum:"starttls,starttls_required,tls,none"`
 }

@@ -199,7 +199,7 @@ func (r *Router) isPrivateFromRoom(st *stanza.Stanza) bool {
 // isPrivateToRoom reports whether a message is a private one to an occupant of a
 // room that the sending session is in.
 func (r *Router) isPrivateToRoom(st *stanza.Stanza, sender Session) bool {
-	if st.To.IsBare() || r.services[st.To.Domain()] == nil || st.Type == stanza.TypeError {
+	if st.To.IsBare() || r.service(st.To.Domain()) == nil || st.Type == stanza.TypeError {
 		return false
 	}
 	return st.Child(stanza.NSMUCUser, "x") != nil || len(sender.State().directedIn(st.To.Bare())) > 0

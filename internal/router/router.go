@@ -43,6 +43,18 @@ type Service interface {
 	Handle(st stanza.Stanza) (busy <-chan struct{})
 }
 
+// SharedService is a Service that takes stanzas from a stream that carries those
+// of many people and must not stop for one of them: he gets an error instead.
+type SharedService interface {
+	HandleShared(st stanza.Stanza)
+}
+
+// Remote knows the domains that are not local: it finds what takes the stanzas for
+// one, nil if nothing does. It does not wait.
+type Remote interface {
+	Service(domain string) Service
+}
+
 // IQHandler answers one IQ request. The result payload may be nil; an error
 // becomes the answer, as internal-server-error if it is no *stanza.Error.
 type IQHandler func(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, error)
@@ -111,6 +123,7 @@ type Router struct {
 	offline   Offline
 	contacts  Contacts
 	blocking  Blocking
+	remote    Remote
 
 	sessions sessionTable
 	later    laterQueue
@@ -177,6 +190,25 @@ func (r *Router) SetContacts(c Contacts) { r.contacts = c }
 // SetBlocking connects the blocking service. Before start.
 func (r *Router) SetBlocking(b Blocking) { r.blocking = b }
 
+// SetRemote connects what brings stanzas to domains that are not local. Before
+// start.
+func (r *Router) SetRemote(remote Remote) { r.remote = remote }
+
+// service returns what takes the stanzas for a domain, nil if nothing does but
+// perhaps the router itself.
+func (r *Router) service(domain string) Service {
+	if s := r.services[domain]; s != nil {
+		return s
+	}
+	if r.remote == nil || r.IsHost(domain) {
+		return nil
+	}
+	return r.remote.Service(domain)
+}
+
+// IsLocal reports whether a domain is a host's or a service's.
+func (r *Router) IsLocal(domain string) bool { return r.IsHost(domain) || r.services[domain] != nil }
+
 // IsHost reports whether a domain is served.
 func (r *Router) IsHost(domain string) bool {
 	_, ok := r.hosts[domain]
@@ -207,7 +239,7 @@ func (r *Router) recoverFor(ctx context.Context, st *stanza.Stanza) {
 
 // route brings a stanza to where it is addressed.
 func (r *Router) route(ctx context.Context, st stanza.Stanza) (busy <-chan struct{}) {
-	if s := r.services[st.To.Domain()]; s != nil {
+	if s := r.service(st.To.Domain()); s != nil {
 		return s.Handle(st)
 	}
 	switch {
@@ -228,7 +260,7 @@ func (r *Router) route(ctx context.Context, st stanza.Stanza) (busy <-chan struc
 // session or a service goes at once; what may need storage is queued, in order
 // for each recipient, and refused if the queue is full.
 func (r *Router) Send(st stanza.Stanza) {
-	if s := r.services[st.To.Domain()]; s != nil {
+	if s := r.service(st.To.Domain()); s != nil {
 		s.Handle(st)
 		return
 	}
@@ -240,6 +272,17 @@ func (r *Router) Send(st stanza.Stanza) {
 		r.metrics.queueFull.Inc()
 		r.bounce(&st)
 	}
+}
+
+// SendShared is Send for what comes from a stream that carries the stanzas of many
+// people.
+func (r *Router) SendShared(ctx context.Context, st stanza.Stanza) {
+	defer r.recoverFor(ctx, &st)
+	if s, ok := r.services[st.To.Domain()].(SharedService); ok {
+		s.HandleShared(st)
+		return
+	}
+	r.Send(st)
 }
 
 // isForSession reports whether a stanza to a full JID is for its session, and
@@ -265,7 +308,7 @@ func (r *Router) bounce(st *stanza.Stanza) {
 	}
 	if s := r.sessions.get(reply.To); s != nil {
 		r.deliver(s, reply)
-	} else if s := r.services[reply.To.Domain()]; s != nil {
+	} else if s := r.service(reply.To.Domain()); s != nil {
 		s.Handle(reply)
 	}
 }

@@ -32,8 +32,9 @@ type whole struct {
 	far Remote
 	dir string // of files
 	// files are those of the archive.
-	files map[string]string
-	web   *httpService // nil: none
+	files  map[string]string
+	web    *httpService   // nil: none
+	attach *server.Attach // nil: it is no component
 
 	server *server.Server
 }
@@ -48,6 +49,16 @@ func NewServer(t testing.TB, files map[string]string) System {
 }
 
 func newWhole(t testing.TB, files map[string]string, adapt func(*config.Config)) System {
+	t.Helper()
+	w := prepared(t, files, adapt)
+	if err := w.start(); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// prepared returns a server that has not started.
+func prepared(t testing.TB, files map[string]string, adapt func(*config.Config)) *whole {
 	t.Helper()
 	cfg := config.Modern(domain)
 	cfg.Listen.C2S[0].TLS.Mode = "none"
@@ -71,14 +82,11 @@ func newWhole(t testing.TB, files map[string]string, adapt func(*config.Config))
 			t.Fatal(err)
 		}
 	}
-	if err := w.start(); err != nil {
-		t.Fatal(err)
-	}
 	return w
 }
 
 func (w *whole) start() error {
-	s, err := server.New(w.cfg, server.Options{NoListen: true, Dial: w.web.dial})
+	s, err := server.New(w.cfg, server.Options{NoListen: true, Attach: w.attach, Dial: w.web.dial})
 	if err != nil {
 		return fmt.Errorf("start the server: %w", err)
 	}
