@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"log/slog"
 	"net"
 	"slices"
 	"sync"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/internal/s2s"
+	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 )
 
@@ -101,4 +104,39 @@ func checkAttached(cfg *config.Config) error {
 		return problems
 	}
 	return nil
+}
+
+// attachedRooms is a room service as its link sees it.
+type attachedRooms struct {
+	*muc.Service
+	server *Server
+}
+
+// roomAnswers is how long a room may take to say who is in it.
+const roomAnswers = 2 * time.Second
+
+// EachSession shows visit every session that is in a room, one room after the
+// other, in a goroutine of its own.
+func (a attachedRooms) EachSession(visit func(occupant, real jid.JID)) {
+	a.server.wg.Go(func() {
+		for h := range a.LiveRooms() {
+			a.visitRoom(h, visit)
+		}
+	})
+}
+
+func (a attachedRooms) visitRoom(h *muc.Handle, visit func(occupant, real jid.JID)) {
+	ctx, cancel := context.WithTimeout(a.server.serving, roomAnswers)
+	defer cancel()
+	err := h.Do(ctx, func(r *muc.Room) error {
+		for o := range r.Occupants() {
+			for s := range o.Sessions() {
+				visit(o.JID(), s.RealJID())
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, muc.ErrNoRoom) {
+		a.server.log.LogAttrs(ctx, slog.LevelWarn, "ask who is in a room", slog.String("room", h.JID().String()), slog.Any("err", err))
+	}
 }

@@ -71,7 +71,7 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 		}
 		s.rooms = append(s.rooms, service)
 		if link != nil {
-			link.Attach(service)
+			link.Attach(attachedRooms{service, s})
 			s.links = append(s.links, link)
 		}
 		if m.LoadPermanentRooms {
