@@ -119,6 +119,7 @@ const groupsFile = "groups.txt"
 
 // writeFiles writes the files of the archive.
 func (w *whole) writeFiles() error {
+	w.cfg.Modules.GroupsInternal.GroupsMUCHost = Rooms
 	for name := range w.files {
 		if err := w.Replace(name, name); err != nil {
 			return err
@@ -156,6 +157,8 @@ func (w *whole) Group(args []string) error {
 		_, err = g.Create(ctx, groups.NewGroup{ID: id, Name: name}, groups.Cause{})
 	case "overlay":
 		_, err = g.Create(ctx, groups.NewGroup{ID: id, Name: name, Contract: groups.Overlay}, groups.Cause{})
+	case "chat":
+		_, err = g.PutGroupChat(ctx, id, groups.NewChat{ID: name, Name: name, Default: true}, groups.Cause{})
 	case "rename":
 		_, err = g.SetInfo(ctx, id, groups.Update{Name: &name}, groups.Cause{})
 	case "delete":
