@@ -169,8 +169,13 @@ const roomConfigForm = "http://jabber.org/protocol/muc#roomconfig"
 func chatForm(name string) *stanza.Form {
 	f := stanza.NewForm(stanza.FormSubmit, roomConfigForm)
 	for _, v := range [][2]string{
-		{"roomname", name}, {"persistentroom", "1"}, {"publicroom", "0"}, {"membersonly", "1"},
-		{"allowinvites", "0"}, {"moderatedroom", "0"}, {"whois", "anyone"},
+		{"roomname", name},
+		{"persistentroom", "1"},
+		{"publicroom", "0"},
+		{"membersonly", "1"},
+		{"allowinvites", "0"},
+		{"moderatedroom", "0"},
+		{"whois", "anyone"},
 	} {
 		f.Add(stanza.Field{Var: "muc#roomconfig_" + v[0], Values: []string{v[1]}})
 	}
