@@ -119,7 +119,9 @@ const groupsFile = "groups.txt"
 
 // writeFiles writes the files of the archive.
 func (w *whole) writeFiles() error {
-	w.cfg.Modules.GroupsInternal.GroupsMUCHost = Rooms
+	if g := w.cfg.Modules.GroupsInternal; g != nil && g.GroupsMUCHost == "" {
+		g.GroupsMUCHost = Rooms
+	}
 	for name := range w.files {
 		if err := w.Replace(name, name); err != nil {
 			return err
