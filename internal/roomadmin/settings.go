@@ -203,7 +203,7 @@ func with(c Config, name string, value any) Config {
 
 // unknownSetting names what there is that looks like it.
 func unknownSetting(name string, list []Setting) *Error {
-	hint := "see muster room settings"
+	hint := "muster room show lists those there are"
 	for i := range list {
 		if t := list[i].Name; strings.Contains(t, name) || name != "" && strings.Contains(name, t) ||
 			strings.ReplaceAll(t, "_", "") == strings.ReplaceAll(strings.ToLower(name), "_", "") || list[i].variable == name {
