@@ -458,7 +458,7 @@ func TestRetry(t *testing.T) {
 		w.chats.fail(failing)
 		w.add(id, "nurse")
 		w.chats.fail(nil)
-		for len(w.chats.log) == 0 {
+		for w.chats.idle() {
 			synctest.Wait()
 			<-afterSecond()
 		}

@@ -57,6 +57,13 @@ func (c *chats) take() []string {
 	return log
 }
 
+// idle reports whether nothing has been done since take.
+func (c *chats) idle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.log) == 0
+}
+
 func (c *chats) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
