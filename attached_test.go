@@ -11,5 +11,6 @@ import (
 func TestAttachedScripts(t *testing.T) {
 	xmpptest.Run(t, "testdata/script/muc-*.txt", xmpptest.NewAttached,
 		"muc-register-service", // nobody tells the rooms that an account of the other server is gone
+		"muc-commands",         // rooms do not know whether the other server has an account nobody
 	)
 }

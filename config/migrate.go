@@ -255,6 +255,8 @@ func (m *migration) refuse(path, why string) {
 		return
 	case strings.HasPrefix(why, "unknown key"):
 		why = "this version does not have it"
+	case m.nobody(path, why):
+		return
 	}
 	why = strings.TrimSuffix(strings.TrimSuffix(why, ": remove the key"), ": remove the table")
 	if rule, rest, found := strings.Cut(path, "["); found && strings.HasPrefix(path, "access.") {
@@ -270,6 +272,23 @@ func (m *migration) refuse(path, why string) {
 		defer m.cutAt(class, "it is about a class that is lost in part")
 	}
 	m.lose(path, why)
+}
+
+// nobody lets nobody do what a rule that is not there decided: MongooseIM denies
+// everybody then, and without the key everybody might. It reports whether path
+// names a rule.
+func (m *migration) nobody(path, why string) bool {
+	key := path[strings.LastIndex(path, ".")+1:]
+	h, ok := m.find(path)
+	if !ok || h.table == nil || !strings.HasPrefix(key, "access") || strings.HasPrefix(path, "access.") {
+		return false
+	}
+	if rule, ok := h.value().(string); !ok || rule == "none" {
+		return false
+	}
+	h.table[h.key] = "none"
+	m.fates[path] = Moved{Fate: Lost, Note: why + "; now nobody may, as before", Security: true}
+	return true
 }
 
 // cut ends a rule before one of its entries: who would have come so far is
@@ -303,7 +322,8 @@ func concernsSecurity(path string, v any) bool {
 	check := func(path string) {
 		for part := range strings.SplitSeq(withoutIndexes(path), ".") {
 			switch {
-			case slices.Contains([]string{"auth", "acl", "tls", "s2s", "ldap", "shaper", "certfile", "keyfile", "cacertfile", "verify_mode", "password", "secret", "username", "ip_access", "registration_timeout"}, part),
+			case slices.Contains([]string{"auth", "acl", "tls", "s2s", "ldap", "shaper", "certfile", "keyfile", "cacertfile", "verify_mode", "password", "secret", "username", "ip_access", "registration_timeout",
+				"http_auth_pool", "affiliations", "members_only", "password_protected", "anonymous", "maygetmemberlist"}, part),
 				strings.HasPrefix(part, "access"), part == "mod_privacy", part == "mod_domain_isolation", part == "mod_auth_token", part == "mod_keystore":
 				sensitive = true
 			}

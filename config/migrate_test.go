@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,6 +118,36 @@ func TestMigrationPermitsNoMore(t *testing.T) {
 				t.Errorf("eve is let in: %v, want %v\n%s", got, test.allowed, m.File)
 			}
 		})
+	}
+}
+
+// TestMigrationOfUnknownRules: who is asked for by a rule that is not there is
+// nobody, as with MongooseIM, and what protected a room is not lost in silence.
+func TestMigrationOfUnknownRules(t *testing.T) {
+	t.Parallel()
+	const file = `[general]
+hosts = ["localhost"]
+[modules.mod_muc]
+access_create = "typo"
+http_auth_pool = "gone"
+default_room.password_protected = true
+`
+	m, err := config.FromMongooseIM("mongooseim.toml", []byte(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse("muster.toml", m.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Modules.MUC.AccessCreate; got != "none" {
+		t.Errorf("rooms are created by %q, want none\n%s", got, m.File)
+	}
+	for _, key := range []string{"modules.mod_muc.access_create", "modules.mod_muc.http_auth_pool"} {
+		i := slices.IndexFunc(m.Keys, func(k config.Moved) bool { return k.Key == key })
+		if i < 0 || m.Keys[i].Fate != config.Lost || !m.Keys[i].Security {
+			t.Errorf("%s: %+v", key, m.Keys)
+		}
 	}
 }
 
