@@ -322,8 +322,10 @@ func concernsSecurity(path string, v any) bool {
 	check := func(path string) {
 		for part := range strings.SplitSeq(withoutIndexes(path), ".") {
 			switch {
-			case slices.Contains([]string{"auth", "acl", "tls", "s2s", "ldap", "shaper", "certfile", "keyfile", "cacertfile", "verify_mode", "password", "secret", "username", "ip_access", "registration_timeout",
-				"http_auth_pool", "affiliations", "members_only", "password_protected", "anonymous", "maygetmemberlist"}, part),
+			case slices.Contains([]string{
+				"auth", "acl", "tls", "s2s", "ldap", "shaper", "certfile", "keyfile", "cacertfile", "verify_mode", "password", "secret", "username", "ip_access", "registration_timeout",
+				"http_auth_pool", "affiliations", "members_only", "password_protected", "anonymous", "maygetmemberlist",
+			}, part),
 				strings.HasPrefix(part, "access"), part == "mod_privacy", part == "mod_domain_isolation", part == "mod_auth_token", part == "mod_keystore":
 				sensitive = true
 			}
