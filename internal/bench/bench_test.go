@@ -158,7 +158,9 @@ func (s *roomServer) handle(st *stream.Stream, user string, e *stanza.Element) e
 		if s.refuse > 0 {
 			return st.Send(stanza.NewElement("urn:xmpp:sm:3", "failed"))
 		}
-		s.acked = map[string]int{}
+		if s.acked == nil { // another session may have acknowledged something
+			s.acked = map[string]int{}
+		}
 		return st.Send(stanza.NewElement("urn:xmpp:sm:3", "enabled"))
 	case "a":
 		h, err := strconv.Atoi(e.Attr("h"))

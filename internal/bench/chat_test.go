@@ -35,7 +35,7 @@ func TestChat(t *testing.T) {
 // stanzas have come.
 func TestChatAcknowledges(t *testing.T) {
 	s := startServer(t, &roomServer{})
-	o := ChatOptions{LoadOptions: LoadOptions{Options: s.options(), Window: 1, Body: 64, Messages: 20}, Users: 2, Acks: true}
+	o := ChatOptions{LoadOptions: LoadOptions{Options: s.options(), Window: 1, Body: 64, Messages: 1000}, Users: 2, Acks: true}
 	if _, err := Chat(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
