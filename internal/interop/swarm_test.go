@@ -178,8 +178,8 @@ func (s *swarm) live(n *nasty, i, life int) {
 		_, _ = io.Copy(io.Discard, conn)
 	}()
 	for lives := 1 + n.IntN(400); lives > 0; lives-- {
-		k := min(s.left.Add(-swarmBatch)+swarmBatch, swarmBatch)
-		if k <= 0 {
+		k := s.claim()
+		if k == 0 {
 			return
 		}
 		var batch strings.Builder
@@ -206,6 +206,21 @@ func (s *swarm) live(n *nasty, i, life int) {
 			case <-over:
 				return
 			}
+		}
+	}
+}
+
+// claim takes at most a batch of what is left to be sent, and never more: what
+// is given back later must be there for somebody.
+func (s *swarm) claim() int64 {
+	for {
+		left := s.left.Load()
+		k := min(left, swarmBatch)
+		if k <= 0 {
+			return 0
+		}
+		if s.left.CompareAndSwap(left, left-k) {
+			return k
 		}
 	}
 }
