@@ -39,10 +39,8 @@ func (d *decoder) component(c *Config, path string, l *Component, n *names) {
 	}
 }
 
-// hasRoomsAt reports whether the rooms of a host have a domain.
+// hasRoomsAt reports whether a domain has rooms.
 func (c *Config) hasRoomsAt(domain string) bool {
-	return slices.ContainsFunc(c.General.Hosts, func(host string) bool {
-		m := c.MUCOf(host)
-		return m != nil && m.HostFor(host) == domain
-	})
+	_, ok := c.RoomsAt(domain)
+	return ok
 }

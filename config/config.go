@@ -291,12 +291,8 @@ func Modern(host string) *Config {
 	var http HTTP
 	http.defaults()
 	c.Listen.HTTP = []HTTP{http}
-	c.Modules.GroupsInternal = &GroupsInternal{}
-	c.Modules.MUC = &MUC{}
-	c.Modules.MUC.defaults()
-	c.Modules.MUC.MaxUsers, c.Modules.MUC.MaxUserConferences = 1000, 1000
-	room := &c.Modules.MUC.DefaultRoom
-	room.MaxUsers, room.Persistent, room.Moderated, room.AllowMultipleSessions, room.AllowUserInvites = 1000, true, false, true, true
+	c.Modules.GroupsInternal = &GroupsInternal{GroupsMUCHost: "groups." + host}
+	c.Modules.MUC = modernRooms()
 	return c
 }
 

@@ -9,7 +9,7 @@ import (
 // GroupsInternal is [modules.mod_groups_internal]. The name of its setting is
 // Prosody's.
 type GroupsInternal struct {
-	GroupsMUCHost string `toml:"groups_muc_host" doc:"Domain of the rooms that are group chats; without it groups have none."`
+	GroupsMUCHost string `toml:"groups_muc_host" doc:"Domain of the rooms that are group chats; without it groups have none. If no rooms have it, there are some: with the limits of modules.mod_muc, and nobody but groups makes rooms there."`
 }
 
 func (g *GroupsInternal) defaults() { *g = GroupsInternal{} }
@@ -22,5 +22,7 @@ func (d *decoder) groupsInternal(c *Config, g *GroupsInternal) {
 	j, err := jid.Parse(g.GroupsMUCHost)
 	if err != nil || !j.IsBare() || j.Local() != "" || slices.Contains(c.General.Hosts, j.Domain()) {
 		d.wrong("modules.mod_groups_internal.groups_muc_host", g.GroupsMUCHost, "want a domain of its own, like groups.example.org")
+		return
 	}
+	g.GroupsMUCHost = j.Domain()
 }

@@ -34,10 +34,8 @@ func (c *Config) MUCOf(host string) *MUC {
 	return c.Modules.MUC
 }
 
-// HasRooms reports whether any host has rooms.
-func (c *Config) HasRooms() bool {
-	return slices.ContainsFunc(c.General.Hosts, func(host string) bool { return c.MUCOf(host) != nil })
-}
+// HasRooms reports whether there are any rooms.
+func (c *Config) HasRooms() bool { return len(c.RoomServices()) > 0 }
 
 // merged is what classes and rules a host has, with where each entry stands.
 type merged struct {

@@ -54,8 +54,8 @@ func (d *decoder) muclog(c *Config, n *names) {
 	if !c.HasRooms() {
 		d.problem(d.at("modules.mod_muc_log", path), "modules.mod_muc_log", "there are no rooms without [modules.mod_muc]")
 	}
-	if m.Dirname == "room_name" && len(c.General.Hosts) > 1 {
-		d.wrong(path+"dirname", m.Dirname, "want room_jid, because rooms of several hosts may have the same local part")
+	if m.Dirname == "room_name" && len(c.RoomServices()) > 1 {
+		d.wrong(path+"dirname", m.Dirname, "want room_jid, because rooms of several domains may have the same local part")
 	}
 }
 

@@ -82,10 +82,6 @@ func (s *Server) roomsOf(host string) string {
 
 // hostOf is the host whose rooms are at a domain, "" if there is none.
 func (s *Server) hostOf(domain string) string {
-	for _, host := range s.config.Load().General.Hosts {
-		if s.roomsOf(host) == domain && domain != "" {
-			return host
-		}
-	}
-	return ""
+	at, _ := s.config.Load().RoomsAt(domain)
+	return at.Host
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/groups"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
@@ -17,18 +16,12 @@ type groupChats struct {
 	send  func(stanza.Stanza)
 }
 
-// groupChats returns where the chats of groups are, nil if no host has rooms
-// there.
-func (s *Server) groupChats(cfg *config.Config, domain string) groups.Chats {
-	for _, host := range cfg.General.Hosts {
-		if m := cfg.MUCOf(host); domain != "" && m != nil && m.HostFor(host) == domain {
-			return &groupChats{rooms: s.Rooms, send: s.router.Send}
-		}
+// groupChats returns where the chats of groups are, nil if groups have none.
+func (s *Server) groupChats(domain string) groups.Chats {
+	if domain == "" || s.opts.Attach != nil {
+		return nil
 	}
-	if domain != "" {
-		s.logger("groups").Warn("no rooms at modules.mod_groups_internal.groups_muc_host: groups have no chats")
-	}
-	return nil
+	return &groupChats{rooms: s.Rooms, send: s.router.Send}
 }
 
 // Create makes a room; one that is there becomes what it should be.

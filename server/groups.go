@@ -25,7 +25,7 @@ func (s *Server) buildGroups(cfg *config.Config) (roster.ContactSource, error) {
 	var sources []groups.Source
 	if g := cfg.Modules.GroupsInternal; g != nil {
 		s.groups = groups.New(groups.Options{
-			Store: s.db, Accounts: s.router, ChatHost: g.GroupsMUCHost, Chats: s.groupChats(cfg, g.GroupsMUCHost), Changed: s.groupsChanged,
+			Store: s.db, Accounts: s.router, ChatHost: g.GroupsMUCHost, Chats: s.groupChats(g.GroupsMUCHost), Changed: s.groupsChanged,
 			Logger: s.logger("groups"), Registerer: s.registry,
 		})
 		for _, register := range s.groupHooks {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/muc"
 )
 
@@ -43,8 +44,13 @@ func newPopulation(reg prometheus.Registerer) *population {
 	return p
 }
 
-// add adds the rooms of a host, before anything is asked.
-func (p *population) add(host string, rooms *muc.Service) {
+// add adds the rooms of a host, before anything is asked. Those of groups are
+// counted under their own domain.
+func (p *population) add(at config.RoomService, rooms *muc.Service) {
+	host := at.Host
+	if at.Groups {
+		host = at.Domain
+	}
 	p.hosts = append(p.hosts, populated{host, rooms})
 }
 

@@ -110,18 +110,16 @@ func Check(cfg *config.Config, extensions ...Extension) (warnings config.Problem
 
 // checkRooms builds the room services and throws them away.
 func checkRooms(cfg *config.Config, extensions []muc.Extension) error {
-	for _, host := range cfg.General.Hosts {
-		if m := cfg.MUCOf(host); m != nil {
-			if err := checkHostRooms(cfg, m, host, extensions); err != nil {
-				return err
-			}
+	for _, at := range cfg.RoomServices() {
+		if err := checkRoomService(cfg, at, extensions); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func checkHostRooms(cfg *config.Config, m *config.MUC, host string, extensions []muc.Extension) error {
-	o, err := roomOptions(&cfg.Modules, m, host, roomfeatures.Options{OccupantIDKey: []byte("nobody's")}, extensions)
+func checkRoomService(cfg *config.Config, at config.RoomService, extensions []muc.Extension) error {
+	o, err := roomOptions(&cfg.Modules, at, roomfeatures.Options{OccupantIDKey: []byte("nobody's")}, extensions)
 	if err != nil {
 		return err
 	}

@@ -32,14 +32,14 @@ func (s *Server) buildRoomLogs(cfg *config.Config) {
 	s.onEnd("room logs", roomLogEnd, s.roomLog.Close)
 }
 
-// logRooms lets a host's rooms be logged.
-func (s *Server) logRooms(cfg *config.Config, o *muc.Options, host string) {
+// logRooms lets the rooms of a domain be logged.
+func (s *Server) logRooms(o *muc.Options, at config.RoomService) {
 	if s.roomLog == nil {
 		return
 	}
-	o.Defaults[muclog.FieldLogging] = []string{strconv.FormatBool(cfg.MUCOf(host).DefaultRoom.Logging)}
+	o.Defaults[muclog.FieldLogging] = []string{strconv.FormatBool(at.MUC.DefaultRoom.Logging)}
 	o.Extensions = append(o.Extensions, s.roomLog.Rooms(func(who jid.JID) bool {
 		m := s.config.Load().Modules.MUCLog
-		return m != nil && s.policies.Load().rules.Allows(m.AccessLog, host, who)
+		return m != nil && s.policies.Load().rules.Allows(m.AccessLog, at.Host, who)
 	}))
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -23,7 +24,7 @@ const occupantSecret = "occupant-id"
 // roomsEnd is what rooms may take to say goodbye and commit.
 const roomsEnd = 4 * time.Second
 
-// buildRooms makes a room service for each host.
+// buildRooms makes a room service for each domain that has rooms.
 func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions []muc.Extension) error {
 	s.roomAdmin = roomadmin.New(roomadmin.Options{
 		Services: func() []*muc.Service { return s.rooms }, Store: s.db, Archive: archive, Send: s.router.Send, Exists: s.accountExists,
@@ -41,44 +42,23 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 	population := newPopulation(s.registry)
 	var preload []*muc.Service
 	users := roomfeatures.NewRoomsPerUser() // which all hosts share
-	for _, host := range cfg.General.Hosts {
-		m := cfg.MUCOf(host)
-		if m == nil {
-			continue
-		}
-		nicknames, err := s.loadNicknames(ctx, m.HostFor(host))
+	for _, at := range s.roomServices(cfg) {
+		nicknames, err := s.loadNicknames(ctx, at.Domain)
 		if err != nil {
 			return err
 		}
-		features := roomfeatures.Options{OccupantIDKey: key, RoomsPerUser: users.Limited(int(m.MaxUserConferences)), Nicknames: nicknames, Pace: s.roomPace(host), Passwords: s.externalPasswords(m)}
-		o, err := roomOptions(&cfg.Modules, m, host, features, extensions)
+		features := roomfeatures.Options{
+			OccupantIDKey: key, RoomsPerUser: users.Limited(int(at.MUC.MaxUserConferences)), Nicknames: nicknames,
+			Pace: s.roomPace(at), Passwords: s.externalPasswords(at.MUC),
+		}
+		service, err := s.buildRoomService(cfg, at, features, archive, extensions)
 		if err != nil {
 			return err
 		}
-		s.setRoomAccess(&o, host)
-		s.setDeferTimeout(&o, m)
-		o.Extensions = append(o.Extensions, s.roomAdmin.Commands(o.Domain))
-		s.logRooms(cfg, &o, host)
-		var link *s2s.Link
-		if o.Router, link, err = s.roomRouter(o.Domain); err != nil {
-			return err
-		}
-		o.Store, o.Archive = s.db, archive
-		o.Logger, o.Registerer = s.log, s.registry
-		service, err := muc.New(o)
-		if err != nil {
-			return err
-		}
-		s.rooms = append(s.rooms, service)
-		if link != nil {
-			link.Attach(attachedRooms{service, s})
-			s.links = append(s.links, link)
-		}
-		if m.LoadPermanentRooms {
+		if at.MUC.LoadPermanentRooms {
 			preload = append(preload, service)
 		}
-		population.add(host, service)
-		s.router.AddService(service.Domain().Domain(), service)
+		population.add(at, service)
 	}
 	s.accounts.OnDeleted("nicknames in rooms", s.releaseNicks)
 	s.runLinks()
@@ -90,6 +70,47 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 		}
 	})
 	return nil
+}
+
+// roomServices are the domains with rooms here. What is attached to another server
+// has no groups.
+func (s *Server) roomServices(cfg *config.Config) []config.RoomService {
+	list := cfg.RoomServices()
+	if s.opts.Attach != nil {
+		list = slices.DeleteFunc(list, func(at config.RoomService) bool { return at.Groups })
+	}
+	return list
+}
+
+// buildRoomService makes the rooms of one domain.
+func (s *Server) buildRoomService(cfg *config.Config, at config.RoomService, features roomfeatures.Options,
+	archive muc.Archive, extensions []muc.Extension,
+) (*muc.Service, error) {
+	o, err := roomOptions(&cfg.Modules, at, features, extensions)
+	if err != nil {
+		return nil, err
+	}
+	s.setRoomAccess(&o, at)
+	s.setDeferTimeout(&o, at.MUC)
+	o.Extensions = append(o.Extensions, s.roomAdmin.Commands(o.Domain))
+	s.logRooms(&o, at)
+	var link *s2s.Link
+	if o.Router, link, err = s.roomRouter(o.Domain); err != nil {
+		return nil, err
+	}
+	o.Store, o.Archive = s.db, archive
+	o.Logger, o.Registerer = s.log, s.registry
+	service, err := muc.New(o)
+	if err != nil {
+		return nil, err
+	}
+	s.rooms = append(s.rooms, service)
+	if link != nil {
+		link.Attach(attachedRooms{service, s})
+		s.links = append(s.links, link)
+	}
+	s.router.AddService(service.Domain().Domain(), service)
+	return service, nil
 }
 
 // accountExists reports whether there is an account; of other servers nothing
@@ -137,27 +158,37 @@ func (s *Server) endRooms(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// setRoomAccess says who may do what in a host's rooms, by the rules as they are
-// when it is asked.
-func (s *Server) setRoomAccess(o *muc.Options, host string) {
+// roomsNow are the settings of the rooms of a domain as they are now.
+func (s *Server) roomsNow(at config.RoomService) *config.MUC {
+	if m := s.config.Load().MUCOf(at.Host); m != nil || !at.Groups {
+		return m
+	}
+	return at.MUC
+}
+
+// setRoomAccess says who may do what in the rooms of a domain, by the rules as
+// they are when it is asked.
+func (s *Server) setRoomAccess(o *muc.Options, at config.RoomService) {
 	allows := func(rule func(*config.MUC) string) func(jid.JID) bool {
 		return func(who jid.JID) bool {
-			m := s.config.Load().MUCOf(host)
-			return m != nil && s.policies.Load().rules.Allows(rule(m), host, who)
+			m := s.roomsNow(at)
+			return m != nil && s.policies.Load().rules.Allows(rule(m), at.Host, who)
 		}
 	}
 	o.MayUse = allows(func(m *config.MUC) string { return m.Access })
 	o.MayCreate = allows(func(m *config.MUC) string { return m.AccessCreate })
+	if at.Groups {
+		o.MayCreate = func(jid.JID) bool { return false }
+	}
 	o.IsAdmin = allows(func(m *config.MUC) string { return m.AccessAdmin })
 	o.MayPersist = allows(func(m *config.MUC) string { return m.AccessPersistent })
 }
 
-// roomPace returns the limits of pace of a host's rooms as they are when it is
-// asked.
-func (s *Server) roomPace(host string) func() roomfeatures.Pace {
+// roomPace returns the limits of pace of the rooms of a domain as they are when
+// it is asked.
+func (s *Server) roomPace(at config.RoomService) func() roomfeatures.Pace {
 	return func() roomfeatures.Pace {
-		cfg := s.config.Load()
-		m := cfg.MUCOf(host)
+		cfg, m := s.config.Load(), s.roomsNow(at)
 		if m == nil {
 			return roomfeatures.Pace{}
 		}
@@ -170,8 +201,8 @@ func (s *Server) roomPace(host string) func() roomfeatures.Pace {
 }
 
 // roomOptions are the settings of one room service.
-func roomOptions(modules *config.Modules, m *config.MUC, host string, features roomfeatures.Options, extensions []muc.Extension) (muc.Options, error) {
-	domain := m.HostFor(host)
+func roomOptions(modules *config.Modules, at config.RoomService, features roomfeatures.Options, extensions []muc.Extension) (muc.Options, error) {
+	domain, m := at.Domain, at.MUC
 	features.HistorySize, features.Logs, features.NoAbsent = int(m.HistorySize), modules.MUCLog != nil, !m.TellAbsent
 	if mam := modules.MAM; mam != nil {
 		features.DefaultPage, features.MaxPage = int(mam.MUC.DefaultResultLimit), int(mam.MUC.MaxResultLimit)

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"time"
 
 	"github.com/muster-im/muster/config"
@@ -167,6 +168,11 @@ func (s *Server) items(host jid.JID) []entity.Item {
 	if m := s.config.Load().MUCOf(host.Domain()); m != nil {
 		if rooms := s.Rooms(m.HostFor(host.Domain())); rooms != nil {
 			list = append(list, entity.Item{JID: rooms.Domain(), Name: "Chat rooms"})
+		}
+	}
+	if g := s.config.Load().Modules.GroupsInternal; g != nil {
+		if rooms := s.Rooms(g.GroupsMUCHost); rooms != nil && !slices.ContainsFunc(list, func(i entity.Item) bool { return i.JID == rooms.Domain() }) {
+			list = append(list, entity.Item{JID: rooms.Domain(), Name: "Group chats"})
 		}
 	}
 	for _, domain := range s.components.Listed() {

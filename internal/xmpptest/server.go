@@ -62,7 +62,7 @@ func prepared(t testing.TB, files map[string]string, adapt func(*config.Config))
 	t.Helper()
 	cfg := config.Modern(domain)
 	cfg.Listen.C2S[0].TLS.Mode = "none"
-	cfg.Modules.MUC.Host = Rooms
+	cfg.Modules.MUC.Host, cfg.Modules.GroupsInternal.GroupsMUCHost = Rooms, Rooms
 	if text, ok := files["muster.toml"]; ok {
 		var err error
 		if cfg, err = config.Parse("muster.toml", []byte(text)); err != nil {
