@@ -54,13 +54,15 @@ var tiers = map[string]int{
 	"internal/userdata":  3,
 	"internal/s2s":       3,
 
-	"config":          2,
-	"internal/api":    2,
-	"internal/router": 2,
-	"internal/stream": 2,
+	"config":            2,
+	"internal/api":      2,
+	"internal/settings": 2,
+	"internal/router":   2,
+	"internal/stream":   2,
 
 	"stanza":            1,
 	"internal/backup":   1,
+	"internal/mailbox":  1,
 	"internal/access":   1,
 	"internal/shaper":   1,
 	"internal/tasks":    1,
@@ -73,6 +75,7 @@ var tiers = map[string]int{
 	"hook":               0,
 	"internal/xmlstream": 0,
 	"internal/sdnotify":  0,
+	"internal/stanzaid":  0,
 
 	"":                  0, // the package comment of the module
 	"internal/xmpptest": tests,

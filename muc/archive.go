@@ -2,11 +2,10 @@ package muc
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"time"
 
+	"github.com/muster-im/muster/internal/stanzaid"
 	"github.com/muster-im/muster/jid"
 )
 
@@ -70,93 +69,14 @@ func (q ArchiveQuery) ByID() ArchiveQuery {
 	const ms = time.Millisecond
 	if !q.Start.IsZero() {
 		q.Start = q.Start.Add(ms - 1).Truncate(ms)
-		if v := idValue(q.Start); v > 0 {
-			q.AfterID = max(q.AfterID, encodeID(v-1)+idEnd)
-		}
+		q.AfterID = max(q.AfterID, stanzaid.Before(q.Start))
 	}
 	if !q.End.IsZero() {
 		q.End = q.End.Truncate(ms).Add(ms - time.Microsecond)
-		before := encodeID(idValue(q.End.Add(time.Microsecond)))
+		before := stanzaid.From(q.End.Add(time.Microsecond))
 		if q.BeforeID == "" || before < q.BeforeID {
 			q.BeforeID = before
 		}
 	}
 	return q
-}
-
-// idAlphabet is Crockford's base32 in lower case, whose byte order is the
-// order of its values.
-const idAlphabet = "0123456789abcdefghjkmnpqrstvwxyz"
-
-const (
-	idDigits = 13  // that say where a message stands
-	idRandom = 8   // that nobody can guess (XEP-0313 §3)
-	idEnd    = "~" // sorts behind every digit
-)
-
-// stanzaIDs makes the StanzaIDs of one room. They rise in byte order: 13 digits
-// are the time in microseconds and a counter of 8 bits, the rest is random. The
-// room's time stands still while the clock of the machine has been put back: no
-// message is from before the last one, or from before the room. So times are in
-// the order of the messages, and whoever asks for those since a time misses
-// none.
-type stanzaIDs struct{ last uint64 }
-
-// time is the room's time.
-func (s *stanzaIDs) time(now time.Time) time.Time {
-	if last := time.UnixMicro(int64(s.last >> 8)).UTC(); now.Before(last) { //nolint:gosec // 56 bits
-		return last
-	}
-	return now
-}
-
-// begin makes the room's time begin no earlier than at t.
-func (s *stanzaIDs) begin(t time.Time) { s.last = max(s.last, idValue(t)) }
-
-func (s *stanzaIDs) next(now time.Time) string {
-	s.last = max(s.last+1, idValue(now))
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // never fails
-	suffix := encodeID(binary.BigEndian.Uint64(random[:]))
-	return encodeID(s.last) + suffix[idDigits-idRandom:]
-}
-
-// idValue is the least value of the IDs of a time.
-func idValue(t time.Time) uint64 {
-	return uint64(min(max(t.UnixMicro(), 0), 1<<56-1)) << 8
-}
-
-func encodeID(v uint64) string {
-	var b [idDigits]byte
-	for i := len(b) - 1; i >= 0; i-- {
-		b[i] = idAlphabet[v&31]
-		v >>= 5
-	}
-	return string(b[:])
-}
-
-// resume makes all further ids rise above id, which next has made before the
-// room was last put away. An id of other making is passed over.
-func (s *stanzaIDs) resume(id string) {
-	var v uint64
-	if len(id) < idDigits {
-		return
-	}
-	for i := range idDigits {
-		d := decodeDigit(id[i])
-		if d < 0 {
-			return
-		}
-		v = v<<5 | uint64(d)
-	}
-	s.last = max(s.last, v)
-}
-
-func decodeDigit(c byte) int {
-	for i := range len(idAlphabet) {
-		if idAlphabet[i] == c {
-			return i
-		}
-	}
-	return -1
 }

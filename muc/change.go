@@ -82,7 +82,7 @@ func (r *Room) roomChange(ch *change) RoomChange {
 		for i, v := range ch.values {
 			values[i] = v
 		}
-		c.Settings = r.formatSettings(values)
+		c.Settings = r.svc.schema.Store(values, r.unknown)
 		c.Descriptor = r.svc.descriptor(r.jid, values)
 	}
 	if !r.stored {
@@ -101,19 +101,6 @@ func (r *Room) roomChange(ch *change) RoomChange {
 		}
 	}
 	return c
-}
-
-func (r *Room) formatSettings(values []any) map[string][]string {
-	settings := maps.Clone(r.unknown)
-	if settings == nil {
-		settings = make(map[string][]string, len(values))
-	}
-	for i, f := range r.svc.hooks.fields {
-		if f.computed == nil {
-			settings[f.spec.stored()] = f.format(values[i])
-		}
-	}
-	return settings
 }
 
 // applyChange makes ch the room's state and tells whom it concerns.

@@ -9,25 +9,24 @@ import (
 	"github.com/muster-im/muster/stanza"
 )
 
-// Values returns the room's settings by form variable, those of all features
+// Settings returns the room's settings by form variable, those of all features
 // among them, as they will be once the event at hand takes effect.
-func (r *Room) Values() map[string][]string {
-	values := make(map[string][]string, len(r.svc.formOrder))
-	for _, f := range r.svc.formOrder {
-		if f.spec.Label != "" && f.computed == nil {
-			values[f.spec.Var] = f.format(r.value(f))
-		}
+func (r *Room) Settings() map[string][]string {
+	values := slices.Clone(r.values)
+	for i, v := range r.staged.values {
+		values[i] = v
 	}
-	return values
+	return r.svc.schema.Shown(values)
 }
 
-// Set stages settings by form variable: all, or with an error none that takes
-// effect, if the caller returns it. What goes for somebody's form goes for them,
-// too: each value is checked, the actor has to be an owner and allowed to set it,
-// and BeforeConfigure may refuse. It returns the variables of the settings that
-// differ, in the order of the form; lists of affiliations are not among them.
-// They are stored and announced together, with one message (XEP-0045 §10.2.1).
-func (r *Room) Set(actor Actor, values map[string][]string) (changed []string, err error) {
+// Configure stages settings by form variable: all, or with an error none that
+// takes effect, if the caller returns it. What goes for somebody's form goes for
+// them, too: each value is checked, the actor has to be an owner and allowed to
+// set it, and BeforeConfigure may refuse. What is refused for one of them is a
+// *FieldError. It returns the variables of the settings that differ, in the order
+// of the form; lists of affiliations are not among them. They are stored and
+// announced together, with one message (XEP-0045 §10.2.1).
+func (r *Room) Configure(actor Actor, values map[string][]string) (changed []string, err error) {
 	if !actor.system && r.Affiliation(actor.jid) < Owner {
 		return nil, stanza.NewError(stanza.Auth, stanza.Forbidden, "Only owners may configure the room.")
 	}
@@ -38,14 +37,14 @@ func (r *Room) Set(actor Actor, values map[string][]string) (changed []string, e
 		}
 		form.Add(stanza.Field{Var: variable, Values: values[variable]})
 	}
-	before := r.Values()
+	before := r.Settings()
 	if err := r.decideForm(actor, form, &request{detached: true}); err != nil {
 		return nil, err
 	}
 	for _, f := range r.svc.formOrder {
-		old, ok := before[f.spec.Var]
-		if ok && !slices.Equal(old, f.format(r.value(f))) {
-			changed = append(changed, f.spec.Var)
+		old, ok := before[f.Var]
+		if ok && !slices.Equal(old, f.Format(r.value(f))) {
+			changed = append(changed, f.Var)
 		}
 	}
 	return changed, nil
@@ -55,20 +54,20 @@ func (s *Service) hasSetting(variable string) bool {
 	return slices.ContainsFunc(s.formOrder, func(f *fieldCore) bool { return f.spec.Var == variable && f.spec.Label != "" })
 }
 
-// Values returns the room's settings; see Room.Values.
-func (h *Handle) Values(ctx context.Context) (values map[string][]string, err error) {
+// Settings returns the room's settings; see Room.Settings.
+func (h *Handle) Settings(ctx context.Context) (values map[string][]string, err error) {
 	err = h.Do(ctx, func(r *Room) error {
-		values = r.Values()
+		values = r.Settings()
 		return nil
 	})
 	return values, err
 }
 
-// Configure changes settings; see Room.Set. When it returns they are in effect,
+// Configure changes settings; see Room.Configure. When it returns they are in effect,
 // and stored if the room is.
 func (h *Handle) Configure(ctx context.Context, actor Actor, values map[string][]string) (changed []string, err error) {
 	err = h.Do(ctx, func(r *Room) (err error) {
-		changed, err = r.Set(actor, values)
+		changed, err = r.Configure(actor, values)
 		return err
 	})
 	if err != nil {

@@ -46,7 +46,7 @@ func TestEverySetting(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				before, err := h.Values(w.t.Context())
+				before, err := h.Settings(w.t.Context())
 				if err != nil || before[variable] == nil {
 					t.Fatalf("values %v, %v: no %s", before, err, variable)
 				}
@@ -55,7 +55,7 @@ func TestEverySetting(t *testing.T) {
 				if err != nil || !slices.Contains(changed, variable) {
 					t.Fatalf("changed %v, %v, want %s", changed, err, variable)
 				}
-				after, err := h.Values(w.t.Context())
+				after, err := h.Settings(w.t.Context())
 				if err != nil || !slices.Equal(after[variable], test.value) {
 					t.Errorf("is %v, %v, want %v", after[variable], err, test.value)
 				}

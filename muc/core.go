@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/muster-im/muster/internal/settings"
 	"github.com/muster-im/muster/stanza"
 )
 
@@ -93,18 +94,5 @@ func addMaxUsers(h *Hooks, o *Options) *Field[int] {
 	}
 	most := strconv.Itoa(o.MaxUsers)
 	spec.Choices = append(spec.Choices, stanza.Option{Label: most, Value: most})
-	parse := func(values []string) (int, error) {
-		if len(values) == 1 && values[0] == "none" {
-			return o.MaxUsers, nil
-		}
-		if len(values) != 1 {
-			return 0, fmt.Errorf("want one number, got %d values", len(values))
-		}
-		n, err := strconv.Atoi(values[0])
-		if err != nil || n < 1 {
-			return 0, fmt.Errorf("want a positive number or none, got %q", values[0])
-		}
-		return min(n, o.MaxUsers), nil
-	}
-	return addField(h, spec, stanza.FieldListSingle, o.MaxUsers, parse, func(n int) []string { return []string{strconv.Itoa(n)} })
+	return addField(h, spec, settings.UpTo(o.MaxUsers), o.MaxUsers)
 }

@@ -6,15 +6,29 @@ import (
 	"slices"
 	"time"
 
+	"github.com/muster-im/muster/internal/mailbox"
 	"github.com/muster-im/muster/stanza"
 )
 
 // commitTimeout bounds a commit of a room's state.
 const commitTimeout = 5 * time.Second
 
-// post queues c and never waits; see mailbox.put.
+// A command is one unit of work for a room, with exclusive access to its
+// state. It must not block: no I/O, no channel waits, no foreign locks.
+type command interface {
+	base() *request
+	decide(r *Room) error // checks and hooks; changes nothing; an error is the answer
+	apply(r *Room)        // cannot fail
+}
+
+// A note is the completion of something that the room has started: a load, a
+// commit, an archived message, a deferred check.
+type note interface{ take(r *Room) }
+
+// post queues c and never waits; see mailbox.Box.
 func (r *Room) post(c command, mayPark bool) (busy <-chan struct{}, err error) {
-	busy, start, err := r.mailbox.put(c, mayPark)
+	st := &c.base().st
+	busy, start, err := r.mailbox.Put(mailbox.Letter[command]{Command: c, From: st.From, Farewell: isFarewell(st)}, mayPark)
 	if start {
 		r.svc.tasks.Run(r.drain)
 	}
@@ -23,7 +37,7 @@ func (r *Room) post(c command, mayPark bool) (busy <-chan struct{}, err error) {
 
 // tell queues a note. It is called from any goroutine.
 func (r *Room) tell(n note) {
-	if r.mailbox.tell(n) {
+	if r.mailbox.Tell(n) {
 		r.svc.tasks.Run(r.drain)
 	}
 }
@@ -31,7 +45,7 @@ func (r *Room) tell(n note) {
 // tellInTurn is tell for what all rooms are told, of which there may be a
 // million: so many work at a time.
 func (r *Room) tellInTurn(n note) {
-	if r.mailbox.tell(n) {
+	if r.mailbox.Tell(n) {
 		r.svc.rounds.Run(r.drain)
 	}
 }
@@ -40,7 +54,7 @@ func (r *Room) tellInTurn(n note) {
 func (r *Room) drain() {
 	r.unpack()
 	for {
-		for _, n := range r.mailbox.takeNotes() {
+		for _, n := range r.mailbox.TakeNotes() {
 			r.takeNote(n)
 		}
 		for !r.waiting {
@@ -52,7 +66,7 @@ func (r *Room) drain() {
 		}
 		r.inside.Store(int32(len(r.occupants))) //nolint:gosec // people
 		r.flush()
-		if r.retire() || r.dormant > 0 && r.quiet() && r.rest() || !r.mailbox.takeBatch(&r.batch) {
+		if r.retire() || r.dormant > 0 && r.quiet() && r.rest() || !r.mailbox.TakeBatch(&r.batch) {
 			return
 		}
 	}
@@ -91,19 +105,19 @@ func (r *Room) nextCommand() command {
 // stall lets the room do nothing but take notes until resume.
 func (r *Room) stall() {
 	r.waiting = true
-	r.mailbox.setStalled(true)
+	r.mailbox.SetStalled(true)
 }
 
 func (r *Room) resume() {
 	r.waiting = false
-	r.mailbox.setStalled(false)
+	r.mailbox.SetStalled(false)
 }
 
 // retire closes a room object that has no more reason to be in memory: the
 // room does not exist, or it is stored and put to sleep. It reports whether the
 // drain ends with that.
 func (r *Room) retire() bool {
-	if r.exists && !r.asleep || !r.quiet() || !r.mailbox.closeIfIdle() {
+	if r.exists && !r.asleep || !r.quiet() || !r.mailbox.CloseIfIdle() {
 		return false
 	}
 	if r.exists {
@@ -134,7 +148,7 @@ func (r *Room) collapse(cause command) {
 		h.cancel()
 		left = append(append(left, h.cmd), h.waiting...)
 	}
-	left = append(left, r.mailbox.shut()...)
+	left = append(left, r.mailbox.Shut()...)
 	for _, c := range left {
 		r.failed(c.base())
 	}

@@ -29,7 +29,7 @@ func coven(extensions ...muc.Extension) (*muc.Service, *muc.Handle, func()) {
 		panic(err)
 	}
 	stay := func(r *muc.Room) error {
-		_, err := r.Set(muc.System, map[string][]string{muc.FieldPersistent: {"1"}})
+		_, err := r.Configure(muc.System, map[string][]string{muc.FieldPersistent: {"1"}})
 		return err
 	}
 	h, err := s.CreateRoom(context.Background(), jid.MustParse("coven@conf.test"), stay)
@@ -58,7 +58,7 @@ func ExampleService_CreateRoom() {
 	defer done()
 	ctx := context.Background()
 	h, err := s.CreateRoom(ctx, jid.MustParse("attic@conf.test"), func(r *muc.Room) error {
-		_, err := r.Set(muc.System, map[string][]string{muc.FieldName: {"The attic"}, muc.FieldPersistent: {"1"}})
+		_, err := r.Configure(muc.System, map[string][]string{muc.FieldName: {"The attic"}, muc.FieldPersistent: {"1"}})
 		return err
 	})
 	if err != nil {

@@ -1,11 +1,9 @@
 package muc
 
 import (
-	"fmt"
-	"slices"
-	"strconv"
-	"strings"
+	"cmp"
 
+	"github.com/muster-im/muster/internal/settings"
 	"github.com/muster-im/muster/stanza"
 )
 
@@ -70,22 +68,12 @@ type FieldSpec struct {
 	Announce func(r *Room) int
 }
 
-// stored is the key of the stored value.
-func (s *FieldSpec) stored() string {
-	if s.Stored != "" {
-		return s.Stored
-	}
-	return s.Var
-}
-
 // fieldCore is a setting without its type.
 type fieldCore struct {
+	settings.Setting
 	spec     FieldSpec
 	index    int // in Room.values
 	kind     stanza.FieldType
-	initial  any
-	parse    func(values []string) (any, error)
-	format   func(v any) []string
 	computed *Computed // a field that stands for something else
 }
 
@@ -105,38 +93,31 @@ func (f *Field[T]) Set(r *Room, v T) bool { return r.setValue(f.core, v) }
 // Key is the setting's key, which ConfiguredEvent.Changed takes.
 func (f *Field[T]) Key() string { return f.core.spec.Var }
 
-func addField[T comparable](h *Hooks, spec FieldSpec, kind stanza.FieldType, initial T,
-	parse func([]string) (T, error), format func(T) []string,
-) *Field[T] {
-	c := &fieldCore{
-		spec: spec, index: len(h.fields), kind: kind, initial: initial,
-		parse:  func(values []string) (any, error) { return parse(values) },
-		format: func(v any) []string { return format(v.(T)) }, //nolint:errcheck,forcetypeassert // see Field.Get
-	}
-	h.fields = append(h.fields, c)
+func addField[T comparable](h *Hooks, spec FieldSpec, kind settings.Kind[T], initial T) *Field[T] {
+	c := h.addCore(spec, kind.Type)
+	c.Setting = settings.Of(c.Setting, kind, initial)
 	return &Field[T]{c}
+}
+
+func (h *Hooks) addCore(spec FieldSpec, kind stanza.FieldType) *fieldCore {
+	c := &fieldCore{spec: spec, index: len(h.fields), kind: kind}
+	c.Setting = settings.Setting{Var: spec.Var, Stored: cmp.Or(spec.Stored, spec.Var), Hidden: spec.Label == ""}
+	h.fields = append(h.fields, c)
+	return c
+}
+
+// schema is what the fields are to whoever reads and stores them.
+func schema(fields []*fieldCore) settings.Schema {
+	list := make(settings.Schema, len(fields))
+	for i, f := range fields {
+		list[i] = f.Setting
+	}
+	return list
 }
 
 // NewBoolField adds a yes-or-no setting.
 func NewBoolField(h *Hooks, spec FieldSpec, initial bool) *Field[bool] {
-	return addField(h, spec, stanza.FieldBoolean, initial, parseBool, func(v bool) []string {
-		if v {
-			return []string{"1"}
-		}
-		return []string{"0"}
-	})
-}
-
-func parseBool(values []string) (bool, error) {
-	if len(values) == 1 {
-		switch values[0] {
-		case "1", "true":
-			return true, nil
-		case "0", "false":
-			return false, nil
-		}
-	}
-	return false, fmt.Errorf("want 0, 1, true or false, got %q", strings.Join(values, ", "))
+	return addField(h, spec, settings.Bool(), initial)
 }
 
 // NewTextField adds a text setting. Its length is bounded by spec.Max bytes.
@@ -148,87 +129,23 @@ func NewTextField(h *Hooks, spec FieldSpec, initial string) *Field[string] {
 	case spec.Multiline:
 		kind = stanza.FieldTextMulti
 	}
-	parse := func(values []string) (string, error) {
-		text := strings.Join(values, "\n")
-		switch {
-		case spec.Max > 0 && len(text) > spec.Max:
-			return "", fmt.Errorf("at most %d bytes, got %d", spec.Max, len(text))
-		case len(values) > 1 && !spec.Multiline:
-			return "", fmt.Errorf("want one value, got %d", len(values))
-		}
-		return text, nil
-	}
-	return addField(h, spec, kind, initial, parse, func(v string) []string {
-		if spec.Multiline {
-			return strings.Split(v, "\n")
-		}
-		return []string{v}
-	})
+	return addField(h, spec, settings.Text(kind, spec.Max), initial)
 }
 
 // NewIntField adds a whole number between spec.Min and spec.Max.
 func NewIntField(h *Hooks, spec FieldSpec, initial int) *Field[int] {
-	parse := func(values []string) (int, error) {
-		text := strings.Join(values, ", ")
-		n, err := strconv.Atoi(text)
-		if err != nil || n < spec.Min || spec.Max > 0 && n > spec.Max {
-			return 0, fmt.Errorf("want %s, got %q", bounds(spec), text)
-		}
-		return n, nil
-	}
-	return addField(h, spec, stanza.FieldTextSingle, initial, parse, func(v int) []string {
-		return []string{strconv.Itoa(v)}
-	})
-}
-
-func bounds(spec FieldSpec) string {
-	if spec.Max > 0 {
-		return fmt.Sprintf("a whole number from %d to %d", spec.Min, spec.Max)
-	}
-	return fmt.Sprintf("a whole number, at least %d", spec.Min)
+	return addField(h, spec, settings.Int(spec.Min, spec.Max), initial)
 }
 
 // NewChoiceField adds a setting with one of spec.Choices.
 func NewChoiceField(h *Hooks, spec FieldSpec, initial string) *Field[string] {
-	parse := func(values []string) (string, error) {
-		if len(values) == 1 && hasChoice(spec.Choices, values[0]) {
-			return values[0], nil
-		}
-		return "", fmt.Errorf("want one of %s, got %q", choiceWords(spec.Choices), strings.Join(values, ", "))
-	}
-	return addField(h, spec, stanza.FieldListSingle, initial, parse, func(v string) []string { return []string{v} })
+	return addField(h, spec, settings.Choice(spec.Choices), initial)
 }
 
 // NewChoicesField adds a setting with any number of spec.Choices, held as the
 // words in the order of spec.Choices with a space between them.
 func NewChoicesField(h *Hooks, spec FieldSpec, initial string) *Field[string] {
-	parse := func(values []string) (string, error) {
-		for _, v := range values {
-			if !hasChoice(spec.Choices, v) {
-				return "", fmt.Errorf("want some of %s, got %q", choiceWords(spec.Choices), v)
-			}
-		}
-		var words []string
-		for _, c := range spec.Choices {
-			if slices.Contains(values, c.Value) {
-				words = append(words, c.Value)
-			}
-		}
-		return strings.Join(words, " "), nil
-	}
-	return addField(h, spec, stanza.FieldListMulti, initial, parse, strings.Fields)
-}
-
-func hasChoice(choices []stanza.Option, word string) bool {
-	return slices.ContainsFunc(choices, func(o stanza.Option) bool { return o.Value == word })
-}
-
-func choiceWords(choices []stanza.Option) string {
-	words := make([]string, len(choices))
-	for i, c := range choices {
-		words[i] = c.Value
-	}
-	return strings.Join(words, ", ")
+	return addField(h, spec, settings.Choices(spec.Choices), initial)
 }
 
 // Computed is a field of the form that is not stored itself but stands for
@@ -241,7 +158,7 @@ type Computed struct {
 
 // AddComputed adds a computed field of the given type to the form.
 func AddComputed(h *Hooks, spec FieldSpec, kind stanza.FieldType, c Computed) {
-	h.fields = append(h.fields, &fieldCore{spec: spec, index: len(h.fields), kind: kind, computed: &c})
+	h.addCore(spec, kind).computed = &c
 }
 
 // value returns a setting: staged, else set, else the service's default.
@@ -268,33 +185,4 @@ func (r *Room) setValue(f *fieldCore, v any) bool {
 		r.staged.values[f.index] = v
 	}
 	return true
-}
-
-// defaultValues are the values of new rooms: each field's initial value, or
-// what the service's options say instead.
-func defaultValues(fields []*fieldCore, options map[string][]string) ([]any, error) {
-	values := make([]any, len(fields))
-	known := make(map[string]bool, len(fields))
-	for i, f := range fields {
-		if known[f.spec.Var] {
-			return nil, fmt.Errorf("two fields have the variable %s", f.spec.Var)
-		}
-		known[f.spec.Var] = true
-		values[i] = f.initial
-		given, ok := options[f.spec.Var]
-		if !ok || f.computed != nil {
-			continue
-		}
-		v, err := f.parse(given)
-		if err != nil {
-			return nil, fmt.Errorf("default of %s: %w", f.spec.Var, err)
-		}
-		values[i] = v
-	}
-	for key := range options {
-		if !known[key] {
-			return nil, fmt.Errorf("default of %s: no feature has this setting", key)
-		}
-	}
-	return values, nil
 }

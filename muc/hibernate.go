@@ -162,7 +162,7 @@ func (r *Room) scheduleCheck() {
 // finds it closed wakes the room anew.
 func (r *Room) stop() {
 	alone := len(r.audience) == 1 && r.Affiliation(r.audience[0].addr) == Owner
-	if !r.stored || len(r.audience) > 0 && !alone || !r.mailbox.closeIfIdle() {
+	if !r.stored || len(r.audience) > 0 && !alone || !r.mailbox.CloseIfIdle() {
 		r.happened(time.Now())
 		return
 	}

@@ -96,7 +96,7 @@ func (n *loaded) take(r *Room) {
 	case n.record != nil:
 		r.restore(n.record)
 		if len(n.recent) > 0 {
-			r.ids.resume(n.recent[len(n.recent)-1].ID)
+			r.ids.Resume(n.recent[len(n.recent)-1].ID)
 		}
 		r.notify(r.svc.hooks.RoomLoaded.Run(&r.watch, &LoadEvent{Room: r, Recent: n.recent}))
 		r.svc.counts.recreations.Add(1)
@@ -105,7 +105,7 @@ func (n *loaded) take(r *Room) {
 
 // unloadable answers everything that waits; the next stanza tries again.
 func (r *Room) unloadable() {
-	for _, c := range r.mailbox.shut() {
+	for _, c := range r.mailbox.Shut() {
 		r.refuse(c.base(), stanza.NewError(stanza.Wait, stanza.InternalServerError, "The room could not be loaded."))
 	}
 	r.waiting = true
@@ -118,11 +118,11 @@ func (r *Room) unloadable() {
 func (r *Room) restore(rec *RoomRecord) {
 	r.begin(rec.Created)
 	r.stored, r.created = true, rec.Created
-	r.values, r.unknown = r.svc.parseSettings(rec.Settings, func(f *fieldCore, err error) {
+	r.values, r.shared = slices.Clone(r.svc.defaults), false
+	r.unknown = r.svc.schema.Load(r.values, rec.Settings, func(setting string, err error) {
 		r.logger().LogAttrs(context.Background(), slog.LevelWarn, "stored setting not usable",
-			slog.String("setting", f.spec.Var), slog.Any("err", err))
+			slog.String("setting", setting), slog.Any("err", err))
 	})
-	r.shared = false
 	r.setRecords(rec.Affiliations)
 	r.subject, r.subjectID = rec.Subject, rec.SubjectID
 }

@@ -117,7 +117,7 @@ func (r *Room) newSubject(ev *MessageEvent) Subject {
 func (r *Room) publish(q *request, ev *MessageEvent, historic, archive bool) {
 	now := r.now()
 	m := ArchivedMessage{
-		Room: r.jid, ID: r.ids.next(now), Time: now.Truncate(time.Millisecond), From: r.jid, Subject: ev.SubjectChange,
+		Room: r.jid, ID: r.ids.Next(now), Time: now.Truncate(time.Millisecond), From: r.jid, Subject: ev.SubjectChange,
 	}
 	if ev.Sender != nil {
 		m.From, m.RealJID, m.Resource = ev.Sender.jid, ev.Sender.bare, ev.Stanza.From.Resource()

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/muster-im/muster/internal/mailbox"
 	"github.com/muster-im/muster/stanza"
 )
 
@@ -90,7 +91,7 @@ func (r *Room) flush() {
 		r.outbox[i].receipt.Release()
 	}
 	r.outbox = slices.Delete(r.outbox, 0, n)
-	if len(r.outbox) == 0 && cap(r.outbox) > 2*batchSize {
+	if len(r.outbox) == 0 && cap(r.outbox) > 2*mailbox.BatchSize {
 		r.outbox, r.touched = nil, nil
 	}
 }
@@ -114,7 +115,7 @@ func (r *Room) deliver(s *Session) {
 		}
 		clear(s.pending)
 		s.pending = s.pending[:0]
-		if cap(s.pending) > batchSize {
+		if cap(s.pending) > mailbox.BatchSize {
 			s.pending = nil // a burst's memory is given back
 		}
 	}()

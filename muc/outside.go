@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/muster-im/muster/internal/mailbox"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -56,7 +57,7 @@ func (s *Service) Settings() []Setting {
 		if f.spec.Label == "" || f.computed != nil {
 			continue
 		}
-		_, number := f.initial.(int)
+		_, number := f.Initial.(int)
 		list = append(list, Setting{
 			Var: f.spec.Var, Label: f.spec.Label, Type: f.kind, Number: number, Min: f.spec.Min, Max: f.spec.Max,
 			Choices: f.spec.Choices, Private: f.spec.Private,
@@ -66,37 +67,10 @@ func (s *Service) Settings() []Setting {
 }
 
 // Defaults are the settings of new rooms by form variable.
-func (s *Service) Defaults() map[string][]string { return s.shownSettings(s.defaults) }
-
-// shownSettings are values by form variable.
-func (s *Service) shownSettings(values []any) map[string][]string {
-	shown := make(map[string][]string, len(values))
-	for i, f := range s.hooks.fields {
-		if f.spec.Label != "" && f.computed == nil {
-			shown[f.spec.Var] = f.format(values[i])
-		}
-	}
-	return shown
-}
-
-// Settings returns the room's settings by form variable.
-func (r *Room) Settings() map[string][]string {
-	values := slices.Clone(r.values)
-	for i, v := range r.staged.values {
-		values[i] = v
-	}
-	return r.svc.shownSettings(values)
-}
+func (s *Service) Defaults() map[string][]string { return s.schema.Shown(s.defaults) }
 
 // Form returns the configuration form as somebody may see it.
 func (r *Room) Form(actor Actor) *stanza.Form { return r.form(actor) }
-
-// Configure stages what a submitted form says, as if an owner had sent it. What
-// is refused for one field is a *FieldError; nothing is staged then that takes
-// effect, if the caller returns the error.
-func (r *Room) Configure(actor Actor, form *stanza.Form) error {
-	return r.decideForm(actor, form, &request{detached: true})
-}
 
 // Destroy stages the end of the room. BeforeDestroy may refuse it to somebody,
 // not to the system.
@@ -182,11 +156,12 @@ func (s *Service) viewStored(ctx context.Context, room jid.JID) (*View, error) {
 	if err != nil {
 		return nil, fmt.Errorf("room %s: %w", room, err)
 	}
-	values, _ := s.parseSettings(rec.Settings, func(*fieldCore, error) {})
+	values := slices.Clone(s.defaults)
+	s.schema.Load(values, rec.Settings, func(string, error) {})
 	d := s.descriptor(room, values)
 	v := &View{
 		Info:     Info{JID: room, Name: d.Name, Subject: rec.Subject, Persistent: true, Public: d.Public, Created: rec.Created},
-		Settings: s.shownSettings(values),
+		Settings: s.schema.Shown(values),
 	}
 	v.Occupants, v.Awake = s.Inside(room)
 	return v, nil
@@ -214,26 +189,6 @@ func (s *Service) Temporary() []RoomDescriptor {
 	return list
 }
 
-// parseSettings reads stored settings. What is not usable is given to bad, and
-// the default used; rest is what no feature of today has.
-func (s *Service) parseSettings(stored map[string][]string, bad func(f *fieldCore, err error)) (values []any, rest map[string][]string) {
-	values, rest = slices.Clone(s.defaults), maps.Clone(stored)
-	for i, f := range s.hooks.fields {
-		given, ok := rest[f.spec.stored()]
-		if !ok || f.computed != nil {
-			continue
-		}
-		v, err := f.parse(given)
-		if err != nil {
-			bad(f, err)
-			continue
-		}
-		values[i] = v
-		delete(rest, f.spec.stored())
-	}
-	return values, rest
-}
-
 // Awake runs fn inside the room as Handle.Do does, but only if the room is in
 // memory, which it reports.
 func (s *Service) Awake(ctx context.Context, room jid.JID, fn func(*Room) error) (bool, error) {
@@ -246,7 +201,7 @@ func (s *Service) Awake(ctx context.Context, room jid.JID, fn func(*Room) error)
 	c, result := &callCommand{fn: fn}, make(chan error, 1)
 	c.done = func(err error) { result <- err }
 	switch _, err := r.post(c, false); {
-	case errors.Is(err, errRoomClosed):
+	case errors.Is(err, mailbox.ErrClosed):
 		return false, nil
 	case err != nil:
 		return true, fmt.Errorf("room %s: %w", room, ErrBusy)

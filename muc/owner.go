@@ -84,7 +84,7 @@ func (r *Room) form(actor Actor) *stanza.Form {
 		if f.computed != nil {
 			field.Values = f.computed.Get(r)
 		} else {
-			field.Values = f.format(r.value(f))
+			field.Values = f.Format(r.value(f))
 		}
 		form.Add(field)
 	}
@@ -132,7 +132,7 @@ func (r *Room) stageField(actor Actor, f *fieldCore, values []string) error {
 	if f.computed != nil {
 		return f.computed.Set(r, actor, values)
 	}
-	v, err := f.parse(values)
+	v, err := f.Parse(values)
 	if err == nil && f.spec.Check != nil && !actor.system {
 		err = f.spec.Check(values)
 	}

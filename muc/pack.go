@@ -113,7 +113,7 @@ func (r *Room) pack() {
 func (r *Room) rest() bool {
 	o := r.open
 	r.pack()
-	if r.mailbox.rest() {
+	if r.mailbox.Rest() {
 		return true
 	}
 	r.open, r.packed = o, nil

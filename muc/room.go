@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/muster-im/muster/internal/mailbox"
+	"github.com/muster-im/muster/internal/stanzaid"
 	"github.com/muster-im/muster/internal/tasks"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
@@ -20,8 +22,8 @@ type Room struct {
 	svc *Service
 	jid jid.JID
 
-	mailbox mailbox      // guarded by its own mutex
-	inside  atomic.Int32 // how many occupants there were when the drain last had nothing more to do
+	mailbox mailbox.Box[command, note] // guarded by its own mutex
+	inside  atomic.Int32               // how many occupants there were when the drain last had nothing more to do
 
 	agenda tasks.Entry // Service.agenda's
 
@@ -30,7 +32,7 @@ type Room struct {
 	packed      *packed       // of it, what a dormant room keeps
 	active      time.Duration // when something last happened, see tasks.Agenda
 	dormant     time.Duration // since when the room is hibernated; 0: it is not
-	ids         stanzaIDs
+	ids         stanzaid.Maker
 	created     time.Time
 	usedAt      int64      // when its use was last noted, in seconds since 1970
 	tombstone   *Tombstone // what is left of the room, while it does not exist
@@ -178,13 +180,13 @@ func (r *Room) notify(err error) {
 	}
 }
 
-// now is the room's time, see stanzaIDs.
-func (r *Room) now() time.Time { return r.ids.time(r.svc.now()) }
+// now is the room's time, see stanzaid.Maker.
+func (r *Room) now() time.Time { return r.ids.Time(r.svc.now()) }
 
 // begin makes the room exist.
 func (r *Room) begin(now time.Time) {
 	r.exists, r.created, r.tombstone = true, now, nil
-	r.ids.begin(now)
+	r.ids.Begin(now)
 	r.values, r.shared = r.svc.defaults, true
 	r.affiliations, r.index = make(map[jid.JID]AffiliationRecord), affiliationIndex{}
 	r.occupants, r.sessions = make(map[string]*Occupant), make(map[jid.JID]*Session)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/muster-im/muster/internal/mailbox"
+	"github.com/muster-im/muster/internal/settings"
 	"github.com/muster-im/muster/internal/tasks"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
@@ -110,6 +112,7 @@ type Service struct {
 	hooks     *Hooks
 	core      coreFields
 	formOrder []*fieldCore
+	schema    settings.Schema
 	defaults  []any
 	ctx       context.Context //nolint:containedctx // ends the deferred checks of all rooms; not a call's context
 	cancel    context.CancelFunc
@@ -167,8 +170,8 @@ func New(o Options) (*Service, error) {
 		e.Register(s.hooks)
 	}
 	s.hooks.seal()
-	s.formOrder = formOrder(s.hooks.fields)
-	if s.defaults, err = defaultValues(s.hooks.fields, o.Defaults); err != nil {
+	s.formOrder, s.schema = formOrder(s.hooks.fields), schema(s.hooks.fields)
+	if s.defaults, err = s.schema.Defaults(o.Defaults); err != nil {
 		return nil, fmt.Errorf("room service: %w", err)
 	}
 	return s, nil
@@ -295,10 +298,10 @@ func (s *Service) post(room jid.JID, c command, mayPark bool) (busy <-chan struc
 	for {
 		r := s.room(room)
 		if r == nil {
-			return nil, errMailboxFull // shutting down, or too much to do
+			return nil, mailbox.ErrFull // shutting down, or too much to do
 		}
 		busy, err := r.post(c, mayPark)
-		if !errors.Is(err, errRoomClosed) {
+		if !errors.Is(err, mailbox.ErrClosed) {
 			return busy, err
 		}
 		s.forget(r)
@@ -349,7 +352,7 @@ func (s *Service) room(j jid.JID) *Room {
 func (s *Service) newRoom(j jid.JID) *Room {
 	stored := s.opts.Store != nil
 	r := &Room{svc: s, jid: j, waiting: stored}
-	r.mailbox.stalled = stored
+	r.mailbox.SetStalled(stored)
 	s.rooms[j] = r
 	return r
 }

@@ -32,7 +32,7 @@ func (c *groupChats) Create(ctx context.Context, chat groups.GroupChat) error {
 	}
 	var invited []jid.JID
 	configure := func(r *muc.Room) (err error) {
-		if err := r.Configure(muc.System, chatForm(chat.Name)); err != nil {
+		if _, err := r.Configure(muc.System, chatSettings(chat.Name)); err != nil {
 			return err
 		}
 		invited, err = affiliate(r, chat.Members)
@@ -52,11 +52,8 @@ func (c *groupChats) Create(ctx context.Context, chat groups.GroupChat) error {
 // Rename gives a room another name, which it announces (XEP-0045 §10.2.1).
 func (c *groupChats) Rename(ctx context.Context, room jid.JID, name string) error {
 	err := c.inside(ctx, room, func(r *muc.Room) error {
-		if r.Name() == name {
-			return nil
-		}
-		f := stanza.NewForm(stanza.FormSubmit, roomConfigForm)
-		return r.Configure(muc.System, f.Add(stanza.Field{Var: "muc#roomconfig_roomname", Values: []string{name}}))
+		_, err := r.Configure(muc.System, map[string][]string{muc.FieldName: {name}})
+		return err
 	})
 	return unlessGone(err)
 }
@@ -156,21 +153,15 @@ func chatAffiliation(role groups.Role) muc.Affiliation {
 	return muc.None
 }
 
-const roomConfigForm = "http://jabber.org/protocol/muc#roomconfig"
-
-// chatForm is what the room of a group should be.
-func chatForm(name string) *stanza.Form {
-	f := stanza.NewForm(stanza.FormSubmit, roomConfigForm)
-	for _, v := range [][2]string{
-		{"roomname", name},
-		{"persistentroom", "1"},
-		{"publicroom", "0"},
-		{"membersonly", "1"},
-		{"allowinvites", "0"},
-		{"moderatedroom", "0"},
-		{"whois", "anyone"},
-	} {
-		f.Add(stanza.Field{Var: "muc#roomconfig_" + v[0], Values: []string{v[1]}})
+// chatSettings are what the room of a group should be.
+func chatSettings(name string) map[string][]string {
+	return map[string][]string{
+		muc.FieldName:                  {name},
+		muc.FieldPersistent:            {"1"},
+		muc.FieldPublic:                {"0"},
+		muc.FieldWhois:                 {"anyone"},
+		"muc#roomconfig_membersonly":   {"1"},
+		"muc#roomconfig_allowinvites":  {"0"},
+		"muc#roomconfig_moderatedroom": {"0"},
 	}
-	return f
 }

@@ -83,7 +83,7 @@ func (a *Admin) Create(ctx context.Context, n NewRoom) (err error) {
 		if err != nil {
 			return err
 		}
-		if err := r.Configure(muc.System, f); err != nil {
+		if _, err := r.Configure(muc.System, f); err != nil {
 			return err
 		}
 		for i := range people {
@@ -135,7 +135,7 @@ func (a *Admin) Configure(ctx context.Context, room, as jid.JID, c Config) (now 
 		if err != nil {
 			return err
 		}
-		if err := r.Configure(actor(as), f); err != nil {
+		if _, err := r.Configure(actor(as), f); err != nil {
 			return err
 		}
 		now = config(list, r.Settings())
@@ -190,7 +190,7 @@ func (a *Admin) Ensure(ctx context.Context, n NewRoom) (created bool, err error)
 		if err != nil {
 			return err
 		}
-		if err := r.Configure(muc.System, f); err != nil {
+		if _, err := r.Configure(muc.System, f); err != nil {
 			return err
 		}
 		for i := range people {

@@ -159,10 +159,9 @@ func (t *Setting) value(values []string) any {
 	return text
 }
 
-// form is the submission that makes c of a room with these values, of which all
-// are in it: so what c leaves out stays.
-func form(list []Setting, now map[string][]string, c Config) (*stanza.Form, error) {
-	f := stanza.NewForm(stanza.FormSubmit, "http://jabber.org/protocol/muc#roomconfig")
+// form is what makes c of a room with these values, of which all are in it: so what c leaves out stays.
+func form(list []Setting, now map[string][]string, c Config) (map[string][]string, error) {
+	all := make(map[string][]string, len(list))
 	if _, told := c["password_protected"]; !told {
 		if secret, ok := c["password"].(string); ok {
 			c = with(c, "password_protected", secret != "")
@@ -181,7 +180,7 @@ func form(list []Setting, now map[string][]string, c Config) (*stanza.Form, erro
 			ok = true
 		}
 		if ok {
-			f.Add(stanza.Field{Var: t.variable, Values: values})
+			all[t.variable] = values
 		}
 	}
 	for name := range c {
@@ -189,7 +188,7 @@ func form(list []Setting, now map[string][]string, c Config) (*stanza.Form, erro
 			return nil, unknownSetting(name, list)
 		}
 	}
-	return f, nil
+	return all, nil
 }
 
 func with(c Config, name string, value any) Config {
