@@ -264,6 +264,9 @@ func (n *committed) take(r *Room) {
 		}
 		return
 	}
+	if n.stored && !r.stored {
+		r.usedAt = r.created.Unix() // as the store has it of a new room
+	}
 	r.stored = n.stored
 	if n.data != nil {
 		r.data = n.data
