@@ -19,7 +19,7 @@ type adminCommand struct {
 
 func (c *adminCommand) decide(r *Room) error {
 	if r.locked && r.Affiliation(c.st.From) < Owner {
-		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The room is locked until its owner has configured it.")
+		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The room is locked until its owner has configured it.").Because(ReasonLocked)
 	}
 	query := c.st.Payload()
 	var items []*stanza.Element
@@ -190,7 +190,7 @@ func (r *Room) mayList(who jid.JID, ofRoles bool, a Affiliation) error {
 		}
 	}
 	if !allowed {
-		return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not read this list.")
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not read this list.").Because(ReasonRank)
 	}
 	return nil
 }

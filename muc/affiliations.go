@@ -60,13 +60,13 @@ func (r *Room) mayChange(actor Actor, j jid.JID, from, to Affiliation) error {
 	rank := r.Affiliation(actor.jid)
 	switch {
 	case r.svc.isAdmin(j):
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Administrators of the service are owners of every room.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Administrators of the service are owners of every room.").Because(ReasonRank)
 	case rank == Owner:
 		return nil
 	case rank < Admin:
-		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only admins and owners may change affiliations.")
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only admins and owners may change affiliations.").Because(ReasonRank)
 	case from >= Admin || to >= Admin:
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Only owners may change admins and owners.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Only owners may change admins and owners.").Because(ReasonRank)
 	}
 	return nil
 }
@@ -93,7 +93,7 @@ func (r *Room) checkOwnerRemains() error {
 			return nil
 		}
 	}
-	return stanza.NewError(stanza.Cancel, stanza.Conflict, "A room must keep an owner.")
+	return stanza.NewError(stanza.Cancel, stanza.Conflict, "A room must keep an owner.").Because(ReasonLastOwner)
 }
 
 // SetRole stages a change of the role of somebody present; RoleNone kicks him.
@@ -123,15 +123,15 @@ func (r *Room) maySetRole(actor Actor, o *Occupant, role Role) error {
 	rank, target := r.Affiliation(actor.jid), r.Affiliation(o.bare)
 	switch {
 	case r.roleOf(actor.jid) != Moderator:
-		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only moderators who are in the room may change roles.")
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only moderators who are in the room may change roles.").Because(ReasonRank)
 	case target > rank, r.svc.isAdmin(o.bare) && !r.svc.isAdmin(actor.jid):
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "This occupant's affiliation is higher than yours.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "This occupant's affiliation is higher than yours.").Because(ReasonRank)
 	case role == Visitor && o.role > Visitor && target >= Member && target == rank && o.bare != actor.jid.Bare(): // XEP-0045 §8.4
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "This occupant's affiliation is as high as yours.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "This occupant's affiliation is as high as yours.").Because(ReasonRank)
 	case (role == Moderator || o.role == Moderator) && rank < Admin:
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Only admins and owners may make or change moderators.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Only admins and owners may make or change moderators.").Because(ReasonRank)
 	case target >= Admin && role != Moderator && (role != RoleNone || o.bare != actor.jid.Bare()):
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Admins and owners are moderators: change the affiliation first.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Admins and owners are moderators: change the affiliation first.").Because(ReasonRank)
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func (r *Room) Settings() map[string][]string {
 // announced together, with one message (XEP-0045 §10.2.1).
 func (r *Room) Configure(actor Actor, values map[string][]string) (changed []string, err error) {
 	if !actor.system && r.Affiliation(actor.jid) < Owner {
-		return nil, stanza.NewError(stanza.Auth, stanza.Forbidden, "Only owners may configure the room.")
+		return nil, stanza.NewError(stanza.Auth, stanza.Forbidden, "Only owners may configure the room.").Because(ReasonRank)
 	}
 	form := stanza.NewForm(stanza.FormSubmit, roomConfig)
 	for _, variable := range slices.Sorted(maps.Keys(values)) {

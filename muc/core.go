@@ -34,8 +34,8 @@ const (
 
 func addCoreFields(h *Hooks, o *Options) coreFields {
 	f := coreFields{
-		name:        NewTextField(h, FieldSpec{Var: FieldName, Section: SectionRoom, Order: 10, Label: "Name", Check: atMost(o.MaxName)}, ""),
-		description: NewTextField(h, FieldSpec{Var: FieldDescription, Section: SectionRoom, Order: 20, Label: "Description", Check: atMost(o.MaxDesc)}, ""),
+		name:        NewTextField(h, FieldSpec{Var: FieldName, Section: SectionRoom, Order: 10, Label: "Name", Check: atMost(o.MaxName, ReasonMaxRoomName)}, ""),
+		description: NewTextField(h, FieldSpec{Var: FieldDescription, Section: SectionRoom, Order: 20, Label: "Description", Check: atMost(o.MaxDesc, ReasonMaxRoomDesc)}, ""),
 		language:    NewTextField(h, FieldSpec{Var: FieldLanguage, Section: SectionRoom, Order: 30, Label: "Language of the conversation (like en or de)", Max: 35}, ""),
 		persistent: NewBoolField(h, FieldSpec{
 			Var: FieldPersistent, Section: SectionRoom, Order: 40, Label: "Keep the room when everybody has left",
@@ -71,13 +71,13 @@ func addCoreFields(h *Hooks, o *Options) coreFields {
 }
 
 // atMost refuses texts of more bytes; 0 is no limit, less than that allows none.
-func atMost(limit int) func(values []string) error {
+func atMost(limit int, reason string) func(values []string) error {
 	if limit == 0 {
 		return nil
 	}
 	return func(values []string) error {
 		if n := len(strings.Join(values, "\n")); n > max(limit, 0) {
-			return fmt.Errorf("at most %d bytes, got %d", max(limit, 0), n)
+			return stanza.NewError(stanza.Modify, stanza.NotAcceptable, fmt.Sprintf("at most %d bytes, got %d", max(limit, 0), n)).Because(reason)
 		}
 		return nil
 	}

@@ -89,16 +89,16 @@ func (r *Room) delay(c command) {
 	former := d.lanes[l]
 	switch {
 	case r.svc.ctx.Err() != nil:
-		r.abort(c, stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "The chat service is shutting down."))
+		r.abort(c, stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "The chat service is shutting down.").Because(ReasonShutdown))
 	case former != nil && l.kind == stanza.Presence:
 		r.svc.metrics.superseded.Inc()
 		q.supersede(former.cmd.base())
 		r.finished(former.cmd.base())
 		former.cmd = c
 	case former != nil:
-		r.abort(c, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Your last message waits for its turn. Send more slowly."))
+		r.abort(c, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Your last message waits for its turn. Send more slowly.").Because(ReasonPace))
 	case len(d.order) >= maxDelayed:
-		r.abort(c, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too much waits for its turn in this room."))
+		r.abort(c, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too much waits for its turn in this room.").Because(ReasonPace))
 	default:
 		r.svc.metrics.delayed.Inc()
 		if d.lanes == nil {
@@ -187,7 +187,7 @@ func (r *Room) overtake(c command) bool {
 		return false
 	}
 	if len(entry.waiting) >= maxHeld {
-		r.refuse(q, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Wait until you have entered the room."))
+		r.refuse(q, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Wait until you have entered the room.").Because(ReasonBusy))
 		return true
 	}
 	entry.waiting = append(entry.waiting, c)
@@ -198,7 +198,7 @@ func (r *Room) overtake(c command) bool {
 // enter anew.
 func (r *Room) dropDelayed(from jid.JID) {
 	if e := r.undelay(lane{from, stanza.Message}); e != nil {
-		r.refuse(e.cmd.base(), stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You have left before it was the message's turn."))
+		r.refuse(e.cmd.base(), stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You have left before it was the message's turn.").Because(ReasonOutside))
 	}
 	update := lane{from, stanza.Presence}
 	if e := r.delays.lanes[update]; e != nil && e.cmd.base().st.Child(stanza.NSMUC, "x") == nil {

@@ -69,6 +69,9 @@ func (r *Room) drain() {
 		if r.retire() || r.dormant > 0 && r.quiet() && r.rest() || !r.mailbox.TakeBatch(&r.batch) {
 			return
 		}
+		if n := len(r.batch); n > 0 {
+			r.svc.metrics.queued.Observe(float64(n + r.mailbox.Depth()))
+		}
 	}
 }
 
@@ -164,7 +167,7 @@ func (r *Room) collapse(cause command) {
 
 // failed answers a request that the room's failure has come before.
 func (r *Room) failed(q *request) {
-	r.refuse(q, stanza.NewError(stanza.Wait, stanza.InternalServerError, "The room has failed."))
+	r.refuse(q, stanza.NewError(stanza.Wait, stanza.InternalServerError, "The room has failed.").Because(ReasonFailure))
 }
 
 // goodbye tells the occupants. If the panic has left them in a state in which
@@ -260,7 +263,7 @@ func (n *committed) take(r *Room) {
 		r.svc.metrics.failedCommits.Inc()
 		r.logger().LogAttrs(context.Background(), slog.LevelError, "store room", slog.Any("err", n.err))
 		if n.cmd != nil {
-			r.abort(n.cmd, stanza.NewError(stanza.Wait, stanza.InternalServerError, "The change could not be stored."))
+			r.abort(n.cmd, stanza.NewError(stanza.Wait, stanza.InternalServerError, "The change could not be stored.").Because(ReasonStore))
 		}
 		return
 	}

@@ -9,7 +9,7 @@ import (
 
 // filtered is a message that passes n filters, each timed as in a room.
 func filtered(n int) func() {
-	s := &Service{opts: Options{SlowHook: time.Hour}, began: time.Now()}
+	s := &Service{opts: Options{SlowHook: time.Hour}, began: time.Now(), metrics: newMetrics(nil, "rooms.test")}
 	r := &Room{svc: s, open: &open{}}
 	r.watch.room = r
 	var f hook.Filter[MessageEvent]

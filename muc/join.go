@@ -58,7 +58,7 @@ func (c *presenceCommand) decideArrival(r *Room) error {
 // decideProbe answers a probe by an occupant (XEP-0045 §17.3).
 func (c *presenceCommand) decideProbe(r *Room, s *Session) error {
 	if s == nil {
-		return stanza.NewError(stanza.Cancel, stanza.NotAcceptable, "You are not in the room.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAcceptable, "You are not in the room.").Because(ReasonOutside)
 	}
 	o := r.Occupant(c.st.To.Resource())
 	if o == nil {
@@ -127,10 +127,10 @@ func (c *presenceCommand) decideEntering(r *Room) error {
 func (r *Room) decideCreation(ev *JoinEvent) error {
 	opts := &r.svc.opts
 	if opts.MayCreate != nil && !opts.MayCreate(ev.RealJID) {
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "You may not create rooms here.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "You may not create rooms here.").Because(ReasonAccessCreate)
 	}
 	if opts.MaxRoomID != 0 && len(r.jid.Local()) > opts.MaxRoomID {
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "The room's address is too long.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "The room's address is too long.").Because(ReasonMaxRoomID)
 	}
 	ev.Affiliation, ev.Role = Owner, Moderator
 	return r.svc.hooks.BeforeCreate.Run(&r.watch, ev)
@@ -140,7 +140,7 @@ func (r *Room) decideCreation(ev *JoinEvent) error {
 func (r *Room) decideJoin(ev *JoinEvent, key string) error {
 	ev.Affiliation = r.Affiliation(ev.RealJID.Bare())
 	if r.locked && ev.Affiliation < Owner { // XEP-0045 §7.2.10
-		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The room is locked until its owner has configured it.")
+		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The room is locked until its owner has configured it.").Because(ReasonLocked)
 	}
 	ev.Occupant = r.occupants[key]
 	ev.Role = r.DefaultRole(ev.RealJID, ev.Affiliation)
@@ -152,7 +152,7 @@ func (r *Room) decideJoin(ev *JoinEvent, key string) error {
 func registerEntryChecks(h *Hooks) {
 	h.BeforeJoin.Add("banned", PriorityBanned, func(ev *JoinEvent) error {
 		if ev.Affiliation == Outcast { // XEP-0045 §7.2.7
-			return stanza.NewError(stanza.Auth, stanza.Forbidden, "You are banned from this room.")
+			return stanza.NewError(stanza.Auth, stanza.Forbidden, "You are banned from this room.").Because(ReasonBanned)
 		}
 		return nil
 	})
@@ -175,7 +175,7 @@ func (r *Room) checkCapacity(ev *JoinEvent) error {
 		limit += r.svc.opts.AdminSeats
 	}
 	if len(r.sessions) >= limit {
-		return stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "The room is full.")
+		return stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "The room is full.").Because(ReasonMaxUsers)
 	}
 	return nil
 }
@@ -206,6 +206,7 @@ func (r *Room) join(ev *JoinEvent, renamed bool) {
 		o.viewers = r.askViewers(o)
 	}
 	r.used()
+	r.svc.metrics.joined(joinKind(ev.New, first))
 	r.sendOccupants(s)
 	r.announceToOthers(o, &showing{})
 	r.announceToSelf(o, []*Session{s}, &showing{codes: r.entryCodes(ev.New, renamed)})
@@ -301,6 +302,7 @@ func (o *Occupant) promote(s *Session) {
 func (r *Room) enterAgain(s *Session, st *stanza.Stanza) {
 	s.presence = r.presencePayload(st)
 	s.occupant.forget()
+	r.svc.metrics.joined(joinAgain)
 	r.sendOccupants(s)
 	r.announceToOthers(s.occupant, &showing{})
 	r.announceToSelf(s.occupant, []*Session{s}, &showing{codes: r.entryCodes(false, false)})

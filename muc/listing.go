@@ -43,7 +43,7 @@ func (s *Service) announcement(st stanza.Stanza) {
 	body := st.Body()
 	switch {
 	case !s.isAdmin(st.From):
-		s.answer(st, stanza.NewError(stanza.Auth, stanza.Forbidden, "Only administrators of the service may speak to all rooms."))
+		s.answer(st, stanza.NewError(stanza.Auth, stanza.Forbidden, "Only administrators of the service may speak to all rooms.").Because(ReasonAccessAdmin))
 		return
 	case body == "":
 		s.answer(st, stanza.NewError(stanza.Modify, stanza.BadRequest, "An announcement needs a body."))
@@ -100,7 +100,7 @@ func (s *Service) handleServiceIQ(st stanza.Stanza) (busy <-chan struct{}) {
 func (s *Service) listRooms(st stanza.Stanza, query *stanza.Element) (busy <-chan struct{}) {
 	if s.io.Len() >= maxLoads {
 		s.metrics.loadsRefused.Inc()
-		s.answer(st, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The service is too busy. Ask again later."))
+		s.answer(st, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The service is too busy. Ask again later.").Because(ReasonBusy))
 		return nil
 	}
 	done := make(chan struct{})

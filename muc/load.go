@@ -106,7 +106,7 @@ func (n *loaded) take(r *Room) {
 // unloadable answers everything that waits; the next stanza tries again.
 func (r *Room) unloadable() {
 	for _, c := range r.mailbox.Shut() {
-		r.refuse(c.base(), stanza.NewError(stanza.Wait, stanza.InternalServerError, "The room could not be loaded."))
+		r.refuse(c.base(), stanza.NewError(stanza.Wait, stanza.InternalServerError, "The room could not be loaded.").Because(ReasonStore))
 	}
 	r.waiting = true
 	r.flush()

@@ -23,10 +23,10 @@ func (c *messageCommand) decide(r *Room) error {
 	case s != nil:
 		c.ev.Sender = s.occupant
 	case !c.system && !r.svc.isAdmin(c.st.From): // who speaks as the room itself
-		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You are not in the room.")
+		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You are not in the room.").Because(ReasonOutside)
 	}
 	if r.locked {
-		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Configure the room first.")
+		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Configure the room first.").Because(ReasonLocked)
 	}
 	if err := r.svc.hooks.BeforeMessage.Run(&r.watch, &c.ev); err != nil {
 		return err
@@ -247,7 +247,7 @@ type privateCommand struct {
 func (c *privateCommand) decide(r *Room) error {
 	s := r.sessions[c.st.From]
 	if s == nil && !c.system {
-		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You are not in the room.")
+		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You are not in the room.").Because(ReasonOutside)
 	}
 	if c.st.Type == stanza.TypeGroupchat {
 		return stanza.NewError(stanza.Modify, stanza.BadRequest, "Send groupchat messages to the room, not to an occupant.")

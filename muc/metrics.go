@@ -18,8 +18,18 @@ type metrics struct {
 	loadsRefused     prometheus.Counter
 	delayed          prometheus.Counter
 	superseded       prometheus.Counter
-	refusals         *prometheus.CounterVec
+	refusals, joins  *prometheus.CounterVec
+	queued           prometheus.Histogram
+	hookTime         prometheus.Histogram
 }
+
+// What an entry is, as the counter of entries says.
+const (
+	joinCreated = "created" // of a room with it
+	joinEntered = "entered" // somebody who was not inside
+	joinSession = "session" // another client of an occupant
+	joinAgain   = "again"   // a client that was inside
+)
 
 func newMetrics(reg prometheus.Registerer, domain string) *metrics {
 	labels := prometheus.Labels{"service": domain}
@@ -42,13 +52,39 @@ func newMetrics(reg prometheus.Registerer, domain string) *metrics {
 		delayed:       counter("muster_muc_delayed_total", "Stanzas that have waited for their time in a room."),
 		superseded:    counter("muster_muc_superseded_total", "Presence that waited for its time and was replaced by a newer one."),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "muster_muc_refusals_total", Help: "Stanzas answered with an error, by condition.", ConstLabels: labels,
-		}, []string{"condition"}),
+			Name: "muster_muc_refusals_total", Help: "Stanzas answered with an error, by condition and by why.", ConstLabels: labels,
+		}, []string{"condition", "reason"}),
+		joins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "muster_muc_joins_total", Help: "Entries into rooms, by what they are: created, entered, session or again.", ConstLabels: labels,
+		}, []string{"kind"}),
+		queued: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "muster_muc_queued_stanzas", Help: "Stanzas that waited in a room each time it took some up.", ConstLabels: labels,
+			Buckets: prometheus.ExponentialBuckets(1, 4, 7), // to 4096
+		}),
+		hookTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "muster_muc_hook_duration_seconds", Help: "Time that functions on hooks of rooms took, of one call in eight.", ConstLabels: labels,
+			Buckets: prometheus.ExponentialBuckets(1e-6, 10, 7), // to 1 s
+		}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.rooms, m.occupants, m.messages, m.delivered, m.panics, m.slowHooks, m.failedCommits, m.unarchived, m.loadsRefused, m.delayed, m.superseded, m.refusals)
+		reg.MustRegister(m.rooms, m.occupants, m.messages, m.delivered, m.panics, m.slowHooks, m.failedCommits, m.unarchived, m.loadsRefused, m.delayed, m.superseded, m.refusals, m.joins, m.queued, m.hookTime)
 	}
 	return m
 }
 
-func (m *metrics) refused(c stanza.Condition) { m.refusals.WithLabelValues(string(c)).Inc() }
+func (m *metrics) refused(err *stanza.Error) {
+	m.refusals.WithLabelValues(string(err.Condition), reasonOf(err)).Inc()
+}
+
+// joinKind is what the entry of a session is that was not inside.
+func joinKind(created, first bool) string {
+	switch {
+	case created:
+		return joinCreated
+	case first:
+		return joinEntered
+	}
+	return joinSession
+}
+
+func (m *metrics) joined(kind string) { m.joins.WithLabelValues(kind).Inc() }

@@ -27,7 +27,7 @@ func (r *Room) checkNick(who jid.JID, nick string) error {
 	case o == nil || o.bare != who.Bare():
 		return r.MayReserve(who, nick)
 	case !r.svc.core.multiSession.Get(r):
-		return stanza.NewError(stanza.Cancel, stanza.Conflict, "You are in the room under this nickname with another client.")
+		return stanza.NewError(stanza.Cancel, stanza.Conflict, "You are in the room under this nickname with another client.").Because(ReasonNickConflict)
 	}
 	return nil
 }
@@ -42,7 +42,7 @@ func (r *Room) MayReserve(who jid.JID, nick string) error {
 		return stanza.NewError(stanza.Modify, stanza.JIDMalformed, "This nickname cannot be used.")
 	}
 	if o := r.occupants[key]; o != nil && o.bare != who.Bare() {
-		return stanza.NewError(stanza.Cancel, stanza.Conflict, "Somebody else has this nickname.")
+		return stanza.NewError(stanza.Cancel, stanza.Conflict, "Somebody else has this nickname.").Because(ReasonNickConflict)
 	}
 	holder := r.reservedBy(key)
 	if holder.IsZero() {
@@ -52,7 +52,7 @@ func (r *Room) MayReserve(who jid.JID, nick string) error {
 		}
 	}
 	if !holder.IsZero() && holder != who.Bare() {
-		return stanza.NewError(stanza.Cancel, stanza.Conflict, "This nickname is reserved for somebody else.")
+		return stanza.NewError(stanza.Cancel, stanza.Conflict, "This nickname is reserved for somebody else.").Because(ReasonNickReserved)
 	}
 	return nil
 }

@@ -206,6 +206,6 @@ func (r *Room) withdraw(t *ticket) {
 	}
 	r.notify(r.svc.hooks.MessageWithdrawn.Run(&r.watch, &t.event))
 	if t.req != nil {
-		r.refuse(t.req, stanza.NewError(stanza.Wait, stanza.InternalServerError, "The message could not be archived."))
+		r.refuse(t.req, stanza.NewError(stanza.Wait, stanza.InternalServerError, "The message could not be archived.").Because(ReasonArchive))
 	}
 }

@@ -95,7 +95,7 @@ func (h *Handle) Send(ctx context.Context, actor Actor, st stanza.Stanza) (id st
 	if actor.system {
 		st.From = h.jid
 	} else if h.svc.opts.MayUse != nil && !h.svc.opts.MayUse(actor.jid) {
-		return "", stanza.NewError(stanza.Auth, stanza.Forbidden, actor.jid.String()+" may not use this service.")
+		return "", stanza.NewError(stanza.Auth, stanza.Forbidden, actor.jid.String()+" may not use this service.").Because(ReasonAccess)
 	}
 	if st.To.Bare() != h.jid {
 		st.To = h.jid

@@ -26,9 +26,9 @@ func (c *ownerCommand) decide(r *Room) error {
 	actor := By(c.st.From)
 	if r.Affiliation(c.st.From) != Owner {
 		if r.locked {
-			return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The room is locked until its owner has configured it.")
+			return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The room is locked until its owner has configured it.").Because(ReasonLocked)
 		}
-		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only owners may configure the room.")
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only owners may configure the room.").Because(ReasonRank)
 	}
 	query := c.st.Payload()
 	if c.st.Type == stanza.TypeGet {
@@ -111,7 +111,8 @@ func (r *Room) decideForm(actor Actor, form *stanza.Form, q *request) error {
 			continue
 		}
 		if f.spec.Allowed != nil && !f.spec.Allowed(r, actor) {
-			return &FieldError{f.spec.Var, "you may not set this", stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You may not set "+f.spec.Var+".")}
+			refused := stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You may not set "+f.spec.Var+".").Because(fieldReason(f.spec.Var))
+			return &FieldError{f.spec.Var, "you may not set this", refused}
 		}
 		if err := r.stageField(actor, f, field.Values); err != nil {
 			return RefuseField(f.spec.Var, err)

@@ -111,7 +111,7 @@ func (c *requestCommand) decide(r *Room) error {
 		return err
 	}
 	if c.ev.find != nil && (len(r.asking[who]) >= maxQueries || r.svc.asking.Load() >= maxAllQueries) {
-		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Wait for the answers to what you have asked before.")
+		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Wait for the answers to what you have asked before.").Because(ReasonBusy)
 	}
 	return nil
 }
@@ -195,7 +195,7 @@ func (n *answered) take(r *Room) {
 	case n.err == nil && !r.exists: // destroyed meanwhile, and the archive with it
 		n.err = stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such room.")
 	case errors.Is(n.err, context.DeadlineExceeded):
-		n.err = stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "This takes too long to find out. Ask for less.")
+		n.err = stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "This takes too long to find out. Ask for less.").Because(ReasonBusy)
 	case n.err != nil && stanza.AsError(n.err) == nil:
 		r.logger().LogAttrs(context.Background(), slog.LevelError, "answer a request", slog.String("id", n.query.st.ID), slog.Any("err", n.err))
 		n.err = stanza.NewError(stanza.Wait, stanza.InternalServerError, "The answer could not be found.")
@@ -237,7 +237,7 @@ func (r *Room) abandonQueries() {
 	for _, line := range r.asking {
 		for _, q := range line {
 			r.svc.asking.Add(-1)
-			r.refuse(&request{st: q.st, receipt: q.receipt}, stanza.NewError(stanza.Wait, stanza.InternalServerError, "The room has failed."))
+			r.refuse(&request{st: q.st, receipt: q.receipt}, stanza.NewError(stanza.Wait, stanza.InternalServerError, "The room has failed.").Because(ReasonFailure))
 		}
 	}
 	r.asking = nil

@@ -45,9 +45,9 @@ func (c *occupantIQCommand) decide(r *Room) error {
 	if c.sender == nil {
 		switch c.st.Payload().Name.Space {
 		case stanza.NSDiscoInfo, stanza.NSDiscoItems: // XEP-0045 §6.6
-			return stanza.NewError(stanza.Modify, stanza.BadRequest, "Only occupants may ask occupants what they support.")
+			return stanza.NewError(stanza.Modify, stanza.BadRequest, "Only occupants may ask occupants what they support.").Because(ReasonOutside)
 		}
-		return stanza.NewError(stanza.Cancel, stanza.NotAcceptable, "You are not in the room.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAcceptable, "You are not in the room.").Because(ReasonOutside)
 	}
 	c.recipient = r.Occupant(c.st.To.Resource())
 	if c.recipient == nil {
@@ -59,7 +59,7 @@ func (c *occupantIQCommand) decide(r *Room) error {
 	}
 	r.expireRelayed()
 	if c.sender.asking >= maxRelayed {
-		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too many requests wait for answers.")
+		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too many requests wait for answers.").Because(ReasonBusy)
 	}
 	ev := &PrivateIQEvent{Event: Event{Room: r, req: &request{detached: true}}, Stanza: &c.st, Sender: c.sender.occupant, Recipient: c.recipient}
 	return r.svc.hooks.BeforePrivateIQ.Run(&r.watch, ev)
@@ -193,7 +193,7 @@ func (r *Room) dropRelayed(s *Session) {
 
 func (r *Room) failRelayed(id string, q *relayed, err *stanza.Error) {
 	r.unrelay(id, q)
-	if reply, ok := q.request.ErrorReply(err); ok {
+	if reply, ok := r.svc.errorReply(&q.request, err); ok {
 		r.reply(reply)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -92,7 +93,7 @@ func (r *Room) hold(c command) {
 	})
 	if !ok {
 		cancel()
-		r.abort(c, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too much of yours waits to be checked."))
+		r.abort(c, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too much of yours waits to be checked.").Because(ReasonBusy))
 		return
 	}
 	h.cancel = func() { cancel(); stop() }
@@ -145,9 +146,9 @@ func (n *checked) take(r *Room) {
 	err := n.err
 	switch {
 	case r.svc.ctx.Err() != nil:
-		err = stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "The chat service is shutting down.")
+		err = stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "The chat service is shutting down.").Because(ReasonShutdown)
 	case errors.Is(err, context.DeadlineExceeded):
-		err = stanza.NewError(stanza.Wait, stanza.RemoteServerTimeout, "The check took too long.")
+		err = stanza.NewError(stanza.Wait, stanza.RemoteServerTimeout, "The check took too long.").Because(ReasonTimeout)
 	}
 	if q.checks == nil {
 		q.checks = make(map[string]error)
@@ -175,7 +176,7 @@ func (r *Room) detain(c command) bool {
 		return false
 	}
 	if len(h.waiting) >= maxHeld {
-		r.refuse(q, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Wait until you have entered the room."))
+		r.refuse(q, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Wait until you have entered the room.").Because(ReasonBusy))
 		return true
 	}
 	h.waiting = append(h.waiting, c)
@@ -285,8 +286,7 @@ func (r *Room) refuse(q *request, err error) {
 				slog.String("id", q.st.ID), slog.Any("err", err))
 		}
 	}
-	r.svc.metrics.refused(se.Condition)
-	if reply, ok := q.st.ErrorReply(se); ok {
+	if reply, ok := r.svc.errorReply(&q.st, se); ok {
 		r.reply(reply)
 	}
 }
@@ -332,10 +332,18 @@ func (w *hookWatch) Enter(name string) {
 	w.name, w.entered = name, time.Since(w.room.svc.began)
 }
 
+// hookSample is of how many calls one is in the histogram of times: counting
+// costs as much as calling. It is drawn, for the same functions follow each
+// other again and again.
+const hookSample = 8
+
 // Leave is called after it.
 func (w *hookWatch) Leave(name string) {
 	w.name = ""
 	took := time.Since(w.room.svc.began) - w.entered
+	if rand.Uint32()%hookSample == 0 {
+		w.room.svc.metrics.hookTime.Observe(took.Seconds())
+	}
 	if took <= w.room.svc.opts.SlowHook {
 		return
 	}

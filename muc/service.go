@@ -192,7 +192,6 @@ func (s *Service) HandleShared(st stanza.Stanza) { s.handle(st, false) }
 func (s *Service) handle(st stanza.Stanza, mayPark bool) (busy <-chan struct{}) {
 	if !isFarewell(&st) {
 		if err := s.checkUse(st.From); err != nil {
-			s.metrics.refused(err.Condition)
 			s.answer(st, err)
 			return nil
 		}
@@ -212,9 +211,11 @@ func (s *Service) handle(st stanza.Stanza, mayPark bool) (busy <-chan struct{}) 
 	busy, perr := s.post(st.To.Bare(), c, mayPark)
 	if perr != nil {
 		defer st.Receipt.Release()
-		s.metrics.refused(stanza.ResourceConstraint)
-		if !isFarewell(&st) { // another one takes effect, and whoever has the address by then has not said it
-			s.answer(st, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The room is too busy. Send again later."))
+		busy := stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The room is too busy. Send again later.").Because(ReasonBusy)
+		if isFarewell(&st) { // another one takes effect, and whoever has the address by then has not said it
+			s.metrics.refused(busy)
+		} else {
+			s.answer(st, busy)
 		}
 	}
 	return busy
@@ -225,7 +226,7 @@ func (s *Service) checkUse(who jid.JID) *stanza.Error {
 	if s.opts.MayUse == nil || s.opts.MayUse(who) {
 		return nil
 	}
-	return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not use this service.")
+	return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not use this service.").Because(ReasonAccess)
 }
 
 // isFarewell reports whether a stanza only ends somebody's presence, which he
@@ -236,7 +237,7 @@ func isFarewell(st *stanza.Stanza) bool {
 
 // answer refuses st on behalf of the service.
 func (s *Service) answer(st stanza.Stanza, err *stanza.Error) {
-	if reply, ok := st.ErrorReply(err); ok {
+	if reply, ok := s.errorReply(&st, err); ok {
 		s.opts.Router.Send(reply)
 	}
 }
@@ -397,7 +398,7 @@ type shutdownNote struct{}
 
 func (shutdownNote) take(r *Room) {
 	for _, c := range r.takeDelayed() {
-		r.refuse(c.base(), stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "The chat service is shutting down."))
+		r.refuse(c.base(), stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "The chat service is shutting down.").Because(ReasonShutdown))
 	}
 	if r.exists {
 		r.evictAll(removed(statusShutdown, Actor{}, "The chat service is shutting down."), statusShutdown)

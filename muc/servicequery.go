@@ -48,8 +48,7 @@ func (s *Service) featureRequest(st stanza.Stanza) (busy <-chan struct{}) {
 		s.answer(st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The service does not know this request."))
 		return nil
 	case s.asking.Load() >= maxAllQueries:
-		s.metrics.refused(stanza.ResourceConstraint)
-		s.answer(st, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The service is too busy. Ask again later."))
+		s.answer(st, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "The service is too busy. Ask again later.").Because(ReasonBusy))
 		return nil
 	}
 	done := make(chan struct{})
@@ -83,6 +82,5 @@ func (s *Service) runRequest(f *hook.Filter[ServiceRequestEvent], st stanza.Stan
 		}
 		s.log.LogAttrs(ctx, slog.LevelError, "answer a request to the service", attrs...)
 	}
-	s.metrics.refused(se.Condition)
 	s.answer(st, se)
 }

@@ -2,6 +2,7 @@ package stanza
 
 import (
 	"errors"
+	"strconv"
 
 	"github.com/muster-im/muster/jid"
 )
@@ -47,6 +48,38 @@ const (
 	UnexpectedRequest     Condition = "unexpected-request"
 )
 
+// LegacyCode is the number that stood for the condition before XMPP
+// (XEP-0086 §3).
+func (c Condition) LegacyCode() int {
+	switch c {
+	case Gone, Redirect:
+		return 302
+	case BadRequest, JIDMalformed, UnexpectedRequest:
+		return 400
+	case NotAuthorized:
+		return 401
+	case Forbidden:
+		return 403
+	case ItemNotFound, RecipientUnavailable, RemoteServerNotFound:
+		return 404
+	case NotAllowed, PolicyViolation:
+		return 405
+	case NotAcceptable:
+		return 406
+	case RegistrationRequired, SubscriptionRequired:
+		return 407
+	case Conflict:
+		return 409
+	case FeatureNotImplemented:
+		return 501
+	case ServiceUnavailable:
+		return 503
+	case RemoteServerTimeout:
+		return 504
+	}
+	return 500
+}
+
 // Error is a stanza error. Services return it as an error; one place turns it
 // into the answer that the peer sees.
 type Error struct {
@@ -56,6 +89,8 @@ type Error struct {
 	By        jid.JID  // who refused; zero: not told
 	Address   string   // content of <gone/> and <redirect/>, a URI
 	App       *Element // application-specific condition
+	Code      int      // of XEP-0086, for clients that know nothing newer; 0: not sent
+	Reason    string   // why, for counters: a constant; not sent
 }
 
 // Error returns the condition and the text.
@@ -77,6 +112,12 @@ func NewError(t ErrorType, c Condition, text string) *Error {
 	return &Error{Type: t, Condition: c, Text: text}
 }
 
+// Because sets the reason that counters show, a constant, and returns e.
+func (e *Error) Because(reason string) *Error {
+	e.Reason = reason
+	return e
+}
+
 // ErrorReply returns the stanza that answers s with err, and false if s must
 // not be answered: an error never answers an error or an IQ result
 // (RFC 6120 §8.3.1). The original children are kept behind the error for IQs
@@ -94,6 +135,9 @@ func (s *Stanza) ErrorReply(err *Error) (Stanza, bool) {
 // Element returns the <error/> child.
 func (e *Error) Element() *Element {
 	x := NewElement(NSClient, "error", "type", string(e.Type))
+	if e.Code != 0 {
+		x.SetAttr("code", strconv.Itoa(e.Code))
+	}
 	if !e.By.IsZero() {
 		x.SetAttr("by", e.By.String())
 	}

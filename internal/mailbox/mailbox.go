@@ -132,6 +132,17 @@ func (m *Box[C, N]) TakeNotes() []N {
 	return notes
 }
 
+// Depth is how many commands wait, parked ones too.
+func (m *Box[C, N]) Depth() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := len(m.queue)
+	for _, l := range m.parked {
+		n += len(l.commands)
+	}
+	return n
+}
+
 // TakeBatch appends up to BatchSize commands to batch and refills the queue
 // from the parked lines, one of each sender in turn. If there is neither
 // command nor note, the drain ends (false) and must touch nothing more.

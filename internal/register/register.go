@@ -156,20 +156,9 @@ func (s *Service) fail(ctx context.Context, iq *stanza.Stanza, err error) stanza
 		s.log.LogAttrs(ctx, slog.LevelError, "registration in trouble", slog.String("jid", iq.From.String()), slog.Any("err", err))
 	}
 	s.refused.WithLabelValues(string(se.Condition)).Inc()
-	answer := iq.Reply(stanza.TypeError)
-	e := se.Element()
-	if code := legacyCodes[se.Condition]; code != "" {
-		e.SetAttr("code", code)
-	}
-	return answer.With(e)
-}
-
-// legacyCodes are the codes that stood for conditions before XMPP (XEP-0086),
-// which are still to be sent here (XEP-0077 §9).
-var legacyCodes = map[stanza.Condition]string{ //nolint:gochecknoglobals // a table
-	stanza.BadRequest: "400", stanza.UnexpectedRequest: "400", stanza.JIDMalformed: "400", stanza.NotAuthorized: "401",
-	stanza.Forbidden: "403", stanza.NotAllowed: "405", stanza.NotAcceptable: "406", stanza.RegistrationRequired: "407",
-	stanza.Conflict: "409", stanza.InternalServerError: "500", stanza.ResourceConstraint: "500", stanza.ServiceUnavailable: "503",
+	coded := *se
+	coded.Code = se.Condition.LegacyCode() // still to be sent here (XEP-0077 §9)
+	return iq.Reply(stanza.TypeError).With(coded.Element())
 }
 
 // done counts and logs what a client has done to an account.

@@ -86,7 +86,7 @@ func (f *avatar) get(ev *muc.RequestEvent) error {
 // set replaces the room's vCard (§3.2); an empty one removes it.
 func (f *avatar) set(ev *muc.RequestEvent) error {
 	if ev.Affiliation < muc.Owner {
-		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only owners are allowed to set avatars.") // §3.2, §6
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only owners are allowed to set avatars.").Because(muc.ReasonRank) // §3.2, §6
 	}
 	vcard := ev.Stanza.Payload()
 	var data []byte

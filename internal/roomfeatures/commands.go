@@ -80,7 +80,7 @@ func (c *commands) execute(ev *muc.RequestEvent) error {
 	case cmd == nil:
 		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The room has no such command.")
 	case ev.Affiliation < cmd.least:
-		return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not use this command.")
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not use this command.").Because(muc.ReasonRank)
 	}
 	answer := func(status string, payload ...*stanza.Element) {
 		session := request.Attr("sessionid")

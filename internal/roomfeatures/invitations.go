@@ -95,13 +95,13 @@ func (f *invitations) mayInvite(ev *muc.RoomMessageEvent) error {
 	case ev.BySystem():
 		return nil
 	case ev.Sender == nil && rank < muc.Member:
-		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Enter the room before you invite others.")
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Enter the room before you invite others.").Because(muc.ReasonOutside)
 	case role == muc.Moderator, rank >= muc.Admin:
 		return nil
 	case f.allowed.Get(r) && (f.members.on.Get(r) && rank >= muc.Member || !f.members.on.Get(r) && role >= muc.Participant):
 		return nil
 	}
-	return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not invite people into this room.")
+	return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not invite people into this room.").Because(muc.ReasonInvitations)
 }
 
 func (f *invitations) inviteOne(ev *muc.RoomMessageEvent, invite *stanza.Element) error {
@@ -112,7 +112,7 @@ func (f *invitations) inviteOne(ev *muc.RoomMessageEvent, invite *stanza.Element
 	}
 	switch rank := r.Affiliation(to); {
 	case rank == muc.Outcast:
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, to.Bare().String()+" is banned from this room.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, to.Bare().String()+" is banned from this room.").Because(muc.ReasonBanned)
 	case rank == muc.None && f.members.on.Get(r):
 		if err := r.SetAffiliation(muc.System, to, muc.Member, muc.AffiliationOptions{Reason: "Invited.", Told: true}); err != nil {
 			return err

@@ -62,7 +62,7 @@ func (f mam) Register(h *muc.Hooks) {
 func mayRead(ev *muc.RequestEvent) error {
 	switch {
 	case !ev.Room.MayRead(ev.Stanza.From):
-		return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not read the archive of this room.")
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not read the archive of this room.").Because(muc.ReasonRank)
 	case !ev.Room.Archives():
 		return stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The messages of this room are not kept.")
 	case ev.Stanza.Payload().Attr("node") != "": // XEP-0313 §6.1.3
@@ -82,7 +82,7 @@ func (f mam) query(ev *muc.RequestEvent) error {
 	who := ev.Stanza.From
 	q.showReal = ev.Room.MaySeeRealJIDs(who)
 	if with := q.filter.With; !with.IsZero() && with.Bare() != ev.Room.JID() && !q.showReal && with.Bare() != who.Bare() {
-		return stanza.NewError(stanza.Auth, stanza.Forbidden, "The room does not show you who its occupants are.") // XEP-0313 §4.1.1
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "The room does not show you who its occupants are.").Because(muc.ReasonRank) // XEP-0313 §4.1.1
 	}
 	q.max = f.defaultPage
 	if q.page.Max >= 0 {

@@ -18,7 +18,7 @@ func (f *membersOnly) Register(h *muc.Hooks) {
 	f.on = on
 	h.BeforeJoin.Add("members-only", muc.PriorityMembersOnly, func(ev *muc.JoinEvent) error {
 		if !ev.New && on.Get(ev.Room) && ev.Affiliation < muc.Member {
-			return stanza.NewError(stanza.Auth, stanza.RegistrationRequired, "Only members may enter this room.")
+			return stanza.NewError(stanza.Auth, stanza.RegistrationRequired, "Only members may enter this room.").Because(muc.ReasonMembersOnly)
 		}
 		return nil
 	})

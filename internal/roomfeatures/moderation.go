@@ -32,7 +32,7 @@ func (f moderation) moderate(ev *muc.RequestEvent) error {
 	id, reason := moderate.Attr("id"), moderate.ChildText(nsModerate, "reason")
 	switch {
 	case ev.Session == nil || ev.Session.Occupant().Role() != muc.Moderator: // §3.2
-		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only moderators who are in the room may retract what others have said.")
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only moderators who are in the room may retract what others have said.").Because(muc.ReasonRank)
 	case id == "":
 		return stanza.NewError(stanza.Modify, stanza.BadRequest, "The request names a message by its stanza id.")
 	case moderate.Child(nsRetract, "retract") == nil:

@@ -194,7 +194,7 @@ func (n *Nicknames) reserve(ctx context.Context, owner jid.JID, nick string) err
 }
 
 func nickTaken() error {
-	return stanza.NewError(stanza.Cancel, stanza.Conflict, "This nickname is reserved for somebody else.")
+	return stanza.NewError(stanza.Cancel, stanza.Conflict, "This nickname is reserved for somebody else.").Because(muc.ReasonNickReserved)
 }
 
 // begin claims a nickname until it is stored, and returns what its owner has had
@@ -210,7 +210,7 @@ func (n *Nicknames) begin(wanted store.ReservedNick) (before store.ReservedNick,
 	case taken && holder != wanted.Owner:
 		return before, nickTaken()
 	case before.Key == "" && len(n.holders) >= maxNicknames:
-		return before, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too many nicknames are reserved.")
+		return before, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too many nicknames are reserved.").Because(muc.ReasonBusy)
 	case before == wanted:
 		return before, nil
 	}
@@ -219,7 +219,7 @@ func (n *Nicknames) begin(wanted store.ReservedNick) (before store.ReservedNick,
 }
 
 func underWay() error {
-	return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Your last request is not done yet.")
+	return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Your last request is not done yet.").Because(muc.ReasonBusy)
 }
 
 // release gives somebody's nickname back; it may be none.

@@ -70,5 +70,5 @@ func (f *password) check(ev *muc.JoinEvent) error {
 	case subtle.ConstantTimeCompare([]byte(given.Text()), []byte(f.secret.Get(ev.Room))) == 1:
 		return nil
 	}
-	return stanza.NewError(stanza.Auth, stanza.NotAuthorized, "The room's password is needed to enter.")
+	return stanza.NewError(stanza.Auth, stanza.NotAuthorized, "The room's password is needed to enter.").Because(muc.ReasonPassword)
 }

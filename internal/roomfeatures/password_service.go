@@ -14,6 +14,7 @@ import (
 
 	"github.com/muster-im/muster/internal/httppool"
 	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
 	"github.com/muster-im/muster/stanza"
 )
 
@@ -92,7 +93,7 @@ func (s *PasswordService) check(ctx context.Context, from, room jid.JID, passwor
 	case err != nil:
 		s.log.LogAttrs(ctx, slog.LevelWarn, "password service gives no answer", slog.String("pool", s.pool.Name()),
 			slog.String("reason", outcome), slog.String("room", room.String()), slog.String("jid", from.String()), slog.Any("err", err))
-		return stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The room's password cannot be checked at the moment.")
+		return stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The room's password cannot be checked at the moment.").Because(muc.ReasonPasswordService)
 	case refusal != nil:
 		return refusal
 	}
@@ -124,5 +125,5 @@ func verdict(answer *httppool.Answer) (outcome string, refusal *stanza.Error, er
 	if len(text) > maxVerdict {
 		text = strings.ToValidUTF8(text[:maxVerdict], "")
 	}
-	return passwordRejected, stanza.NewError(stanza.Auth, stanza.NotAuthorized, text), nil
+	return passwordRejected, stanza.NewError(stanza.Auth, stanza.NotAuthorized, text).Because(muc.ReasonPassword), nil
 }

@@ -22,7 +22,7 @@ func (privateMessages) Register(h *muc.Hooks) {
 	least := map[string]muc.Role{"anyone": muc.Visitor, "participants": muc.Participant, "moderators": muc.Moderator}
 	h.BeforePrivateMessage.Add("private-messages", 0, func(ev *muc.PrivateMessageEvent) error {
 		if role, ok := least[who.Get(ev.Room)]; !ok || ev.Sender.Role() < role {
-			return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not send private messages in this room.")
+			return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not send private messages in this room.").Because(muc.ReasonPrivateMessages)
 		}
 		return nil
 	})

@@ -15,7 +15,7 @@ func (queries) Register(h *muc.Hooks) {
 	}, true)
 	h.BeforePrivateIQ.Add("queries", 0, func(ev *muc.PrivateIQEvent) error {
 		if !on.Get(ev.Room) {
-			return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Requests to other occupants are not passed on in this room.")
+			return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Requests to other occupants are not passed on in this room.").Because(muc.ReasonQueries)
 		}
 		return nil
 	})

@@ -78,7 +78,7 @@ func (f *registration) keep(ev *muc.NickEvent) error {
 	if nick == "" || !f.strict.Get(ev.Room) || sameNick(nick, ev.Nick) {
 		return nil
 	}
-	return stanza.NewError(stanza.Cancel, stanza.NotAcceptable, "In this room you must use the nickname that you have registered.")
+	return stanza.NewError(stanza.Cancel, stanza.NotAcceptable, "In this room you must use the nickname that you have registered.").Because(muc.ReasonNickReserved)
 }
 
 func sameNick(a, b string) bool {
@@ -97,11 +97,11 @@ func (f *registration) may(ev *muc.RequestEvent) error {
 	case who == registerNobody:
 		return stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "One cannot register with this room.")
 	case ev.Room.Locked():
-		return stanza.NewError(stanza.Cancel, stanza.NotAcceptable, "Configure the room first.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAcceptable, "Configure the room first.").Because(muc.ReasonLocked)
 	case ev.Affiliation == muc.Outcast:
-		return stanza.NewError(stanza.Auth, stanza.Forbidden, "You are banned from this room.")
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "You are banned from this room.").Because(muc.ReasonBanned)
 	case ev.Affiliation == muc.None && who == registerAffiliated:
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Only those may register whom the room's admins have given an affiliation.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Only those may register whom the room's admins have given an affiliation.").Because(muc.ReasonRank)
 	}
 	return nil
 }

@@ -37,9 +37,9 @@ func (q *requests) note(who jid.JID, now time.Time) error {
 	}
 	switch _, asked := q.at[who]; {
 	case asked:
-		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "You have just asked. Wait for the answer.")
+		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "You have just asked. Wait for the answer.").Because(muc.ReasonPace)
 	case len(q.at) >= maxRequests:
-		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too many people want to register. Try again later.")
+		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too many people want to register. Try again later.").Because(muc.ReasonBusy)
 	}
 	if q.at == nil {
 		q.at = make(map[jid.JID]time.Time)
@@ -124,7 +124,7 @@ func (f *registration) answered(ev *muc.RoomMessageEvent) error {
 	case form.FormType() != registerForm:
 		return nil
 	case ev.Room.Affiliation(ev.RealJID) < muc.Admin:
-		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only admins and owners decide who may register.")
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only admins and owners decide who may register.").Because(muc.ReasonRank)
 	case form.Type == stanza.FormCancel:
 		return hook.Handled
 	case form.Type != stanza.FormSubmit:
@@ -154,7 +154,7 @@ func (*registration) decide(ev *muc.RoomMessageEvent, who jid.JID, form *stanza.
 	case own.Affiliation >= muc.Member && own.Nick != "":
 		return nil
 	case ev.Room.Affiliation(who) == muc.Outcast:
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Who has asked is banned by now.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Who has asked is banned by now.").Because(muc.ReasonBanned)
 	case allow:
 		nick, err := checkedNick(ev.Room, form.Field(registerNick))
 		if err != nil {

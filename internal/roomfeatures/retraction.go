@@ -56,7 +56,7 @@ func (f retraction) before(ev *muc.MessageEvent) error {
 		case err != nil:
 			return err
 		case m.RealJID != sender: // §5
-			return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may retract only what you have said yourself.")
+			return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may retract only what you have said yourself.").Because(muc.ReasonRank)
 		}
 		return bury(ctx, archive, m, mark)
 	})

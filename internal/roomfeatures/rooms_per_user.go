@@ -73,7 +73,7 @@ func (f roomsPerUser) Register(h *muc.Hooks) {
 	}
 	slot := muc.NewSlot[persons](h)
 	tooMany := func() error {
-		return stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "You are in too many rooms.")
+		return stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "You are in too many rooms.").Because(muc.ReasonMaxUserConferences)
 	}
 	h.BeforeJoin.Add("rooms-per-user", muc.PriorityRoomsPerUser, func(ev *muc.JoinEvent) error {
 		bare := ev.RealJID.Bare()

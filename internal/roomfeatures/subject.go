@@ -20,7 +20,7 @@ func (subject) Register(h *muc.Hooks) {
 		if role := ev.Sender.Role(); role == muc.Moderator || role == muc.Participant && free.Get(ev.Room) {
 			return nil
 		}
-		return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not change the subject of this room.")
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not change the subject of this room.").Because(muc.ReasonSubject)
 	})
 	h.SessionJoined.Add("subject", -100, func(ev *muc.JoinedEvent) {
 		s := ev.Room.Subject()

@@ -35,13 +35,13 @@ func (voice) Register(h *muc.Hooks) {
 	})
 	h.BeforeMessage.Add("voice", 50, func(ev *muc.MessageEvent) error {
 		if ev.Sender != nil && ev.Sender.Role() == muc.Visitor && moderated.Get(ev.Room) {
-			return stanza.NewError(stanza.Auth, stanza.Forbidden, "Visitors may not speak in this room.")
+			return stanza.NewError(stanza.Auth, stanza.Forbidden, "Visitors may not speak in this room.").Because(muc.ReasonVoice)
 		}
 		return nil
 	})
 	h.BeforeNickChange.Add("voice", 50, func(ev *muc.NickEvent) error {
 		if ev.Occupant.Role() == muc.Visitor && !visitorNick.Get(ev.Room) {
-			return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Visitors may not change their nickname in this room.")
+			return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Visitors may not change their nickname in this room.").Because(muc.ReasonVoice)
 		}
 		return nil
 	})

@@ -38,7 +38,7 @@ func (f voiceRequests) Register(h *muc.Hooks) {
 		case form.FormType() != voiceRequest:
 			return nil
 		case ev.Sender == nil:
-			return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You are not in the room.")
+			return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You are not in the room.").Because(muc.ReasonOutside)
 		case form.Type == stanza.FormCancel: // §8.6: a moderator skips the request
 			return hook.Handled
 		case form.Type != stanza.FormSubmit:
@@ -63,7 +63,7 @@ func (voiceRequests) ask(ev *muc.RoomMessageEvent, form *stanza.Form, before *as
 	case ev.Sender.Role() >= muc.Participant:
 		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You have voice already.")
 	case time.Since(before.at[ev.Sender]) < voicePause:
-		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "You have just asked. Ask again later.")
+		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "You have just asked. Ask again later.").Because(muc.ReasonPace)
 	}
 	address := ev.RealJID
 	approval := stanza.NewForm(stanza.FormForm, voiceRequest)
@@ -99,7 +99,7 @@ func (voiceRequests) ask(ev *muc.RoomMessageEvent, form *stanza.Form, before *as
 // no more than that.
 func (voiceRequests) decide(ev *muc.RoomMessageEvent, form *stanza.Form) error {
 	if ev.Sender.Role() != muc.Moderator {
-		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only moderators may grant voice.")
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only moderators may grant voice.").Because(muc.ReasonRank)
 	}
 	switch form.Value("muc#request_allow") {
 	case "1", "true":

@@ -138,6 +138,9 @@ func (m *matcher) attrs(want, got *stanza.Element) string {
 		}
 	}
 	for _, a := range got.Attrs {
+		if want.Name.Local == "error" && a.Name.Local == "code" {
+			continue // XEP-0086
+		}
 		if _, ok := findAttr(want, a.Name); !ok && !open {
 			return fmt.Sprintf("has an attribute %s=%q that was not expected", a.Name.Local, a.Value)
 		}

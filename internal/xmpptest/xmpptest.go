@@ -52,7 +52,7 @@
 // them. … among the children allows more of everything: the elements written
 // beside it may be anywhere below, in their order, and in any namespace if they
 // declare none. A stanza's "to" may be left out: then it is none or the
-// client's own; and so may a stanza's xml:lang.
+// client's own; and so may a stanza's xml:lang, and the code of an error.
 //
 // Everything that has been received must have been expected, at the latest when
 // the script ends. What a client receives is known as soon as nobody in the
