@@ -325,21 +325,16 @@ func (im *groupImport) applyGroup(ctx context.Context, g *importedGroup) error {
 	return nil
 }
 
-// addMembers adds a group's new members: to a new group all at once, which is one
-// change, to others one by one, so that what somebody else does meanwhile stays.
+// addMembers adds a group's new members in one change, so that what somebody
+// else does meanwhile stays.
 func (im *groupImport) addMembers(ctx context.Context, g *importedGroup) error {
-	if g.Action == actionCreate {
-		var all admin.GroupMembers
-		for _, j := range g.Adding {
-			all.Members = append(all.Members, admin.NewGroupMember{User: j})
+	const most = 10000 // of one request
+	for list := range slices.Chunk(g.Adding, most) {
+		var in admin.GroupMemberChanges
+		for _, j := range list {
+			in.Items = append(in.Items, admin.GroupMemberChange{JID: j})
 		}
-		if len(all.Members) == 0 {
-			return nil
-		}
-		return im.client.Do(ctx, http.MethodPut, admin.Path("groups", g.ID, "members"), all, nil)
-	}
-	for _, j := range g.Adding {
-		if err := im.client.Do(ctx, http.MethodPut, admin.Path("groups", g.ID, "members", j), nil, nil); err != nil {
+		if err := im.client.Do(ctx, http.MethodPatch, admin.Path("groups", g.ID, "members"), in, nil); err != nil {
 			return err
 		}
 	}

@@ -36,6 +36,36 @@ var (
 	ErrRevision      = errors.New("the group has been changed meanwhile")
 )
 
+// ItemError says which one of a list of people is at fault. It is found in the
+// errors of SetMembers and ChangeMembers; see ItemErrors.
+type ItemError struct {
+	Index int
+	Err   error
+}
+
+// Error says what is wrong with him.
+func (e *ItemError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is wrong with him.
+func (e *ItemError) Unwrap() error { return e.Err }
+
+// ItemErrors are all the ItemErrors in err, in the order of the list.
+func ItemErrors(err error) []*ItemError {
+	switch e := err.(type) { //nolint:errorlint // this is what takes errors apart
+	case *ItemError:
+		return []*ItemError{e}
+	case interface{ Unwrap() []error }:
+		var list []*ItemError
+		for _, inner := range e.Unwrap() {
+			list = append(list, ItemErrors(inner)...)
+		}
+		return list
+	case interface{ Unwrap() error }:
+		return ItemErrors(e.Unwrap())
+	}
+	return nil
+}
+
 // ID names a group. It is compared byte by byte.
 type ID string
 
@@ -242,6 +272,19 @@ func (s *Service) RemoveMember(ctx context.Context, id ID, user jid.JID, by Caus
 // who is a member already, the role is kept unless another is given.
 func (s *Service) SetMembers(ctx context.Context, id ID, members []Joining, by Cause) (Info, error) {
 	return s.change(ctx, id, by, func(ctx context.Context, p *plan) error { return s.planMembers(ctx, p, members) })
+}
+
+// MemberChange is what becomes of somebody.
+type MemberChange struct {
+	Joining
+
+	Remove bool // ends his membership, if there is one
+}
+
+// ChangeMembers makes people members, or ends memberships, in one step. Each of
+// them is named once.
+func (s *Service) ChangeMembers(ctx context.Context, id ID, changes []MemberChange, by Cause) (Info, error) {
+	return s.change(ctx, id, by, func(ctx context.Context, p *plan) error { return s.planChanges(ctx, p, changes) })
 }
 
 // Sync makes members who were added with delay contacts of the others.

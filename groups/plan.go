@@ -255,11 +255,8 @@ func (p *plan) erase(user jid.JID, rows []MemberRecord) {
 }
 
 func (s *Service) planMembers(ctx context.Context, p *plan, members []Joining) error {
-	var errs []error
-	for i := range members {
-		errs = append(errs, s.checkJoining(ctx, &members[i]))
-	}
-	if err := errors.Join(errs...); err != nil {
+	err := checkEach(members, func(j *Joining) error { return s.checkJoining(ctx, j) })
+	if err != nil {
 		return err
 	}
 	all, err := s.opts.Store.GroupMembers(ctx, p.record.Number, jid.JID{})
@@ -277,6 +274,51 @@ func (s *Service) planMembers(ctx context.Context, p *plan, members []Joining) e
 	for i := range all {
 		if user := all[i].User; all[i].Left == 0 && !stay[user] {
 			p.leave(rows[user])
+		}
+	}
+	return nil
+}
+
+// checkEach names every item that is at fault. A store in trouble is no fault of
+// theirs.
+func checkEach[T any](list []T, check func(*T) error) error {
+	var errs []error
+	for i := range list {
+		switch err := check(&list[i]); {
+		case errors.Is(err, ErrInvalid), errors.Is(err, ErrUserNotFound):
+			errs = append(errs, &ItemError{i, err})
+		case err != nil:
+			return err
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Service) planChanges(ctx context.Context, p *plan, changes []MemberChange) error {
+	named := make(map[jid.JID]bool, len(changes))
+	err := checkEach(changes, func(c *MemberChange) error {
+		twice := named[c.User]
+		switch named[c.User] = true; {
+		case twice:
+			return fmt.Errorf("%w: %s is named twice", ErrInvalid, c.User)
+		case c.Remove:
+			return checkPerson(c.User)
+		}
+		return s.checkJoining(ctx, &c.Joining)
+	})
+	if err != nil {
+		return err
+	}
+	all, err := s.opts.Store.GroupMembers(ctx, p.record.Number, jid.JID{})
+	if err != nil {
+		return err
+	}
+	rows := byUser(all)
+	for i := range changes {
+		if c := &changes[i]; c.Remove {
+			p.leave(rows[c.User])
+		} else {
+			p.join(rows[c.User], &c.Joining)
 		}
 	}
 	return nil
@@ -320,11 +362,19 @@ func (s *Service) planDeletion(ctx context.Context, p *plan) error {
 	return nil
 }
 
+func checkPerson(j jid.JID) error {
+	if j.Local() == "" || !j.IsBare() {
+		return fmt.Errorf("%w: %s is not the address of a person", ErrInvalid, j)
+	}
+	return nil
+}
+
 // checkJoining refuses who cannot be a member.
 func (s *Service) checkJoining(ctx context.Context, j *Joining) error {
+	if err := checkPerson(j.User); err != nil {
+		return err
+	}
 	switch {
-	case j.User.Local() == "" || !j.User.IsBare():
-		return fmt.Errorf("%w: %s is not the address of a person", ErrInvalid, j.User)
 	case !s.opts.Accounts.IsHost(j.User.Domain()):
 		return fmt.Errorf("%w: %s has no account on this server", ErrInvalid, j.User)
 	case j.Role != "" && !slices.Contains([]Role{RoleMember, RoleAdmin, RoleOwner}, j.Role):

@@ -26,6 +26,8 @@ type call struct {
 	body   string
 	status int
 	before func(*testing.T, *apiWorld) // makes what the call needs; nil: nothing
+
+	headers []string // that it needs
 }
 
 // apiCalls has at least one good call of each operation, in an order in which
@@ -41,6 +43,9 @@ func apiCalls() []call {
 	const address = "küche@conference.localhost"
 	room := map[string]string{"room": address}
 	in := func(name, value string) map[string]string { return map[string]string{"room": address, name: value} }
+	group := map[string]string{"group": "verona"}
+	chat := map[string]string{"group": "verona", "chat": "tomb"}
+	member := func(user string) map[string]string { return map[string]string{"group": "verona", "user": user} }
 	enter := func(t *testing.T, w *apiWorld) {
 		t.Helper()
 		c := connect(t, w, "juliet", "other", "desk")
@@ -92,6 +97,23 @@ func apiCalls() []call {
 		{id: "listUnusedRooms", query: "idle_hours=1", status: 200},
 		{id: "destroyUnusedRooms", body: `{"idle_hours":1}`, status: 200},
 		{id: "destroyRoom", path: room, status: 204},
+		{id: "createGroup", body: `{"id":"verona","name":"Verona"}`, status: 201},
+		{id: "listGroups", query: "limit=1", status: 200},
+		{id: "addGroupMember", path: member("juliet"), query: "role=owner", status: 204},
+		{id: "changeGroupMembers", path: group, body: `{"items":[{"jid":"juliet","role":"admin"},{"jid":"nobody@localhost","role":"none"}]}`, status: 204},
+		{id: "setGroupMembers", path: group, body: `{"items":[{"jid":"juliet@localhost"}]}`, status: 204, headers: []string{"If-Match: *"}},
+		{id: "addGroupChat", path: group, body: `{"name":"Balcony","id":"balcony"}`, status: 201},
+		{id: "addGroupChat", path: group, body: `{"name":"Street"}`, status: 201},
+		{id: "putGroupChat", path: chat, body: `{"name":"Tomb","default":true}`, status: 201},
+		{id: "putGroupChat", path: chat, body: `{"name":"Tomb"}`, status: 200},
+		{id: "getGroupChat", path: chat, status: 200},
+		{id: "syncGroup", path: group, status: 204},
+		{id: "setGroup", path: group, body: `{"name":"Verona 🌹"}`, status: 204},
+		{id: "getGroup", path: group, status: 200},
+		{id: "listUserGroups", path: user("juliet"), status: 200},
+		{id: "removeGroupChat", path: chat, status: 204},
+		{id: "removeGroupMember", path: member("juliet"), status: 204},
+		{id: "deleteGroup", path: group, status: 204},
 		{id: "getServer", status: 200},
 		{id: "getMetrics", status: 200},
 		{id: "openapi", status: 200},
@@ -315,6 +337,12 @@ func (d *apiDoc) wrongCalls(c call, o operation, poor, foreign string) []bad {
 			bad{"no limit", "limit=0", c.body, nil, 422, `"parameter":"limit"`},
 			bad{"wrong cursor", "after=%21", c.body, nil, 422, `"parameter":"after"`})
 	}
+	if responses := asTree(o.tree["responses"]); responses["412"] != nil {
+		list = append(list, bad{"another revision", "", c.body, []string{`If-Match: "0"`}, 412, "precondition"})
+		if responses["428"] != nil {
+			list = append(list, bad{"no revision", "", c.body, []string{"If-Match:"}, 428, "If-Match"})
+		}
+	}
 	schema := o.body(d)
 	if schema == nil {
 		return append(list, bad{"body", "", `{}`, nil, 400, "no body"})
@@ -381,7 +409,7 @@ func TestAPIDocument(t *testing.T) {
 			c.before(t, w)
 		}
 		for _, b := range d.wrongCalls(c, o, poor[o.tree["x-scope"] == "metrics"], foreign) {
-			a := w.do(t, o.method, c.url(o, b.query), b.body, b.headers...)
+			a := w.do(t, o.method, c.url(o, b.query), b.body, slices.Concat(c.headers, b.headers)...)
 			if a.status != b.status || !bytes.Contains(a.body, []byte(b.want)) {
 				t.Errorf("%s: %s: got %d %s, want %d %s", c.id, b.name, a.status, a.body, b.status, b.want)
 			}
@@ -390,7 +418,7 @@ func TestAPIDocument(t *testing.T) {
 		if !called[c.id] {
 			d.nobody(t, c, o)
 		}
-		a := w.do(t, o.method, c.url(o, ""), c.body)
+		a := w.do(t, o.method, c.url(o, ""), c.body, c.headers...)
 		if a.status != c.status {
 			t.Errorf("%s: got %d %s, want %d", c.id, a.status, a.body, c.status)
 		}
@@ -415,7 +443,7 @@ func (d *apiDoc) nobody(t *testing.T, c call, o operation) {
 	for name, v := range c.path {
 		other.path[name] = "no-" + v
 	}
-	a := d.do(t, o.method, other.url(o, ""), c.body)
+	a := d.do(t, o.method, other.url(o, ""), c.body, c.headers...)
 	if a.status != 404 {
 		t.Errorf("%s of what is not there: got %d %s, want 404", c.id, a.status, a.body)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +20,8 @@ type Group struct {
 	GroupInfo
 
 	// Members have the name of the user as their key, or his address if he is not
-	// of the server's first host.
-	Members map[string]GroupMember `json:"members" doc:"By user name, or by address for those who are not of the server's first host."`
+	// of the host that is asked.
+	Members map[string]GroupMember `json:"members" doc:"By user name, or by address for those who are of other hosts."`
 	Chats   []GroupChat            `json:"chats"`
 }
 
@@ -68,13 +69,25 @@ type GroupUpdate struct {
 
 // GroupMembers are all members that a group is to have.
 type GroupMembers struct {
-	Members []NewGroupMember `json:"members" max:"100000"`
+	Items []NewGroupMember `json:"items" max:"10000"`
 }
 
 // NewGroupMember is somebody who is to be a member.
 type NewGroupMember struct {
-	User string `json:"user" min:"1" max:"3071" doc:"User name, or address."`
+	JID  string `json:"jid" min:"1" max:"3071" doc:"Address, or the name of a user of the host."`
 	Role string `json:"role,omitempty" enum:"member,admin,owner" doc:"Absent: what he has, or member."`
+}
+
+// GroupMemberChanges are what becomes of some people in a group.
+type GroupMemberChanges struct {
+	Items []GroupMemberChange `json:"items" max:"10000"`
+}
+
+// GroupMemberChange is what becomes of somebody.
+type GroupMemberChange struct {
+	JID   string `json:"jid" min:"1" max:"3071" doc:"Address, or the name of a user of the host."`
+	Role  string `json:"role,omitempty" enum:"member,admin,owner,none" doc:"none ends the membership. Absent: what he has, or member."`
+	Delay bool   `json:"delay,omitempty" doc:"Make a newcomer nobody's contact until the group is synchronised."`
 }
 
 // NewGroupChat asks for a chat.
@@ -84,43 +97,67 @@ type NewGroupChat struct {
 	Default bool   `json:"default,omitempty" doc:"With an id: a new chat becomes the group's default one."`
 }
 
-// groupRoutes are local: they are what muster group needs.
+// PutGroupChat describes a chat whose id is in the path.
+type PutGroupChat struct {
+	Name    string `json:"name" max:"1023"`
+	Default bool   `json:"default,omitempty" doc:"A new chat becomes the group's default one."`
+}
+
+// Scopes of groups.
+const (
+	scopeGroupsRead  api.Scope = "groups:read"
+	scopeGroupsWrite api.Scope = "groups:write"
+)
+
+// groupRoutes concern the whole server, since a group may have members at all its
+// hosts.
 func (a *Admin) groupRoutes() []api.Route {
 	if a.opts.Groups == nil {
 		return nil
 	}
 	group := api.Param{Name: "group", Doc: "The group's id."}
-	user := api.Param{Name: "user", Doc: "User name, or address."}
+	user := api.Param{Name: "user", Doc: "Address, or the name of a user of the host."}
 	chat := api.Param{Name: "chat", Doc: "The id of the chat: what stands before the @ in its address."}
 	role := api.Param{Name: "role", Query: true, Enum: []string{"member", "admin", "owner"}, Doc: "What he is to be; absent: what he is, or member."}
 	delay := api.Param{Name: "delay", Query: true, Kind: "boolean", Doc: "Make a newcomer nobody's contact until the group is synchronised.", Default: false}
+	host := api.Param{Name: "host", Query: true, Doc: "The host whose users are named without it; the server's first one if this is absent."}
 	r := func(method, path, id, summary string, h api.Handler, params ...api.Param) api.Route {
 		route := api.Route{
-			Method: method, Path: path, ID: id, Summary: summary, Handler: h, Params: params,
-			Tag: "groups", Local: true, Global: true, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
+			Method: method, Path: path, ID: id, Summary: summary, Handler: h, Params: append(params, host),
+			Tag: "groups", Scope: scopeGroupsWrite, Global: true, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
 		}
 		if method == http.MethodGet {
-			route.Errors = []int{http.StatusNotFound}
+			route.Scope, route.Errors = scopeGroupsRead, []int{http.StatusNotFound}
 		}
 		return route
 	}
-	create := r(http.MethodPost, "/groups", "createGroup", "Create a group.", api.Do(a.createGroup))
-	create.Status = []int{http.StatusCreated}
-	open := r(http.MethodPost, "/groups/{group}/chats", "addGroupChat", "Add a chat to a group.", api.Do(a.addGroupChat), group)
-	open.Status = []int{http.StatusCreated}
 	list := r(http.MethodGet, "/groups", "listGroups", "The groups, ordered by id, without their members.", api.Do(a.listGroups))
 	list.Paged = true
+	create := r(http.MethodPost, "/groups", "createGroup", "Create a group.", api.Do(a.createGroup))
+	create.Status, create.Errors = []int{http.StatusCreated}, []int{http.StatusNotFound, http.StatusConflict}
+	set := r(http.MethodPut, "/groups/{group}/members", "setGroupMembers", "Make the members exactly these, all of them or nothing changes.", api.Do(a.setGroupMembers), group)
+	set.Doc = "Who is not in the list is a member no longer, so this wants If-Match with the ETag of what has been read, or * for whatever there is."
+	set.Errors = append(set.Errors, http.StatusPreconditionRequired)
+	open := r(http.MethodPost, "/groups/{group}/chats", "addGroupChat", "Add a chat to a group.", api.Do(a.addGroupChat), group)
+	open.Status = []int{http.StatusCreated}
+	put := r(http.MethodPut, "/groups/{group}/chats/{chat}", "putGroupChat", "Add a chat with this id to a group. One that is there stays as it is.", api.Do(a.putGroupChat), group, chat)
+	put.Status = []int{http.StatusOK, http.StatusCreated}
 	return []api.Route{
-		list, create, open,
+		list, create, set, open, put,
 		r(http.MethodGet, "/groups/{group}", "getGroup", "A group with its members and chats.", api.Do(a.group), group),
-		r(http.MethodPut, "/groups/{group}", "setGroup", "Change a group's name or contract.", api.Do(a.setGroup), group),
+		r(http.MethodPut, "/groups/{group}", "setGroup", "Change a group's name, contract or default chat; what is not given stays.", api.Do(a.setGroup), group),
 		r(http.MethodDelete, "/groups/{group}", "deleteGroup", "Delete a group with its chats.", api.Do(a.deleteGroup), group),
-		r(http.MethodPut, "/groups/{group}/members", "setGroupMembers", "Make the members exactly these.", api.Do(a.setGroupMembers), group),
+		r(http.MethodPatch, "/groups/{group}/members", "changeGroupMembers", "Make people members, or end memberships: all that are given or none.", api.Do(a.changeGroupMembers), group),
 		r(http.MethodPut, "/groups/{group}/members/{user}", "addGroupMember", "Make somebody a member.", api.Do(a.addGroupMember), group, user, role, delay),
-		r(http.MethodDelete, "/groups/{group}/members/{user}", "removeGroupMember", "End a membership.", api.Do(a.removeGroupMember), group, user),
+		r(http.MethodDelete, "/groups/{group}/members/{user}", "removeGroupMember", "End a membership. To do it again is no error.", api.Do(a.removeGroupMember), group, user),
 		r(http.MethodPost, "/groups/{group}/sync", "syncGroup", "Make those who were added with delay contacts.", api.Do(a.syncGroup), group),
-		r(http.MethodDelete, "/groups/{group}/chats/{chat}", "removeGroupChat", "Remove a chat.", api.Do(a.removeGroupChat), group, chat),
-		r(http.MethodGet, "/users/{user}/groups", "listUserGroups", "The ids of the groups that somebody is in.", api.Do(a.userGroups), user),
+		r(http.MethodGet, "/groups/{group}/chats/{chat}", "getGroupChat", "A chat of a group.", api.Do(a.groupChat), group, chat),
+		r(http.MethodDelete, "/groups/{group}/chats/{chat}", "removeGroupChat", "Remove a chat with everything that was said in it.", api.Do(a.removeGroupChat), group, chat),
+		{
+			Method: http.MethodGet, Path: "/users/{user}/groups", ID: "listUserGroups", Tag: "groups", Scope: scopeGroupsRead,
+			Summary: "The ids of the groups that a user is in.", Handler: api.Do(a.userGroups), Errors: []int{http.StatusNotFound},
+			Params: []api.Param{{Name: "user", Doc: "What stands before the @ in the user's address."}},
+		},
 	}
 }
 
@@ -128,13 +165,21 @@ func groupID(r *api.Request) groups.ID { return groups.ID(r.Path("group")) }
 
 // cause says who asks, and for what revision.
 func cause(r *api.Request) (groups.Cause, error) {
-	revision, _, err := r.IfRevision()
+	revision, given, err := r.IfRevision()
+	if given && revision <= 0 { // which no group has
+		err = stale("it has never had that revision")
+	}
 	return groups.Cause{Actor: r.Actor(), Revision: revision}, err
+}
+
+// stale refuses what is meant for another revision.
+func stale(detail string) error {
+	return &api.Error{Status: http.StatusPreconditionFailed, Detail: detail}
 }
 
 // pathUser is the address of the user in the path.
 func (a *Admin) pathUser(r *api.Request) (jid.JID, error) {
-	j, err := a.userAddress(r.Path("user"))
+	j, err := userAddress(r, r.Path("user"))
 	if err != nil {
 		return j, api.InvalidParam("user", err.Error())
 	}
@@ -142,23 +187,30 @@ func (a *Admin) pathUser(r *api.Request) (jid.JID, error) {
 }
 
 // userAddress is the address of somebody who is named by it, or by his name at
-// the first host.
-func (a *Admin) userAddress(name string) (jid.JID, error) {
+// the host.
+func userAddress(r *api.Request, name string) (jid.JID, error) {
 	if strings.Contains(name, "@") {
 		return jid.Parse(name)
 	}
-	return jid.New(name, a.opts.Hosts[0], "")
+	return jid.New(name, r.Host(), "")
 }
 
 // groupError puts what the service refuses into a status.
 func groupError(err error) error {
+	if items := groups.ItemErrors(err); len(items) > 0 {
+		fields := make([]api.FieldError, len(items))
+		for i, e := range items {
+			fields[i] = itemError(e.Index, e.Err)
+		}
+		return api.InvalidFields(fields)
+	}
 	switch {
 	case errors.Is(err, groups.ErrGroupNotFound), errors.Is(err, groups.ErrChatNotFound), errors.Is(err, groups.ErrUserNotFound):
 		return api.NotFound(err.Error())
 	case errors.Is(err, groups.ErrConflict):
 		return api.Conflict(err.Error())
 	case errors.Is(err, groups.ErrRevision):
-		return &api.Error{Status: http.StatusPreconditionFailed, Detail: err.Error()}
+		return stale(err.Error())
 	case errors.Is(err, groups.ErrNoChatHost):
 		return api.Conflict(err.Error() + ": set modules.mod_groups_internal.groups_muc_host")
 	case errors.Is(err, groups.ErrNameRequired):
@@ -167,6 +219,11 @@ func groupError(err error) error {
 		return &api.Error{Status: http.StatusUnprocessableEntity, Detail: err.Error()}
 	}
 	return err
+}
+
+// itemError says what is wrong with somebody in a list.
+func itemError(i int, err error) api.FieldError {
+	return api.FieldError{Pointer: fmt.Sprintf("#/items/%d/jid", i), Detail: err.Error()}
 }
 
 func (a *Admin) listGroups(ctx context.Context, r *api.Request, _ api.None) (page api.Page[GroupInfo], err error) {
@@ -226,7 +283,7 @@ func (a *Admin) readGroup(ctx context.Context, r *api.Request, id groups.ID) (g 
 	g.Members, g.Chats = make(map[string]GroupMember, len(members)), make([]GroupChat, len(chats))
 	for _, m := range members {
 		name := m.User.String()
-		if m.User.Domain() == a.opts.Hosts[0] {
+		if m.User.Domain() == r.Host() {
 			name = m.User.Local()
 		}
 		g.Members[name] = GroupMember{JID: m.User, Role: string(m.Role), Since: m.Since, Delayed: m.Delayed}
@@ -272,20 +329,64 @@ func (a *Admin) deleteGroup(ctx context.Context, r *api.Request, _ api.None) (no
 }
 
 func (a *Admin) setGroupMembers(ctx context.Context, r *api.Request, in GroupMembers) (none api.None, err error) {
+	if r.HTTP.Header.Get("If-Match") == "" {
+		return none, &api.Error{
+			Status: http.StatusPreconditionRequired,
+			Detail: "this may end memberships that somebody else has just made: say with If-Match which revision is meant, or * for any",
+		}
+	}
 	by, err := cause(r)
 	if err != nil {
 		return none, err
 	}
-	list := make([]groups.Joining, len(in.Members))
-	for i, m := range in.Members {
-		j, err := a.userAddress(m.User)
-		if err != nil {
-			return none, api.Invalid(fmt.Sprintf("members[%d].user", i), err.Error())
-		}
-		list[i] = groups.Joining{User: j, Role: groups.Role(m.Role)}
+	list := make([]groups.Joining, len(in.Items))
+	users, err := addressesOf(r, len(list), func(i int) string { return in.Items[i].JID })
+	if err != nil {
+		return none, err
+	}
+	for i, m := range in.Items {
+		list[i] = groups.Joining{User: users[i], Role: groups.Role(m.Role)}
 	}
 	info, err := a.opts.Groups.SetMembers(ctx, groupID(r), list, by)
 	return a.changed(ctx, r, "members set", info, err)
+}
+
+func (a *Admin) changeGroupMembers(ctx context.Context, r *api.Request, in GroupMemberChanges) (none api.None, err error) {
+	by, err := cause(r)
+	if err != nil {
+		return none, err
+	}
+	list := make([]groups.MemberChange, len(in.Items))
+	users, err := addressesOf(r, len(list), func(i int) string { return in.Items[i].JID })
+	if err != nil {
+		return none, err
+	}
+	for i, m := range in.Items {
+		if list[i].User = users[i]; m.Role == "none" {
+			list[i].Remove = true
+			continue
+		}
+		list[i].Role, list[i].Delayed = groups.Role(m.Role), m.Delay
+	}
+	info, err := a.opts.Groups.ChangeMembers(ctx, groupID(r), list, by)
+	return a.changed(ctx, r, "members changed", info, err)
+}
+
+// addressesOf are the addresses of the people of a list, or all that is wrong
+// with them.
+func addressesOf(r *api.Request, n int, name func(int) string) ([]jid.JID, error) {
+	users := make([]jid.JID, n)
+	var wrong []api.FieldError
+	for i := range users {
+		var err error
+		if users[i], err = userAddress(r, name(i)); err != nil {
+			wrong = append(wrong, itemError(i, err))
+		}
+	}
+	if len(wrong) > 0 {
+		return nil, api.InvalidFields(wrong)
+	}
+	return users, nil
 }
 
 func (a *Admin) addGroupMember(ctx context.Context, r *api.Request, _ api.None) (none api.None, err error) {
@@ -314,26 +415,75 @@ func (a *Admin) removeGroupMember(ctx context.Context, r *api.Request, _ api.Non
 	return a.changed(ctx, r, "member removed", info, err)
 }
 
-func (a *Admin) syncGroup(ctx context.Context, r *api.Request, _ api.None) (api.None, error) {
+func (a *Admin) syncGroup(ctx context.Context, r *api.Request, _ api.None) (none api.None, err error) {
+	by, err := cause(r)
+	if err != nil {
+		return none, err
+	}
+	if by.Revision != 0 {
+		info, err := a.opts.Groups.Info(ctx, groupID(r))
+		if err == nil && info.Revision != by.Revision {
+			err = groups.ErrRevision
+		}
+		if err != nil {
+			return none, groupError(err)
+		}
+	}
 	return a.changed(ctx, r, "synchronised", groups.Info{}, a.opts.Groups.Sync(ctx, groupID(r)))
 }
 
 func (a *Admin) addGroupChat(ctx context.Context, r *api.Request, in NewGroupChat) (GroupChat, error) {
+	if in.ID != "" {
+		return a.putChat(ctx, r, groups.NewChat{ID: in.ID, Name: in.Name, Default: in.Default})
+	}
 	by, err := cause(r)
 	if err != nil {
 		return GroupChat{}, err
 	}
-	var c groups.Chat
-	if in.ID != "" {
-		c, err = a.opts.Groups.PutGroupChat(ctx, groupID(r), groups.NewChat{ID: in.ID, Name: in.Name, Default: in.Default}, by)
-	} else {
-		c, err = a.opts.Groups.AddGroupChat(ctx, groupID(r), in.Name, by)
+	c, err := a.opts.Groups.AddGroupChat(ctx, groupID(r), in.Name, by)
+	return a.chatAdded(ctx, r, c, err)
+}
+
+func (a *Admin) putGroupChat(ctx context.Context, r *api.Request, in PutGroupChat) (GroupChat, error) {
+	chats, err := a.opts.Groups.GroupChats(ctx, groupID(r))
+	if err != nil {
+		return GroupChat{}, groupError(err)
 	}
+	c, err := a.putChat(ctx, r, groups.NewChat{ID: r.Path("chat"), Name: in.Name, Default: in.Default})
+	if slices.ContainsFunc(chats, func(old groups.Chat) bool { return old.ID == c.ID }) {
+		r.SetStatus(http.StatusOK)
+	}
+	return c, err
+}
+
+func (a *Admin) putChat(ctx context.Context, r *api.Request, chat groups.NewChat) (GroupChat, error) {
+	by, err := cause(r)
+	if err != nil {
+		return GroupChat{}, err
+	}
+	c, err := a.opts.Groups.PutGroupChat(ctx, groupID(r), chat, by)
+	return a.chatAdded(ctx, r, c, err)
+}
+
+func (a *Admin) chatAdded(ctx context.Context, r *api.Request, c groups.Chat, err error) (GroupChat, error) {
 	if err != nil {
 		return GroupChat{}, groupError(err)
 	}
 	a.logGroup(ctx, r, "chat added", groupID(r))
+	r.Created("groups", string(groupID(r)), "chats", c.ID)
 	return GroupChat(c), nil
+}
+
+func (a *Admin) groupChat(ctx context.Context, r *api.Request, _ api.None) (GroupChat, error) {
+	chats, err := a.opts.Groups.GroupChats(ctx, groupID(r))
+	if err != nil {
+		return GroupChat{}, groupError(err)
+	}
+	i := slices.IndexFunc(chats, func(c groups.Chat) bool { return c.ID == r.Path("chat") })
+	if i < 0 {
+		return GroupChat{}, api.NotFound("the group has no such chat")
+	}
+	return GroupChat(chats[i]), nil
 }
 
 func (a *Admin) removeGroupChat(ctx context.Context, r *api.Request, _ api.None) (none api.None, err error) {
@@ -350,14 +500,11 @@ type UserGroups struct {
 }
 
 func (a *Admin) userGroups(ctx context.Context, r *api.Request, _ api.None) (list UserGroups, err error) {
-	j, err := a.pathUser(r)
+	acc, err := a.pathAccount(ctx, r)
 	if err != nil {
 		return list, err
 	}
-	if _, err := a.opts.Accounts.Account(ctx, j); err != nil {
-		return list, accountError(j, err)
-	}
-	ids, err := a.opts.Groups.UserGroups(ctx, j)
+	ids, err := a.opts.Groups.UserGroups(ctx, acc.JID)
 	list.Items = make([]string, len(ids))
 	for i, id := range ids {
 		list.Items[i] = string(id)

@@ -65,7 +65,8 @@ type Route struct {
 	// Open routes need no token.
 	Open bool
 	// Global routes concern the whole server: a token for single hosts does not
-	// suffice.
+	// suffice. One that says whose names are meant declares the parameter host
+	// itself, and the code 404.
 	Global bool
 	// Domain says which of the server's hosts a request concerns. nil: the
 	// parameter host of the query, the first host by default. A token for other

@@ -36,22 +36,23 @@ const problemType = "urn:muster:problem:"
 type reason string
 
 const (
-	reasonSyntax       reason = "syntax"
-	reasonInvalid      reason = "invalid"
-	reasonUnauthorized reason = "unauthorized"
-	reasonScope        reason = "scope"
-	reasonHost         reason = "host"
-	reasonInsecure     reason = "insecure"
-	reasonNotFound     reason = "not-found"
-	reasonMethod       reason = "method"
-	reasonConflict     reason = "conflict"
-	reasonPrecondition reason = "precondition"
-	reasonSize         reason = "size"
-	reasonMedia        reason = "media-type"
-	reasonRate         reason = "rate"
-	reasonFailures     reason = "failures"
-	reasonTime         reason = "time"
-	reasonInternal     reason = "internal"
+	reasonSyntax        reason = "syntax"
+	reasonInvalid       reason = "invalid"
+	reasonUnauthorized  reason = "unauthorized"
+	reasonScope         reason = "scope"
+	reasonHost          reason = "host"
+	reasonInsecure      reason = "insecure"
+	reasonNotFound      reason = "not-found"
+	reasonMethod        reason = "method"
+	reasonConflict      reason = "conflict"
+	reasonPrecondition  reason = "precondition"
+	reasonUnconditional reason = "precondition-required"
+	reasonSize          reason = "size"
+	reasonMedia         reason = "media-type"
+	reasonRate          reason = "rate"
+	reasonFailures      reason = "failures"
+	reasonTime          reason = "time"
+	reasonInternal      reason = "internal"
 )
 
 // Error is what a route answers instead of doing what was asked.
@@ -77,6 +78,15 @@ func Conflict(detail string) *Error { return &Error{Status: http.StatusConflict,
 // path: "config/max_users".
 func Invalid(field, detail string) *Error {
 	return invalid([]FieldError{{Pointer: "#/" + field, Detail: detail}})
+}
+
+// InvalidFields says what is wrong with several fields of the body; there is at
+// least one.
+func InvalidFields(list []FieldError) *Error {
+	if len(list) > maxFound {
+		list = list[:maxFound]
+	}
+	return invalid(list)
 }
 
 // InvalidParam says what is wrong with a parameter.
@@ -137,6 +147,8 @@ func (e *Error) kind() string {
 		return string(reasonConflict)
 	case http.StatusPreconditionFailed:
 		return string(reasonPrecondition)
+	case http.StatusPreconditionRequired:
+		return string(reasonUnconditional)
 	case http.StatusUnprocessableEntity:
 		return string(reasonInvalid)
 	case http.StatusInternalServerError:

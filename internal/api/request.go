@@ -55,7 +55,7 @@ func (r *Request) Bool(name string, fallback bool) bool {
 	return r.query.Get(name) == "true"
 }
 
-// Host is the host that the request concerns, "" of a global route.
+// Host is the host that the request concerns, "" of a global route without one.
 func (r *Request) Host() string { return r.host }
 
 // May reports whether who asks has a scope. A route's own is checked before its

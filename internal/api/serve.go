@@ -202,7 +202,7 @@ func (a *API) authorize(r *Request) (err error) {
 // chooseHost finds out which host a request concerns, and whether who asks may
 // administrate that.
 func (a *API) chooseHost(r *Request) (err error) {
-	if r.route.Global {
+	if r.route.Global && r.route.query["host"] == nil {
 		return nil
 	}
 	host := a.opts.Hosts[0]

@@ -1,0 +1,67 @@
+package server_test
+
+import (
+	"testing"
+)
+
+// TestAPIGroups: groups over HTTP, as a stranger would use them.
+func TestAPIGroups(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t)
+	const members = "/groups/verona/members"
+	w.run(t, []step{
+		{"romeo", "PUT", "/users/romeo", `{"password":"x"}`, nil, 201, ``},
+		{"juliet", "PUT", "/users/juliet", `{"password":"x"}`, nil, 201, ``},
+		{"a namesake", "PUT", "/users/romeo?host=b.test", `{"password":"x"}`, nil, 201, ``},
+		{"nothing yet", "GET", "/groups", "", nil, 200, `{"items":[]}`},
+		{"no name", "POST", "/groups", `{"name":" "}`, nil, 422, `"pointer":"#/name"`},
+		{"id that is none", "POST", "/groups", `{"name":"x","id":"a/b"}`, nil, 422, `an id has at most`},
+		{"create", "POST", "/groups", `{"name":"Verona","id":"verona","create_muc":true}`, nil, 201, `"chats":[{"id":"`},
+		{"create again", "POST", "/groups", `{"name":"Verona","id":"verona"}`, nil, 409, `there is a group with this id`},
+		{"look", "GET", "/groups/verona", "", nil, 200, `"members":{}`},
+		{"add", "PUT", members + "/romeo", "", nil, 204, ``},
+		{"add again", "PUT", members + "/romeo", "", nil, 204, ``},
+		{"add by address", "PUT", members + "/romeo@b.test", "", nil, 204, ``},
+		{"nobody", "PUT", members + "/ghost", "", nil, 404, `there is no such user`},
+		{"remote", "PUT", members + "/romeo@elsewhere.test", "", nil, 422, `no account on this server`},
+		{"no name of a person", "PUT", members + "/a%20b", "", nil, 422, `"parameter":"user"`},
+		{"group that is not there", "PUT", "/groups/none/members/romeo", "", nil, 404, `there is no such group`},
+		{"names of the first host", "GET", "/groups/verona", "", nil, 200, `"members":{"romeo":{"jid":"romeo@localhost"`},
+		{"names of another host", "GET", "/groups/verona?host=b.test", "", nil, 200, `"romeo":{"jid":"romeo@b.test"`},
+		{"groups of a user", "GET", "/users/romeo/groups?host=b.test", "", nil, 200, `{"items":["verona"]}`},
+		{"groups of nobody", "GET", "/users/ghost/groups", "", nil, 404, `there is no account`},
+		{"remove with the host", "DELETE", members + "/romeo?host=b.test", "", nil, 204, ``},
+		{"remove again", "DELETE", members + "/romeo?host=b.test", "", nil, 204, ``},
+		{"no groups any more", "GET", "/users/romeo/groups?host=b.test", "", nil, 200, `{"items":[]}`},
+		// One bad item, and nothing happens.
+		{
+			"bulk with strangers", "PATCH", members, `{"items":[{"jid":"juliet"},{"jid":"romeo","role":"none"},{"jid":"romeo@b.test"},{"jid":"ghost"},{"jid":"a b"}]}`, nil,
+			422, `"pointer":"#/items/4/jid"`,
+		},
+		{"bulk with nobody", "PATCH", members, `{"items":[{"jid":"juliet"},{"jid":"romeo","role":"none"},{"jid":"romeo@b.test"},{"jid":"ghost"}]}`, nil, 422, `"pointer":"#/items/3/jid","detail":"there is no such user: ghost@localhost"`},
+		{"bulk with somebody twice", "PATCH", members, `{"items":[{"jid":"juliet"},{"jid":"juliet@localhost","role":"none"}]}`, nil, 422, `"pointer":"#/items/1/jid"`},
+		{"bulk with a role that is none", "PATCH", members, `{"items":[{"jid":"juliet","role":"king"}]}`, nil, 422, `"pointer":"#/items/0/role"`},
+		{"nothing has happened", "GET", "/groups/verona", "", nil, 200, `"members":{"romeo":{`},
+		{"all with nobody", "PUT", members, `{"items":[{"jid":"juliet"},{"jid":"ghost"}]}`, []string{"If-Match: *"}, 422, `"pointer":"#/items/1/jid"`},
+		{"nothing has happened again", "GET", "/groups/verona", "", nil, 200, `"members":{"romeo":{`},
+		{"bulk", "PATCH", members, `{"items":[{"jid":"juliet","role":"owner"},{"jid":"romeo","role":"none"}]}`, nil, 204, ``},
+		{"that is done", "GET", "/groups/verona", "", nil, 200, `"members":{"juliet":{"jid":"juliet@localhost","role":"owner"`},
+		{"unnamed chat", "POST", "/groups/verona/chats", `{"name":""}`, nil, 422, `"pointer":"#/name"`},
+		{"chat that is not there", "DELETE", "/groups/verona/chats/none", "", nil, 404, `the group has no such chat`},
+		{"default chat of somebody else", "PUT", "/groups/verona", `{"muc_jid":"coven@conference.localhost"}`, nil, 404, `the group has no such chat`},
+	})
+	// Two administrators at once: the second one notices.
+	tag := w.do(t, "GET", "/groups/verona", "").header.Get("ETag")
+	w.run(t, []step{
+		{"not changed", "GET", "/groups/verona", "", []string{"If-None-Match: " + tag}, 304, ``},
+		{"the first one", "PUT", "/groups/verona", `{"name":"Fair Verona"}`, []string{"If-Match: " + tag}, 204, ``},
+		{"the second one", "PUT", "/groups/verona", `{"name":"Mantua"}`, []string{"If-Match: " + tag}, 412, `changed meanwhile`},
+		{"and his list", "PUT", members, `{"items":[]}`, []string{"If-Match: " + tag}, 412, `changed meanwhile`},
+		{"blindly", "PUT", members, `{"items":[]}`, nil, 428, `If-Match`},
+		{"changed", "GET", "/groups/verona", "", []string{"If-None-Match: " + tag}, 200, `"name":"Fair Verona"`},
+		{"chats stay", "GET", "/groups/verona", "", nil, 200, `"muc_jid":"`},
+		{"delete what was", "DELETE", "/groups/verona", "", []string{"If-Match: " + tag}, 412, `changed meanwhile`},
+		{"delete", "DELETE", "/groups/verona", "", nil, 204, ``},
+		{"delete again", "DELETE", "/groups/verona", "", nil, 404, `there is no such group`},
+	})
+}
