@@ -13,6 +13,7 @@ import (
 type affiliationIndex struct {
 	lists [Owner - Outcast + 1][]jid.JID // by affiliation, each in the order of compareJIDs
 	nicks map[string]jid.JID             // who has reserved a nickname, by its key
+	looks jid.NickIndex                  // of nicks
 }
 
 // of returns who has the affiliation, in order.
@@ -78,6 +79,7 @@ func (x *affiliationIndex) reserve(rec *AffiliationRecord) {
 		x.nicks = make(map[string]jid.JID)
 	}
 	x.nicks[key] = rec.JID
+	x.looks.Add(key)
 }
 
 func (x *affiliationIndex) release(rec *AffiliationRecord) {
@@ -86,6 +88,7 @@ func (x *affiliationIndex) release(rec *AffiliationRecord) {
 	}
 	if key, err := jid.NickKey(rec.Nick); err == nil && x.nicks[key] == rec.JID {
 		delete(x.nicks, key)
+		x.looks.Remove(key)
 	}
 }
 
@@ -151,8 +154,22 @@ func (r *Room) setRecords(list []AffiliationRecord) {
 }
 
 // reservedBy returns for whom a nickname is reserved, or will be after the event
-// at hand; zero if for nobody.
-func (r *Room) reservedBy(key string) jid.JID {
+// at hand: if that is nobody, for whom but for who himself one is that looks the
+// same. It is zero if for nobody.
+func (r *Room) reservedBy(who jid.JID, key string) jid.JID {
+	if holder := r.reservedKey(key); !holder.IsZero() {
+		return holder
+	}
+	for _, k := range slices.Concat(r.index.looks.Alike(key, maps.Keys(r.index.nicks)), r.staged.looks.Alike(key, maps.Keys(r.staged.nicks))) {
+		if holder := r.reservedKey(k); !holder.IsZero() && holder != who {
+			return holder
+		}
+	}
+	return jid.JID{}
+}
+
+// reservedKey returns for whom exactly that nickname is reserved.
+func (r *Room) reservedKey(key string) jid.JID {
 	if j, ok := r.staged.nicks[key]; ok && r.affiliationStaged(j).reserves(key) {
 		return j
 	}

@@ -16,6 +16,7 @@ type change struct {
 	affiliations []affiliationChange
 	latest       map[jid.JID]int    // the last of them that is somebody's
 	nicks        map[string]jid.JID // for whom they reserve nicknames, by key
+	looks        jid.NickIndex      // of nicks
 	roles        []roleChange
 	posts        []func(r *Room)
 	data         map[string][]byte
@@ -48,6 +49,9 @@ func (c *change) addAffiliation(a affiliationChange) {
 		c.latest, c.nicks = make(map[jid.JID]int), make(map[string]jid.JID)
 	}
 	if key, err := jid.NickKey(a.record.Nick); a.record.Nick != "" && err == nil {
+		if _, there := c.nicks[key]; !there {
+			c.looks.Add(key)
+		}
 		c.nicks[key] = a.record.JID
 	}
 	c.latest[a.record.JID] = len(c.affiliations)

@@ -91,9 +91,9 @@ func (r *Room) changeNick(s *Session, ev *NickEvent, to jid.JID, key string, ren
 	s.presence = r.presencePayload(ev.Stanza)
 	switch {
 	case alone && (target == nil || target == o):
-		delete(r.occupants, o.key)
+		r.unseat(o)
 		o.nick, o.key, o.jid = ev.Nick, key, to
-		r.occupants[key] = o
+		r.seat(o)
 	default:
 		wasPrimary := o.sessions[0] == s
 		r.remove(s)

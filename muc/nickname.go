@@ -33,26 +33,32 @@ func (r *Room) checkNick(who jid.JID, nick string) error {
 }
 
 // MayReserve refuses a nickname that cannot be reserved for somebody: it is no
-// nickname, somebody else has it, or it is reserved for somebody else, in the
-// room or, if the room knows nothing of it, by a feature. It returns a
-// *stanza.Error.
+// nickname, or it or one that looks the same (see jid.NickIndex) is somebody
+// else's or reserved for somebody else, in the room or, if the room knows
+// nothing of it, by a feature. It returns a *stanza.Error.
 func (r *Room) MayReserve(who jid.JID, nick string) error {
 	key, err := jid.NickKey(nick)
 	if err != nil {
 		return stanza.NewError(stanza.Modify, stanza.JIDMalformed, "This nickname cannot be used.")
 	}
-	if o := r.occupants[key]; o != nil && o.bare != who.Bare() {
+	who = who.Bare()
+	if o := r.occupants[key]; o != nil && o.bare != who {
 		return stanza.NewError(stanza.Cancel, stanza.Conflict, "Somebody else has this nickname.").Because(ReasonNickConflict)
 	}
-	holder := r.reservedBy(key)
+	for _, k := range r.looks.Alike(key, maps.Keys(r.occupants)) {
+		if r.occupants[k].bare != who {
+			return stanza.NewError(stanza.Cancel, stanza.Conflict, "Somebody else has a nickname that looks the same.").Because(ReasonNickConflict)
+		}
+	}
+	holder := r.reservedBy(who, key)
 	if holder.IsZero() {
-		q := NickQuestion{Room: r, RealJID: who.Bare(), Key: key}
+		q := NickQuestion{Room: r, RealJID: who, Key: key}
 		if holder, err = r.svc.hooks.NickHolder.Run(&r.watch, &q, jid.JID{}); err != nil {
 			return err
 		}
 	}
-	if !holder.IsZero() && holder != who.Bare() {
-		return stanza.NewError(stanza.Cancel, stanza.Conflict, "This nickname is reserved for somebody else.").Because(ReasonNickReserved)
+	if !holder.IsZero() && holder != who {
+		return stanza.NewError(stanza.Cancel, stanza.Conflict, "This nickname, or one that looks the same, is reserved for somebody else.").Because(ReasonNickReserved)
 	}
 	return nil
 }

@@ -137,10 +137,23 @@ func (r *Room) enter(o *Occupant, s *Session) {
 	s.occupant = o
 	o.sessions = append(o.sessions, s)
 	s.show = r.seesAddresses(o)
-	r.occupants[o.key] = o
+	r.seat(o)
 	r.sessions[s.addr] = s
 	r.audience = append(r.audience, s) // snapshots keep their own length
 	o.forget()
+}
+
+// seat lists an occupant under his nickname.
+func (r *Room) seat(o *Occupant) {
+	if r.occupants[o.key] == nil {
+		r.looks.Add(o.key)
+	}
+	r.occupants[o.key] = o
+}
+
+func (r *Room) unseat(o *Occupant) {
+	delete(r.occupants, o.key)
+	r.looks.Remove(o.key)
 }
 
 // remove takes a session out. Snapshots of the audience stay as they are.
@@ -152,7 +165,7 @@ func (r *Room) remove(s *Session) {
 	o.forget()
 	if len(o.sessions) == 0 {
 		o.gone = true
-		delete(r.occupants, o.key)
+		r.unseat(o)
 	}
 }
 
@@ -166,7 +179,7 @@ func (r *Room) removeAll(list []*Occupant) [][]*Session {
 			delete(r.sessions, s.addr)
 		}
 		o.sessions, o.gone = nil, true
-		delete(r.occupants, o.key)
+		r.unseat(o)
 	}
 	r.audience = slices.DeleteFunc(slices.Clone(r.audience), func(s *Session) bool { return s.occupant.gone })
 	for _, own := range sessions {

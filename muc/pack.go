@@ -57,7 +57,8 @@ func (r *Room) unpack() {
 	r.setRecords(p.affiliations)
 	r.occupants, r.sessions = make(map[string]*Occupant), make(map[jid.JID]*Session, len(p.audience))
 	for _, s := range p.audience {
-		r.sessions[s.addr], r.occupants[s.occupant.key] = s, s.occupant
+		r.sessions[s.addr] = s
+		r.seat(s.occupant)
 	}
 	r.audience, r.slots, r.relayed, r.relayOrder = p.audience, p.slots, p.relayed, p.relayOrder
 }

@@ -73,6 +73,7 @@ type open struct {
 	subjectID    string
 	data         map[string][]byte    // what features keep, while the room is not stored
 	occupants    map[string]*Occupant // by nickname key
+	looks        jid.NickIndex        // of occupants
 	sessions     map[jid.JID]*Session // by full real JID
 	audience     []*Session           // all sessions; appended to or replaced, never changed
 	slots        []any                // features' state
@@ -189,7 +190,7 @@ func (r *Room) begin(now time.Time) {
 	r.ids.Begin(now)
 	r.values, r.shared = r.svc.defaults, true
 	r.affiliations, r.index = make(map[jid.JID]AffiliationRecord), affiliationIndex{}
-	r.occupants, r.sessions = make(map[string]*Occupant), make(map[jid.JID]*Session)
+	r.occupants, r.looks, r.sessions = make(map[string]*Occupant), jid.NickIndex{}, make(map[jid.JID]*Session)
 	r.svc.roomStarted(r)
 }
 

@@ -3,6 +3,7 @@ package roomfeatures
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 
 	"github.com/muster-im/muster/internal/store"
@@ -12,7 +13,7 @@ import (
 )
 
 // maxNicknames bounds the reserved nicknames of a service, which are all in
-// memory: about 300 bytes each.
+// memory: about 300 bytes each, and 200 more where several scripts are in use.
 const maxNicknames = 500_000
 
 // NickStore keeps reserved nicknames. Its methods may block, and are safe for
@@ -40,6 +41,7 @@ type Nicknames struct {
 	mu sync.RWMutex
 	// Guarded by mu.
 	holders  map[string]jid.JID             // by key, those that are being stored too
+	looks    jid.NickIndex                  // of holders
 	reserved map[jid.JID]store.ReservedNick // by owner
 	changing map[jid.JID]bool               // whose reservation is being stored
 }
@@ -55,8 +57,10 @@ func LoadNicknames(ctx context.Context, st NickStore, service jid.JID) (*Nicknam
 		holders: make(map[string]jid.JID, len(list)), reserved: make(map[jid.JID]store.ReservedNick, len(list)),
 	}
 	for _, r := range list {
-		n.holders[r.Key], n.reserved[r.Owner] = r.Owner, r
+		n.hold(r.Key, r.Owner)
+		n.reserved[r.Owner] = r
 	}
+	n.looks.Alike("", maps.Keys(n.holders)) // if needed, the index is made now, not while a room waits
 	return n, nil
 }
 
@@ -66,16 +70,44 @@ func (n *Nicknames) Register(h *muc.Hooks) {
 	h.OnServiceRequest("nicknames", stanza.TypeGet, query, n.get)
 	h.OnServiceRequest("nicknames", stanza.TypeSet, query, n.set)
 	h.NickHolder.Add("nicknames", 0, func(q *muc.NickQuestion) (jid.JID, bool) {
-		n.mu.RLock()
-		defer n.mu.RUnlock()
-		holder, ok := n.holders[q.Key]
-		return holder, ok
+		n.mu.Lock() // the index is made when it is first needed
+		defer n.mu.Unlock()
+		return n.holder(q.RealJID, q.Key)
 	})
 	h.ReservedNick.Add("nicknames", 0, func(q *muc.NickQuestion) (string, bool) {
 		nick := n.of(q.RealJID)
 		return nick, nick != ""
 	})
 	h.ServiceDisco.Add("nicknames", 0, func(ev *muc.ServiceDiscoEvent) { ev.Feature(stanza.NSRegister) })
+}
+
+// holder returns who has reserved a nickname; if that is nobody, who else than
+// who has one that looks the same. n.mu is held.
+func (n *Nicknames) holder(who jid.JID, key string) (jid.JID, bool) {
+	if holder, ok := n.holders[key]; ok {
+		return holder, true
+	}
+	for _, k := range n.looks.Alike(key, maps.Keys(n.holders)) {
+		if holder := n.holders[k]; holder != who {
+			return holder, true
+		}
+	}
+	return jid.JID{}, false
+}
+
+// hold and drop change who has reserved a nickname. n.mu is held.
+func (n *Nicknames) hold(key string, owner jid.JID) {
+	if _, there := n.holders[key]; !there {
+		n.looks.Add(key)
+	}
+	n.holders[key] = owner
+}
+
+func (n *Nicknames) drop(key string) {
+	if _, there := n.holders[key]; there {
+		n.looks.Remove(key)
+		delete(n.holders, key)
+	}
 }
 
 // of returns the nickname that somebody has reserved, "" if none.
@@ -185,7 +217,7 @@ func (n *Nicknames) reserve(ctx context.Context, owner jid.JID, nick string) err
 		n.reserved[owner] = wanted
 	}
 	if before.Key != key {
-		delete(n.holders, out)
+		n.drop(out)
 	}
 	if errors.Is(err, store.ErrConflict) {
 		return nickTaken()
@@ -194,7 +226,7 @@ func (n *Nicknames) reserve(ctx context.Context, owner jid.JID, nick string) err
 }
 
 func nickTaken() error {
-	return stanza.NewError(stanza.Cancel, stanza.Conflict, "This nickname is reserved for somebody else.").Because(muc.ReasonNickReserved)
+	return stanza.NewError(stanza.Cancel, stanza.Conflict, "This nickname, or one that looks the same, is reserved for somebody else.").Because(muc.ReasonNickReserved)
 }
 
 // begin claims a nickname until it is stored, and returns what its owner has had
@@ -203,7 +235,7 @@ func (n *Nicknames) begin(wanted store.ReservedNick) (before store.ReservedNick,
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	before = n.reserved[wanted.Owner]
-	holder, taken := n.holders[wanted.Key]
+	holder, taken := n.holder(wanted.Owner, wanted.Key)
 	switch {
 	case n.changing[wanted.Owner]:
 		return before, underWay()
@@ -214,7 +246,8 @@ func (n *Nicknames) begin(wanted store.ReservedNick) (before store.ReservedNick,
 	case before == wanted:
 		return before, nil
 	}
-	n.changing[wanted.Owner], n.holders[wanted.Key] = true, wanted.Owner
+	n.changing[wanted.Owner] = true
+	n.hold(wanted.Key, wanted.Owner)
 	return before, nil
 }
 
@@ -237,7 +270,7 @@ func (n *Nicknames) release(ctx context.Context, owner jid.JID) error {
 	delete(n.changing, owner)
 	if had, ok := n.reserved[owner]; ok && err == nil {
 		delete(n.reserved, owner)
-		delete(n.holders, had.Key)
+		n.drop(had.Key)
 	}
 	return err
 }
