@@ -18,6 +18,7 @@ import (
 type benchCommands struct {
 	Fanout     fanoutCommand     `cmd:"" help:"Fill one room, let it talk, measure the server."`
 	Rooms      roomsCommand      `cmd:"" help:"Let many small rooms talk, measure the server."`
+	Mix        mixCommand        `cmd:"" help:"Let people use many rooms at their ease, measure the server."`
 	Join       joinCommand       `cmd:"" help:"Let many people enter one room at once, measure the server."`
 	RoomMemory roomMemoryCommand `cmd:"" name:"roommemory" help:"Make rooms that stay empty, measure what they cost."`
 	Chat       chatCommand       `cmd:"" help:"Let people talk in pairs, measure the server."`
@@ -142,6 +143,25 @@ func (roomsCommand) Help() string {
 // Run fills rooms and measures.
 func (c *roomsCommand) Run(ctx context.Context, e *env) error {
 	return c.measure(ctx, e, &c.Options, c.Rooms*c.Occupants, func() (bench.Report, error) { return bench.Fanout(ctx, c.Fanout()) })
+}
+
+type mixCommand struct {
+	bench.MixOptions `embed:""`
+	benchFlags
+}
+
+// Help shows examples.
+func (mixCommand) Help() string {
+	return `Works with any XMPP server. It is what a server does all day: ten rooms for
+everybody, a message in each of them every ten seconds. Examples:
+
+    muster bench mix --create-in muster-data --insecure --pid $(pidof muster)
+    muster bench mix --users 5000 --duration 2m --json`
+}
+
+// Run lets people use rooms and measures.
+func (c *mixCommand) Run(ctx context.Context, e *env) error {
+	return c.measure(ctx, e, &c.Options, c.Users, func() (bench.Report, error) { return bench.Mix(ctx, c.MixOptions) })
 }
 
 type joinCommand struct {

@@ -144,6 +144,9 @@ func (r *ChatReport) WriteTable(w io.Writer) error {
 		t.row("server memory", "%s before, %s after", mebibytes(s.RSSBefore), mebibytes(s.RSSAfter))
 	}
 	t.row("meter CPU", "%.2f µs per message (%.1f s)", r.MeterCPUPerMessage, r.MeterCPU)
+	if s := r.Server; s != nil {
+		t.limit(r.MeterCPU, s.CPU, r.Seconds)
+	}
 	t.errors(r.Errors, r.FirstError)
 	return t.Flush()
 }

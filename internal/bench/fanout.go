@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -106,9 +107,7 @@ func newRooms(o FanoutOptions) (*Rooms, error) {
 		return nil, err
 	}
 	o.Rooms = max(o.Rooms, 1)
-	if o.MUCDomain == "" {
-		o.MUCDomain = "conference." + o.Domain
-	}
+	o.MUCDomain = cmp.Or(o.MUCDomain, "conference."+o.Domain)
 	r := &Rooms{o: o, rooms: make([]*fanout, o.Rooms)}
 	r.load = newLoad(&o.LoadOptions, o.Occupants, o.Rooms*o.Senders, r.say)
 	for i := range r.rooms {
@@ -137,6 +136,11 @@ func (f *fanout) fill(ctx context.Context) error {
 		return err
 	}
 	f.o.Progress.say("they enter %s", f.room)
+	return f.enterAll(ctx)
+}
+
+// enterAll lets everybody enter, the first one first.
+func (f *fanout) enterAll(ctx context.Context) error {
 	if err := f.open(ctx); err != nil {
 		return err
 	}
@@ -150,8 +154,8 @@ func (f *fanout) fill(ctx context.Context) error {
 func (f *fanout) login(ctx context.Context) error {
 	f.o.Progress.say("%d people log in", f.o.Occupants)
 	err := each(ctx, f.o.Occupants, f.o.Logins, func(ctx context.Context, i int) error {
-		p := &occupant{receiver: receiver{load: f.load}, entered: make(chan stanza.Stanza, 1)}
-		c, err := f.o.dial(ctx, f.user(i), "bench", client.Options{RawHandler: p.raw, Handler: p.handle, OnClose: p.closed})
+		p := &occupant{receiver: receiver{load: f.load}, user: f.o.user(f.first + i), entered: make(chan stanza.Stanza, 1)}
+		c, err := f.o.dial(ctx, p.user, "bench", client.Options{RawHandler: p.raw, Handler: p.handle, OnClose: p.closed})
 		if err != nil {
 			return err
 		}
@@ -166,9 +170,6 @@ func (f *fanout) login(ctx context.Context) error {
 	}
 	return err
 }
-
-// user returns the account of the n-th occupant.
-func (f *fanout) user(n int) string { return f.o.user(f.first + n) }
 
 // open makes the first occupant enter, and configures the room if it is new
 // (XEP-0045 §10.1).
@@ -223,13 +224,13 @@ func (f *fanout) enter(ctx context.Context, n int) (stanza.Stanza, error) {
 	select {
 	case st := <-p.entered:
 		if e := st.ParseError(); e != nil {
-			return st, fmt.Errorf("enter as %s: %w", f.user(n), e)
+			return st, fmt.Errorf("enter as %s: %w", p.user, e)
 		}
 		return st, nil
 	case <-p.client.Load().Done():
-		return stanza.Stanza{}, fmt.Errorf("enter as %s: %w", f.user(n), p.client.Load().Err())
+		return stanza.Stanza{}, fmt.Errorf("enter as %s: %w", p.user, p.client.Load().Err())
 	case <-timer.C:
-		return stanza.Stanza{}, fmt.Errorf("enter as %s: no answer in %s", f.user(n), loginTimeout)
+		return stanza.Stanza{}, fmt.Errorf("enter as %s: no answer in %s", p.user, loginTimeout)
 	case <-ctx.Done():
 		return stanza.Stanza{}, context.Cause(ctx)
 	}
@@ -300,6 +301,7 @@ func (f *fanout) destroy() {
 // occupant is one client in the room.
 type occupant struct {
 	receiver
+	user    string             // the account's name, and the nickname
 	entered chan stanza.Stanza // the self-presence, or the error
 	counts  bool               // presences, not messages, are what is counted; set before anybody enters
 }

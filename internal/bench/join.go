@@ -119,7 +119,7 @@ func (f *fanout) ask(n int) error {
 
 // nick returns the n-th occupant's address in the room.
 func (f *fanout) nick(n int) (jid.JID, error) {
-	nick, err := jid.New(f.room.Local(), f.room.Domain(), f.user(n))
+	nick, err := jid.New(f.room.Local(), f.room.Domain(), f.people[n].user)
 	if err != nil {
 		return nick, fmt.Errorf("nickname: %w", err)
 	}

@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"runtime"
 	"text/tabwriter"
 	"time"
 )
@@ -96,6 +97,9 @@ func (r *FanoutReport) WriteTable(w io.Writer) error {
 		t.row("server memory", "%s before, %s after", mebibytes(s.RSSBefore), mebibytes(s.RSSAfter))
 	}
 	t.row("meter CPU", "%.2f µs per delivery (%.1f s)", r.MeterCPUPerDelivery, r.MeterCPU)
+	if s := r.Server; s != nil {
+		t.limit(r.MeterCPU, s.CPU, r.Seconds)
+	}
 	t.errors(r.Errors, r.FirstError)
 	return t.Flush()
 }
@@ -124,6 +128,17 @@ func (t table) row(name, format string, args ...any) {
 
 func (t table) latency(l Latency) {
 	t.row("latency", "p50 %.2f ms, p90 %.2f ms, p99 %.2f ms, max %.2f ms", l.LatencyP50, l.LatencyP90, l.LatencyP99, l.LatencyMax)
+}
+
+// busy is the share of the machine from which on a meter that needs more of it
+// than the server is what limits the rate.
+const busy = 0.8
+
+// limit warns of figures that are the meter's rather than the server's.
+func (t table) limit(meter, server, seconds float64) {
+	if meter > server && meter+server > busy*seconds*float64(runtime.NumCPU()) {
+		t.row("note", "the meter itself limits the rate and adds to the latency; the server's CPU per unit counts")
+	}
 }
 
 func (t table) errors(n int64, first string) {

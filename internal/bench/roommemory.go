@@ -68,7 +68,7 @@ func RoomMemory(ctx context.Context, o RoomMemoryOptions) (*RoomMemoryReport, er
 		return nil, err
 	}
 	for _, f := range rooms.rooms {
-		f.first, f.people = 0, maker.people // one person makes all
+		f.people = maker.people // one person makes all
 	}
 	return rooms.make(ctx, &o)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -179,5 +180,70 @@ func TestIRC(t *testing.T) {
 	slack := int64(2 * 2)
 	if d := r.Deliveries - 3*r.Messages; r.Messages < 30 || d < -3*slack || d > 3*slack {
 		t.Errorf("%d messages came to %d deliveries to three others", r.Messages, r.Deliveries)
+	}
+}
+
+// TestMix: everybody is in as many rooms as he should be, all rooms have as many
+// people, and in all of them people speak in turn.
+func TestMix(t *testing.T) {
+	s := startServer(t, &roomServer{})
+	o := MixOptions{
+		Options: s.options(), Users: 6, Rooms: 4, Occupants: 3, Every: 50 * time.Millisecond, Body: 64, Duration: 200 * time.Millisecond,
+	}
+	o.PIDs = []int{os.Getpid()}
+	r, err := Mix(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const slack = 3 * 8 // under way when measuring begins
+	if d := r.Deliveries - 3*r.Messages; d < -slack || d > slack {
+		t.Errorf("%d messages in rooms of three came to %d deliveries", r.Messages, r.Deliveries)
+	}
+	if r.Rooms != 8 || r.Messages < 8 || r.Server == nil || r.Server.RSSAfter == 0 {
+		t.Errorf("report %+v", r)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := make(map[string]int)
+	for room, people := range s.occupants {
+		if len(people) != 3 {
+			t.Errorf("%d people in %s", len(people), room)
+		}
+		for who := range people {
+			in[who]++
+		}
+	}
+	if len(s.occupants) != 8 || len(in) != 6 || in["bench1"] != 4 || in["bench6"] != 4 {
+		t.Errorf("people in %d rooms: %v, want 8 and each in 4", len(s.occupants), in)
+	}
+	for name, o := range map[string]MixOptions{
+		"one too many": {Options: s.options(), Users: 7, Rooms: 1, Occupants: 3, Every: time.Second},
+		"no rooms":     {Options: s.options(), Users: 6, Occupants: 3, Every: time.Second},
+		"no pace":      {Options: s.options(), Users: 6, Rooms: 1, Occupants: 3},
+	} {
+		if _, err := Mix(t.Context(), o); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// TestMeterLimits: who reads a table is told when it shows the meter's limit.
+func TestMeterLimits(t *testing.T) {
+	for name, tt := range map[string]struct {
+		meter, server float64
+		want          bool
+	}{
+		"meter alone is busy": {meter: float64(runtime.NumCPU()), server: 0.1, want: true},
+		"server is busier":    {meter: 0.1, server: float64(runtime.NumCPU())},
+		"machine is idle":     {meter: 0.2, server: 0.1},
+	} {
+		var out strings.Builder
+		r := FanoutReport{Seconds: 1, MeterCPU: tt.meter, Server: &ServerUsage{CPU: tt.server}}
+		if err := r.WriteTable(&out); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(out.String(), "the meter itself limits"); got != tt.want {
+			t.Errorf("%s:\n%s", name, out.String())
+		}
 	}
 }
