@@ -1,6 +1,9 @@
 package muc
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -65,8 +68,10 @@ func (r *Room) mayChange(actor Actor, j jid.JID, from, to Affiliation) error {
 		return nil
 	case rank < Admin:
 		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only admins and owners may change affiliations.").Because(ReasonRank)
-	case from >= Admin || to >= Admin:
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Only owners may change admins and owners.").Because(ReasonRank)
+	case from >= Admin && to == Outcast: // XEP-0045 §9.1
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Only owners may ban admins and owners.").Because(ReasonRank)
+	case from >= Admin || to >= Admin: // §10.3 to §10.8
+		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only owners may make or change admins and owners.").Because(ReasonRank)
 	}
 	return nil
 }
@@ -151,8 +156,10 @@ func (r *Room) applyRole(c roleChange) {
 }
 
 // affiliationList is the computed field that shows and replaces all entries of
-// one affiliation. Who is left out of a submission becomes a member.
-func affiliationList(a Affiliation) Computed {
+// one affiliation. Who is left out of a submission falls to the next lower one
+// (XEP-0045 §10.2): an owner becomes an admin, if the list of those in the same
+// submission does not leave him out, too.
+func affiliationList(a, lower Affiliation) Computed {
 	return Computed{
 		Get: func(r *Room) []string {
 			var list []string
@@ -176,9 +183,9 @@ func affiliationList(a Affiliation) Computed {
 					return err
 				}
 			}
-			for _, j := range r.index.of(a) {
+			for _, j := range append(slices.Clone(r.index.of(a)), slices.SortedFunc(maps.Keys(r.staged.latest), compareJIDs)...) {
 				if !wanted[j] && r.affiliationStaged(j).Affiliation == a {
-					if err := r.SetAffiliation(actor, j, Member, AffiliationOptions{}); err != nil {
+					if err := r.SetAffiliation(actor, j, lower, AffiliationOptions{}); err != nil {
 						return err
 					}
 				}

@@ -54,8 +54,17 @@ func (c *change) addAffiliation(a affiliationChange) {
 		}
 		c.nicks[key] = a.record.JID
 	}
-	c.latest[a.record.JID] = len(c.affiliations)
-	c.affiliations = append(c.affiliations, a)
+	i, again := c.latest[a.record.JID]
+	switch {
+	case !again:
+		c.latest[a.record.JID] = len(c.affiliations)
+		c.affiliations = append(c.affiliations, a)
+	case a.data:
+		c.affiliations[i].record = a.record
+	default: // one step from what was to what is to be
+		a.from = c.affiliations[i].from
+		c.affiliations[i] = a
+	}
 }
 
 func (c *change) empty() bool { return !c.durable() && len(c.roles) == 0 && len(c.posts) == 0 }

@@ -60,12 +60,13 @@ func addCoreFields(h *Hooks, o *Options) coreFields {
 	for _, address := range []struct {
 		variable, label string
 		affiliation     Affiliation
+		lower           Affiliation
 	}{
-		{"muc#roomconfig_roomowners", "Owners", Owner},
-		{"muc#roomconfig_roomadmins", "Admins", Admin},
+		{"muc#roomconfig_roomowners", "Owners", Owner, Admin},
+		{"muc#roomconfig_roomadmins", "Admins", Admin, Member},
 	} {
 		AddComputed(h, FieldSpec{Var: address.variable, Section: SectionPermissions, Order: 90, Label: address.label},
-			stanza.FieldJIDMulti, affiliationList(address.affiliation))
+			stanza.FieldJIDMulti, affiliationList(address.affiliation, address.lower))
 	}
 	return f
 }

@@ -85,7 +85,7 @@ func (c *infoCommand) node(r *Room, node string, items bool) *stanza.Element {
 
 // describe says what this package knows of the room.
 func (r *Room) describe(ev *DiscoEvent) {
-	for _, f := range []string{stanza.NSMUC, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing, stanza.NSRSM, featureStableID, featureSelfPing} {
+	for _, f := range []string{stanza.NSMUC, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing, stanza.NSRSM, featureStableID, featureSelfPing, roomConfig, roomInfoFormType} {
 		ev.Feature(f)
 	}
 	for _, pair := range []struct {

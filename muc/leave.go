@@ -25,6 +25,9 @@ func (r *Room) dropGhost(s *Session, st *stanza.Stanza) {
 
 func (r *Room) takeOut(s *Session, sh *showing, code int) {
 	o := s.occupant
+	if r.locked && len(r.sessions) == 1 {
+		sh = notConfigured(sh)
+	}
 	if len(o.sessions) == 1 {
 		r.putOut([]exit{{o, sh, code}})
 		return

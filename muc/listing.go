@@ -126,7 +126,7 @@ func (s *Service) serviceInfo(st stanza.Stanza, query *stanza.Element) {
 	}
 	answer := stanza.NewElement(stanza.NSDiscoInfo, "query").
 		Add(stanza.NewElement(stanza.NSDiscoInfo, "identity", "category", "conference", "type", "text", "name", s.opts.Name))
-	ev := &ServiceDiscoEvent{RealJID: st.From, features: []string{stanza.NSMUC, nsUnique, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing, stanza.NSRSM}}
+	ev := &ServiceDiscoEvent{RealJID: st.From, features: []string{stanza.NSMUC, nsUnique, featureStableID, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing, stanza.NSRSM}}
 	if err := s.hooks.ServiceDisco.Run(nil, ev); err != nil {
 		s.log.LogAttrs(s.ioCtx, slog.LevelError, "describe the service", slog.Any("err", err))
 	}

@@ -62,7 +62,7 @@ func (c *ownerCommand) decide(r *Room) error {
 func (c *ownerCommand) apply(r *Room) {
 	r.reply(c.st.Result(c.answer))
 	if c.close {
-		r.evictAll(removed(statusKicked, Actor{}, "The room was not configured."), statusKicked)
+		r.evictAll(notConfigured(&showing{}), 0)
 		r.end()
 	}
 }
@@ -167,6 +167,17 @@ func (r *Room) decideDestroy(actor Actor, d *stanza.Element) error {
 // applyDestroy ends the room: everybody gets one unavailable presence that says
 // so.
 func (r *Room) applyDestroy(ev *DestroyEvent) {
+	r.evictAll(roomEnds(&showing{}, destruction(ev)), 0)
+	ev.Room = r
+	r.notify(r.svc.hooks.Destroyed.Run(&r.watch, ev))
+	r.end()
+	if r.svc.opts.Store != nil { // who comes later learns it from there
+		r.tombstone = r.svc.tombstone(ev)
+	}
+}
+
+// destruction is the <destroy/> that occupants get.
+func destruction(ev *DestroyEvent) *stanza.Element {
 	destroy := stanza.NewElement(stanza.NSMUCUser, "destroy")
 	if !ev.Alternative.IsZero() {
 		destroy.SetAttr("jid", ev.Alternative.String())
@@ -177,14 +188,20 @@ func (r *Room) applyDestroy(ev *DestroyEvent) {
 	if ev.Reason != "" {
 		destroy.AddTextElement("reason", ev.Reason)
 	}
-	none := None
-	r.evictAll(&showing{unavailable: true, affiliation: &none, destroy: destroy}, 0)
-	ev.Room = r
-	r.notify(r.svc.hooks.Destroyed.Run(&r.watch, ev))
-	r.end()
-	if r.svc.opts.Store != nil { // who comes later learns it from there
-		r.tombstone = r.svc.tombstone(ev)
-	}
+	return destroy
+}
+
+// roomEnds is sh of an occupant with whose stay the room ends.
+func roomEnds(sh *showing, destroy *stanza.Element) *showing {
+	none, out := None, *sh
+	out.unavailable, out.affiliation, out.destroy = true, &none, destroy
+	return &out
+}
+
+// notConfigured is sh of the owner who leaves a room without having unlocked it
+// (XEP-0045 §10.1.3).
+func notConfigured(sh *showing) *showing {
+	return roomEnds(sh, destruction(&DestroyEvent{Reason: "The room was not configured."}))
 }
 
 // tombstone is what is to be left of a room that is destroyed so.

@@ -59,6 +59,7 @@ func (f *registration) Register(h *muc.Hooks) {
 	h.Disco.Add("registration", 0, func(ev *muc.DiscoEvent) {
 		if f.who.Get(ev.Room) != registerNobody {
 			ev.Feature(stanza.NSRegister)
+			ev.Feature(registerForm)
 		}
 	})
 }
