@@ -10,15 +10,20 @@ import (
 // again with the same arguments after an error or a crash, and then succeeds.
 type Chats interface {
 	// Create makes a room with the members that it has, or makes one that there
-	// is what it should be.
+	// is what it should be. Members are invited, and the chat comes into their
+	// bookmarks.
 	Create(ctx context.Context, c GroupChat) error
+	// Restore brings a room, and bookmarks, back to what the group says. A room that
+	// is gone stays so.
+	Restore(ctx context.Context, c GroupChat) error
 	// Rename gives a room another name and announces that. A room that is gone
 	// stays so.
 	Rename(ctx context.Context, room jid.JID, name string) error
 	// Affiliate brings members to what they are in the group: who joins is
-	// invited, who leaves is put out. A room that is gone stays so.
+	// invited, once, and has the chat among his bookmarks; who leaves is put out. A
+	// room that is gone stays so.
 	Affiliate(ctx context.Context, room jid.JID, changes []Affiliation) error
-	// Destroy deletes a room, if it is there.
+	// Destroy deletes a room, if it is there, and the bookmarks of it.
 	Destroy(ctx context.Context, room jid.JID, reason string) error
 	// State returns what has become of a room.
 	State(ctx context.Context, room jid.JID) (ChatState, error)
@@ -35,9 +40,8 @@ type GroupChat struct {
 
 // Affiliation is what somebody is to be in a room.
 type Affiliation struct {
-	User   jid.JID
-	Role   Role // "": nothing
-	Invite bool // he has become a member and is to be told of the room
+	User jid.JID
+	Role Role // "": nothing
 }
 
 // ChatState is what has become of a room.

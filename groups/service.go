@@ -93,7 +93,10 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.resume(ctx); err != nil {
 		return fmt.Errorf("read what is to be done for groups: %w", err)
 	}
-	s.wg.Go(s.retryTasks)
+	s.wg.Go(func() {
+		s.restoreAll()
+		s.retryTasks()
+	})
 	return nil
 }
 

@@ -212,6 +212,9 @@ func (s *Service) resume(ctx context.Context) error {
 func (s *Service) perform(t Task) error {
 	ctx, cancel := context.WithTimeout(s.ctx, taskTimeout)
 	defer cancel()
+	if t.Revision == restoring {
+		return s.restore(ctx, t.Number)
+	}
 	var e effect
 	if err := json.Unmarshal(t.Data, &e); err != nil {
 		return fmt.Errorf("read task %d: %w", t.Revision, err)
@@ -259,25 +262,31 @@ func (s *Service) performChats(ctx context.Context, number int64, e *effect) err
 // openChat makes a chat with the members that the group has now: who has come or
 // gone since is meant by a later task too.
 func (s *Service) openChat(ctx context.Context, number int64, c *ChatRecord, info Info) error {
-	rows, err := s.opts.Store.GroupMembers(ctx, number, jid.JID{})
+	chat, err := s.groupChat(ctx, number, c, info)
 	if err != nil {
 		return err
-	}
-	chat := GroupChat{Room: c.JID, Name: c.Name, Group: info}
-	for i := range rows {
-		if rows[i].Left == 0 {
-			chat.Members = append(chat.Members, Affiliation{User: rows[i].User, Role: rows[i].Role, Invite: true})
-		}
 	}
 	return s.opts.Chats.Create(ctx, chat)
 }
 
+// groupChat is what a chat should be.
+func (s *Service) groupChat(ctx context.Context, number int64, c *ChatRecord, info Info) (GroupChat, error) {
+	chat := GroupChat{Room: c.JID, Name: c.Name, Group: info}
+	rows, err := s.opts.Store.GroupMembers(ctx, number, jid.JID{})
+	for i := range rows {
+		if rows[i].Left == 0 {
+			chat.Members = append(chat.Members, Affiliation{User: rows[i].User, Role: rows[i].Role})
+		}
+	}
+	return chat, err
+}
+
 func (e *effect) affiliations() (list []Affiliation) {
 	for _, m := range e.Added {
-		list = append(list, Affiliation{User: m.User, Role: m.Role, Invite: true})
+		list = append(list, Affiliation(m))
 	}
 	for _, m := range e.Changed {
-		list = append(list, Affiliation{User: m.User, Role: m.Role})
+		list = append(list, Affiliation(m))
 	}
 	for _, m := range e.Removed {
 		list = append(list, Affiliation{User: m.User})

@@ -37,6 +37,8 @@ type chats struct {
 	log  []string
 	gone map[jid.JID]bool
 	err  error
+
+	restored []string
 }
 
 func (c *chats) note(format string, args ...any) error {
@@ -72,6 +74,15 @@ func (c *chats) fail(err error) {
 
 func (c *chats) Create(_ context.Context, g groups.GroupChat) error {
 	return c.note("create %s with %s", g.Name, who(g.Members))
+}
+
+func (c *chats) Restore(_ context.Context, g groups.GroupChat) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.restored = append(c.restored, g.Name+" with "+who(g.Members))
+	}
+	return c.err
 }
 
 func (c *chats) Rename(_ context.Context, _ jid.JID, name string) error {

@@ -3,25 +3,33 @@ package server
 import (
 	"context"
 	"errors"
+	"iter"
+	"slices"
 
 	"github.com/muster-im/muster/groups"
+	"github.com/muster-im/muster/internal/roomfeatures"
+	"github.com/muster-im/muster/internal/userdata"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 	"github.com/muster-im/muster/stanza"
 )
 
-// groupChats keeps the chats of groups in a room service.
+// groupChats keeps the chats of groups in a room service, and in people's
+// bookmarks.
 type groupChats struct {
-	rooms func(domain string) *muc.Service
-	send  func(stanza.Stanza)
+	rooms     func(domain string) *muc.Service
+	stored    func(ctx context.Context, room jid.JID) (*muc.RoomRecord, error)
+	feature   *roomfeatures.GroupChats // of the room service
+	bookmarks *userdata.Service
+	send      func(stanza.Stanza)
 }
 
-// groupChats returns where the chats of groups are, nil if groups have none.
-func (s *Server) groupChats(domain string) groups.Chats {
+// newGroupChats returns where the chats of groups are, nil if groups have none.
+func (s *Server) newGroupChats(domain string) *groupChats {
 	if domain == "" || s.opts.Attach != nil {
 		return nil
 	}
-	return &groupChats{rooms: s.Rooms, send: s.router.Send}
+	return &groupChats{rooms: s.Rooms, stored: s.db.Room, feature: &roomfeatures.GroupChats{}, bookmarks: s.userData, send: s.router.Send}
 }
 
 // Create makes a room; one that is there becomes what it should be.
@@ -30,13 +38,8 @@ func (c *groupChats) Create(ctx context.Context, chat groups.GroupChat) error {
 	if service == nil {
 		return groups.ErrNoChatHost
 	}
-	var invited []jid.JID
-	configure := func(r *muc.Room) (err error) {
-		if _, err := r.Configure(muc.System, chatSettings(chat.Name)); err != nil {
-			return err
-		}
-		invited, err = affiliate(r, chat.Members)
-		return err
+	configure := func(r *muc.Room) error {
+		return c.settle(r, &chat, map[string]string{muc.FieldName: chat.Name, "muc#roomconfig_allowinvites": "0"})
 	}
 	_, err := service.CreateRoom(ctx, chat.Room, configure)
 	if errors.Is(err, muc.ErrRoomExists) {
@@ -45,37 +48,123 @@ func (c *groupChats) Create(ctx context.Context, chat groups.GroupChat) error {
 	if err != nil {
 		return err
 	}
-	c.invite(chat.Room, invited)
-	return nil
+	return c.tell(ctx, &chat)
+}
+
+// settle stages what a group says of its room.
+func (c *groupChats) settle(r *muc.Room, chat *groups.GroupChat, values map[string]string) error {
+	return c.feature.Act(r, string(chat.Group.ID), func() error {
+		if err := c.feature.Configure(r, values); err != nil {
+			return err
+		}
+		for _, change := range outdated(chat, r.Affiliations()) {
+			if err := affiliate(r, &change); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// tell brings bookmarks to what a group says of a room, and invites who has not
+// been told of it.
+func (c *groupChats) tell(ctx context.Context, chat *groups.GroupChat) error {
+	member := make(map[jid.JID]bool, len(chat.Members))
+	people := make([]jid.JID, len(chat.Members))
+	for i, m := range chat.Members {
+		people[i], member[m.User] = m.User, true
+	}
+	given, err := c.bookmarks.BookmarkHolders(ctx, chat.Room)
+	if err != nil {
+		return err
+	}
+	for _, j := range given {
+		if member[j] {
+			continue
+		}
+		if err := c.bookmarks.TakeBookmark(ctx, chat.Room, j); err != nil {
+			return err
+		}
+	}
+	return c.give(ctx, chat.Room, chat.Name, people)
+}
+
+// give invites people into a room and puts it into their bookmarks, once.
+func (c *groupChats) give(ctx context.Context, room jid.JID, name string, people []jid.JID) error {
+	return c.bookmarks.GiveBookmark(ctx, room, name, people, func(fresh []jid.JID) { c.invite(room, fresh) })
+}
+
+// Restore brings a room and bookmarks back to what the group says. A room that is
+// so is not woken.
+func (c *groupChats) Restore(ctx context.Context, chat groups.GroupChat) error {
+	rec, err := c.stored(ctx, chat.Room)
+	switch {
+	case errors.Is(err, muc.ErrNoRoom) || err == nil && rec.Tombstone != nil:
+		return c.bookmarks.TakeBookmark(ctx, chat.Room)
+	case err != nil:
+		return err
+	}
+	if !c.feature.IsGroups(rec, string(chat.Group.ID)) || len(outdated(&chat, slices.Values(rec.Affiliations))) > 0 {
+		if err := c.inside(ctx, chat.Room, func(r *muc.Room) error { return c.settle(r, &chat, nil) }); err != nil {
+			return err
+		}
+	}
+	return c.tell(ctx, &chat)
 }
 
 // Rename gives a room another name, which it announces (XEP-0045 §10.2.1).
+// Bookmarks come first: after a crash between the two it is done again.
 func (c *groupChats) Rename(ctx context.Context, room jid.JID, name string) error {
-	err := c.inside(ctx, room, func(r *muc.Room) error {
-		_, err := r.Configure(muc.System, map[string][]string{muc.FieldName: {name}})
+	if err := c.bookmarks.RenameBookmark(ctx, room, name); err != nil {
 		return err
-	})
-	return unlessGone(err)
+	}
+	return unlessGone(c.inside(ctx, room, func(r *muc.Room) error {
+		if r.Name() == name {
+			return nil
+		}
+		return c.feature.Act(r, "", func() error { return c.feature.Configure(r, map[string]string{muc.FieldName: name}) })
+	}))
 }
 
 // Affiliate brings members to what they are in the group. A room for members
 // only puts out who is none any more (XEP-0045 §9.4).
 func (c *groupChats) Affiliate(ctx context.Context, room jid.JID, changes []groups.Affiliation) error {
-	var invited []jid.JID
-	err := c.inside(ctx, room, func(r *muc.Room) (err error) {
-		invited, err = affiliate(r, changes)
-		return err
+	var name string
+	err := c.inside(ctx, room, func(r *muc.Room) error {
+		name = r.Name()
+		return c.feature.Act(r, "", func() error {
+			for i := range changes {
+				if err := affiliate(r, &changes[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	})
-	if err == nil {
-		c.invite(room, invited)
+	var come, gone []jid.JID
+	for i := range changes {
+		if changes[i].Role == "" {
+			gone = append(gone, changes[i].User)
+		} else {
+			come = append(come, changes[i].User)
+		}
 	}
-	return unlessGone(err)
+	if err == nil && len(come) > 0 {
+		err = c.give(ctx, room, name, come)
+	}
+	if err = unlessGone(err); err == nil && len(gone) > 0 {
+		err = c.bookmarks.TakeBookmark(ctx, room, gone...)
+	}
+	return err
 }
 
 // Destroy deletes a room.
 func (c *groupChats) Destroy(ctx context.Context, room jid.JID, reason string) error {
-	err := c.inside(ctx, room, func(r *muc.Room) error { return r.Destroy(muc.System, reason, jid.JID{}) })
-	return unlessGone(err)
+	err := unlessGone(c.inside(ctx, room, func(r *muc.Room) error { return r.Destroy(muc.System, reason, jid.JID{}) }))
+	if err == nil {
+		err = c.bookmarks.TakeBookmark(ctx, room)
+	}
+	return err
 }
 
 // State looks at a room without waking it.
@@ -120,24 +209,38 @@ func (c *groupChats) invite(room jid.JID, people []jid.JID) {
 	}
 }
 
-// affiliate makes people in a room what they are in the group, and returns who
-// is to be invited: who was nothing before. Who has been banned and is still a
-// member of the group comes in again.
-func affiliate(r *muc.Room, changes []groups.Affiliation) (invited []jid.JID, err error) {
-	for i := range changes {
-		c := &changes[i]
-		before, now := r.Affiliation(c.User), chatAffiliation(c.Role)
-		if before == now {
-			continue
-		}
-		if err := r.SetAffiliation(muc.System, c.User, now, muc.AffiliationOptions{Told: true}); err != nil {
-			return nil, err
-		}
-		if c.Invite && before <= muc.None {
-			invited = append(invited, c.User)
+// outdated returns what is to change in a room whose people are those in list:
+// members are what they are in the group, and nobody else belongs to it.
+func outdated(chat *groups.GroupChat, list iter.Seq[muc.AffiliationRecord]) (changes []groups.Affiliation) {
+	roles := make(map[jid.JID]groups.Role, len(chat.Members))
+	for _, m := range chat.Members {
+		roles[m.User] = m.Role
+	}
+	for a := range list {
+		role, member := roles[a.JID]
+		switch {
+		case member && chatAffiliation(role) == a.Affiliation:
+			delete(roles, a.JID)
+		case !member && a.Affiliation > muc.None:
+			changes = append(changes, groups.Affiliation{User: a.JID})
 		}
 	}
-	return invited, nil
+	for _, m := range chat.Members {
+		if _, ok := roles[m.User]; ok {
+			changes = append(changes, m)
+		}
+	}
+	return changes
+}
+
+// affiliate makes somebody in a room what he is in the group. Who has been banned
+// and is a member of the group comes in again.
+func affiliate(r *muc.Room, change *groups.Affiliation) error {
+	now := chatAffiliation(change.Role)
+	if before := r.Affiliation(change.User); before == now || before == muc.Outcast && now == muc.None {
+		return nil
+	}
+	return r.SetAffiliation(muc.System, change.User, now, muc.AffiliationOptions{Told: true})
 }
 
 // chatAffiliation is what a role in a group means in its chats.
@@ -151,17 +254,4 @@ func chatAffiliation(role groups.Role) muc.Affiliation {
 		return muc.Member
 	}
 	return muc.None
-}
-
-// chatSettings are what the room of a group should be.
-func chatSettings(name string) map[string][]string {
-	return map[string][]string{
-		muc.FieldName:                  {name},
-		muc.FieldPersistent:            {"1"},
-		muc.FieldPublic:                {"0"},
-		muc.FieldWhois:                 {"anyone"},
-		"muc#roomconfig_membersonly":   {"1"},
-		"muc#roomconfig_allowinvites":  {"0"},
-		"muc#roomconfig_moderatedroom": {"0"},
-	}
 }

@@ -24,10 +24,14 @@ func (s *Server) Groups() *groups.Service { return s.groups }
 func (s *Server) buildGroups(cfg *config.Config) (roster.ContactSource, error) {
 	var sources []groups.Source
 	if g := cfg.Modules.GroupsInternal; g != nil {
-		s.groups = groups.New(groups.Options{
-			Store: s.db, Accounts: s.router, ChatHost: g.GroupsMUCHost, Chats: s.groupChats(g.GroupsMUCHost), Changed: s.groupsChanged,
+		o := groups.Options{
+			Store: s.db, Accounts: s.router, ChatHost: g.GroupsMUCHost, Changed: s.groupsChanged,
 			Logger: s.logger("groups"), Registerer: s.registry,
-		})
+		}
+		if s.groupChats = s.newGroupChats(g.GroupsMUCHost); s.groupChats != nil {
+			o.Chats = s.groupChats
+		}
+		s.groups = groups.New(o)
 		for _, register := range s.groupHooks {
 			register(s.groups.Hooks())
 		}

@@ -94,6 +94,9 @@ func (s *Server) buildRoomService(cfg *config.Config, at config.RoomService, fea
 	s.setDeferTimeout(&o, at.MUC)
 	o.Extensions = append(o.Extensions, s.roomAdmin.Commands(o.Domain))
 	s.logRooms(&o, at)
+	if g := cfg.Modules.GroupsInternal; g != nil && s.groupChats != nil && g.GroupsMUCHost == at.Domain {
+		o.Extensions = append(o.Extensions, s.groupChats.feature)
+	}
 	var link *s2s.Link
 	if o.Router, link, err = s.roomRouter(o.Domain); err != nil {
 		return nil, err

@@ -36,6 +36,7 @@ import (
 	"github.com/muster-im/muster/internal/s2s"
 	"github.com/muster-im/muster/internal/sqlstore"
 	"github.com/muster-im/muster/internal/stream"
+	"github.com/muster-im/muster/internal/userdata"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 )
@@ -79,7 +80,9 @@ type Server struct {
 	activity      *entity.Activity
 	about         *entity.Service
 	blocks        *blocking.Service
-	groups        *groups.Service   // nil unless modules.mod_groups_internal is there
+	groups        *groups.Service // nil unless modules.mod_groups_internal is there
+	groupChats    *groupChats     // nil unless groups have chats
+	userData      *userdata.Service
 	groupFile     *groupfile.Source // nil unless modules.mod_groups is there
 	groupHooks    []func(*groups.Hooks)
 	rooms         []*muc.Service

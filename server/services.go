@@ -15,6 +15,7 @@ import (
 	"github.com/muster-im/muster/internal/roster"
 	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/sasl"
+	"github.com/muster-im/muster/internal/userdata"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -48,6 +49,7 @@ func (s *Server) buildServices(cfg *config.Config) error {
 	s.onEnd("last activity", activityEnd, s.activity.Close)
 	s.blocks = blocking.New(blocking.Options{Store: s.db, Router: s.router, Logger: s.logger("blocking"), Registerer: s.registry})
 	s.router.SetBlocking(s.blocks)
+	s.userData = userdata.New(userdata.Options{Store: s.db})
 	contactGroups, err := s.buildGroups(cfg)
 	if err != nil {
 		return err

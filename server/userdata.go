@@ -1,14 +1,13 @@
 package server
 
 import (
-	"github.com/muster-im/muster/internal/userdata"
 	"github.com/muster-im/muster/stanza"
 )
 
 // keepUserData connects what people leave with their accounts: what they store,
 // and when they were last seen.
 func (s *Server) keepUserData() {
-	data := userdata.New(userdata.Options{Store: s.db})
+	data := s.userData
 	s.router.HandleAccount(stanza.NSVCard, stanza.TypeGet, data.GetVCard)
 	s.router.HandleAccount(stanza.NSVCard, stanza.TypeSet, data.SetVCard)
 	s.router.HandleNobody(stanza.NSVCard, stanza.TypeSet, data.SetVCard)

@@ -21,6 +21,7 @@ func deleteAccountData(ctx context.Context, q querier, account jid.JID) error {
 		"DELETE FROM blocked WHERE owner = $1",
 		"DELETE FROM reserved_nicks WHERE owner = $1",
 		"DELETE FROM contact_group_members WHERE member = $1",
+		"DELETE FROM given_bookmarks WHERE owner = $1",
 		releaseRoomNicks,
 	} {
 		if _, err := q.exec(ctx, query, owner); err != nil {

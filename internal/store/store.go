@@ -141,6 +141,21 @@ type PrivateData struct {
 	XML         []byte // one element or several, one after the other; empty: nothing is stored
 }
 
+// Where bookmarks are among the private data of an account (XEP-0048 §3.1 of its
+// version 1.0).
+const (
+	BookmarksSpace = "storage:bookmarks"
+	BookmarksName  = "storage"
+)
+
+// Bookmarks are somebody's bookmarks, and what he has been given of one room.
+type Bookmarks struct {
+	Owner     jid.JID
+	XML       []byte // as in PrivateData
+	Given     bool   // he has been given one, whatever he has made of it
+	GivenName string // the name that it had
+}
+
 // PrivateLimits bound what one account stores for itself.
 type PrivateLimits struct {
 	Space int // bytes of names and data within one namespace

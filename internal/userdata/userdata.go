@@ -27,6 +27,14 @@ type Store interface {
 	// or nothing; store.ErrFull beyond limits, store.ErrNotFound without the
 	// account.
 	PutPrivateData(ctx context.Context, account jid.JID, list []store.PrivateData, limits store.PrivateLimits) error
+	// BookmarksGiven returns who has been given a bookmark of a room, ordered by
+	// address: of these people, or, if there are none, of all.
+	BookmarksGiven(ctx context.Context, room jid.JID, people []jid.JID) ([]jid.JID, error)
+	// EditBookmarks changes the bookmarks of people, and what they have been given
+	// of a room, in one transaction; edit may be called again for one. Who has no
+	// account is left out. If limits have no room for somebody's new bookmarks the
+	// old ones stay.
+	EditBookmarks(ctx context.Context, room jid.JID, people []jid.JID, limits store.PrivateLimits, edit func(*store.Bookmarks) error) error
 }
 
 // Options configure a Service. Store is required.

@@ -163,6 +163,8 @@ func (w *whole) Group(args []string) error {
 		_, err = g.PutGroupChat(ctx, id, groups.NewChat{ID: name, Name: name, Default: true}, groups.Cause{})
 	case "rename":
 		_, err = g.SetInfo(ctx, id, groups.Update{Name: &name}, groups.Cause{})
+	case "role":
+		_, err = g.AddMember(ctx, id, groups.Joining{User: jid.MustParse(args[2] + "@" + domain), Role: groups.Role(args[3])}, groups.Cause{})
 	case "delete":
 		err = g.Delete(ctx, id, groups.Cause{})
 	case "add", "remove":

@@ -1,0 +1,10 @@
+-- Whom a group has told of a chat, and under which name it is in his bookmarks:
+-- what he has removed does not come back.
+CREATE TABLE given_bookmarks (
+	room  TEXT COLLATE "C" NOT NULL,
+	owner TEXT COLLATE "C" NOT NULL,
+	name  TEXT NOT NULL,
+	PRIMARY KEY (room, owner)
+);
+
+CREATE INDEX given_bookmarks_owner ON given_bookmarks (owner);
