@@ -85,13 +85,14 @@ func (f *GroupChats) Act(r *muc.Room, group string, fn func() error) error {
 // Configure stages what the room of a group is, and what else values say, by form
 // variable.
 func (f *GroupChats) Configure(r *muc.Room, values map[string]string) error {
-	form := stanza.NewForm(stanza.FormSubmit, "http://jabber.org/protocol/muc#roomconfig")
+	all := make(map[string][]string)
 	for _, settings := range []map[string]string{groupSettings(), values} {
 		for variable, value := range settings {
-			form.Add(stanza.Field{Var: variable, Values: []string{value}})
+			all[variable] = []string{value}
 		}
 	}
-	return r.Configure(muc.System, form)
+	_, err := r.Configure(muc.System, all)
+	return err
 }
 
 // IsGroups reports whether a stored room is what the room of a group is.
