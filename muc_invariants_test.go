@@ -3,10 +3,8 @@ package muster_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
@@ -18,6 +16,9 @@ type state struct {
 	persistent, locked, nonAnonymous, archives bool
 	owners                                     int
 	people                                     map[string]person // by nickname
+	subject                                    string
+	entries                                    map[string]entry
+	settings                                   map[string][]string
 }
 
 // person is an occupant.
@@ -33,9 +34,10 @@ func (p *party) inspect() *state {
 	p.inRoom(func(r *muc.Room) {
 		s = &state{
 			persistent: r.Persistent(), locked: r.Locked(), nonAnonymous: r.NonAnonymous(), archives: r.Archives(),
-			people: make(map[string]person),
+			people: make(map[string]person), subject: r.Subject().Text, entries: make(map[string]entry), settings: r.Settings(),
 		}
 		for rec := range r.Affiliations() {
+			s.entries[rec.JID.String()] = entry{rec.Affiliation, rec.Nick, rec.Reason}
 			if rec.Affiliation == muc.Owner {
 				s.owners++
 			}
@@ -67,21 +69,11 @@ func (p *party) inRoom(f func(r *muc.Room)) {
 
 // stored is what of the room is kept, "" if nothing is.
 func (p *party) stored() string {
-	var text string
-	p.inRoom(func(r *muc.Room) {
-		if !r.Persistent() || r.Locked() {
-			return
-		}
-		var lines []string
-		for rec := range r.Affiliations() {
-			if rec.Affiliation != muc.None {
-				lines = append(lines, fmt.Sprint(rec.JID, " ", rec.Affiliation))
-			}
-		}
-		slices.Sort(lines)
-		text = fmt.Sprint(r.Subject().Text, r.NonAnonymous(), strings.Join(lines, ", "))
-	})
-	return text
+	s := p.inspect()
+	if s == nil || !s.persistent || s.locked {
+		return ""
+	}
+	return s.text()
 }
 
 // check compares what everybody has been told with the room and its rules.
@@ -99,6 +91,7 @@ func (p *party) check() {
 	case s.archives != s.persistent:
 		p.t.Fatalf("the room is persistent: %t, has an archive: %t", s.persistent, s.archives)
 	}
+	p.checkModel(s)
 	for nick, who := range s.people {
 		p.checkRights(nick, who)
 	}
@@ -122,11 +115,13 @@ func (p *party) checkGone() {
 	for _, id := range p.said {
 		p.past[id] = true
 	}
-	p.said, p.kept, p.password, p.membersOnly = nil, nil, "", false
+	p.said, p.kept, p.password, p.membersOnly, p.model = nil, nil, "", false, nil
 }
 
 func (p *party) checkRights(nick string, who person) {
 	switch {
+	case len(who.sessions) == 0:
+		p.t.Fatalf("%s is inside without a client", nick)
 	case who.affiliation == muc.Outcast:
 		p.t.Fatalf("%s is inside and banned", nick)
 	case p.membersOnly && who.affiliation < muc.Member:

@@ -2,6 +2,7 @@ package muster_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -35,6 +36,7 @@ type party struct {
 	// Of the room.
 	password    string          // that it wants, "" for none
 	membersOnly bool            // it lets only members in
+	model       *model          // nil: there is none
 	said        []string        // ids of messages in the order in which they were heard
 	kept        []string        // those of them that the archive should have
 	past        map[string]bool // those of rooms that there were before at this address
@@ -153,62 +155,90 @@ func (p *party) enter(g *guest, nick, password string) {
 		p.t.Fatalf("%s has entered with %q, not with the password", g.name(), password)
 	}
 	if g.created {
-		g.created = false
+		g.created, p.model = false, newModel(g.account.String())
 		p.ask(g, "set", fmt.Sprintf(mucForm, "<field var='muc#roomconfig_persistentroom'><value>"+persistent+"</value></field>"))
 	}
 }
 
 // govern changes one affiliation or two.
 func (p *party) govern(g *guest, nick string) {
-	item := func() string {
+	item := func() wish {
 		whom := p.guests[p.rand.IntN(len(p.guests))].account
-		return fmt.Sprintf("<item jid='%s' affiliation='%s'/>", whom, pick(p.rand, "outcast", "none", "member", "member", "admin", "owner", "owner"))
+		return wish{whom: whom.String(), affiliation: pick(p.rand, "outcast", "none", "member", "member", "admin", "owner", "owner"), reason: pick(p.rand, "", "", "so")}
 	}
-	items := item()
+	list := []wish{item()}
 	switch p.rand.IntN(8) {
 	case 0:
-		items += item()
+		list = append(list, item())
 	case 1:
-		items = "<item nick='" + nick + "' affiliation='" + pick(p.rand, "outcast", "none", "member", "admin", "owner") + "'/>"
+		p.governNick(g, nick)
+		return
 	case 2:
-		items = "<item jid='localhost' affiliation='" + pick(p.rand, "outcast", "none", "none", "member") + "'/>"
+		list[0] = wish{whom: "localhost", affiliation: pick(p.rand, "outcast", "none", "none", "member")}
+	case 3:
+		list[0].affiliation, list[0].nick = "member", nick
 	}
-	p.ask(g, "set", fmt.Sprintf(mucAdmin, items))
+	var items string
+	for _, w := range list {
+		items += w.xml()
+	}
+	if p.ask(g, "set", fmt.Sprintf(mucAdmin, items)).Type == stanza.TypeResult {
+		p.model.agreed(list)
+	}
 }
 
-func (p *party) configure(g *guest) {
-	field := func(name, value string) string {
-		return "<field var='muc#roomconfig_" + name + "'><value>" + value + "</value></field>"
+// governNick changes the affiliation of whoever has a nickname.
+func (p *party) governNick(g *guest, nick string) {
+	w := wish{affiliation: pick(p.rand, "outcast", "none", "member", "admin", "owner")}
+	if s := p.inspect(); s != nil && len(s.people[nick].sessions) > 0 {
+		w.whom, _, _ = strings.Cut(s.people[nick].sessions[0], "/")
 	}
+	item := "<item nick='" + nick + "' affiliation='" + w.affiliation + "'/>"
+	if p.ask(g, "set", fmt.Sprintf(mucAdmin, item)).Type == stanza.TypeResult {
+		p.model.agreed([]wish{w})
+	}
+}
+
+// configure changes a setting or two.
+func (p *party) configure(g *guest) {
 	word := pick(p.rand, "x", "y")
 	bit := pick(p.rand, "0", "1")
-	var form string
-	switch p.rand.IntN(7) {
+	set := make(map[string]string)
+	switch p.rand.IntN(8) {
 	case 0, 1:
-		form = field("membersonly", bit)
-		if p.ask(g, "set", fmt.Sprintf(mucForm, form)).Type == stanza.TypeResult {
-			p.membersOnly = bit == "1"
-		}
-		return
+		set["membersonly"] = bit
 	case 2:
-		form = field("persistentroom", pick(p.rand, "1", bit))
+		set["persistentroom"] = pick(p.rand, "1", bit)
 	case 3:
-		form = field("passwordprotectedroom", pick(p.rand, "0", bit)) + field("roomsecret", word)
-		if p.ask(g, "set", fmt.Sprintf(mucForm, form)).Type == stanza.TypeResult {
-			p.password = ""
-			if strings.Contains(form, "<value>1") {
-				p.password = word
-			}
-		}
-		return
+		set["passwordprotectedroom"], set["roomsecret"] = pick(p.rand, "0", bit), word
 	case 4:
-		form = field("moderatedroom", bit)
+		set["moderatedroom"] = bit
 	case 5:
-		form = field("whois", pick(p.rand, "anyone", "moderators"))
+		set["whois"] = pick(p.rand, "anyone", "moderators")
 	case 6:
-		form = field("maxusers", pick(p.rand, "2", "10")) + field("persistentroom", "1")
+		set["maxusers"], set["persistentroom"] = pick(p.rand, "2", "10"), "1"
+	case 7:
+		set["roomname"] = word
 	}
-	p.ask(g, "set", fmt.Sprintf(mucForm, form))
+	var form string
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		form += "<field var='muc#roomconfig_" + name + "'><value>" + set[name] + "</value></field>"
+	}
+	if p.ask(g, "set", fmt.Sprintf(mucForm, form)).Type != stanza.TypeResult {
+		return
+	}
+	for name, value := range set {
+		p.model.settings["muc#roomconfig_"+name] = []string{value}
+	}
+	if only, ok := set["membersonly"]; ok {
+		p.membersOnly = only == "1"
+	}
+	if protected, ok := set["passwordprotectedroom"]; ok {
+		p.password = ""
+		if protected == "1" {
+			p.password = word
+		}
+	}
 }
 
 // destroy ends the room, and waits until its address is free again.
@@ -289,6 +319,7 @@ type guest struct {
 	*roamer
 	view    map[string]sight // by nickname, while inside
 	created bool             // has been told that the room is new
+	subject string           // the last one, while inside
 	heard   []string         // ids of what was said, history included, since it entered
 	answers map[string]*stanza.Stanza
 	found   []string // ids of an archive query
@@ -324,6 +355,9 @@ func (g *guest) listen() {
 
 func (g *guest) learn(st *stanza.Stanza) {
 	result := st.Child("urn:xmpp:mam:2", "result")
+	if st.Kind == stanza.Message && st.Type == stanza.TypeGroupchat && st.Child(stanza.NSClient, "subject") != nil {
+		g.subject = st.ChildText(stanza.NSClient, "subject")
+	}
 	switch {
 	case st.Kind == stanza.IQ:
 		g.answers[st.ID] = st
