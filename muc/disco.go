@@ -25,10 +25,7 @@ type infoCommand struct {
 func (c *infoCommand) decide(r *Room) error {
 	who := c.st.From
 	if r.locked && r.Affiliation(who) < Owner { // nobody is to see it yet (XEP-0045 §10.1)
-		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such room.")
-	}
-	if !r.Public() && r.Affiliation(who) == Outcast { // a hidden room is nobody's business who is banned
-		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such room.")
+		return noRoom()
 	}
 	query := c.st.Payload()
 	switch {

@@ -49,7 +49,7 @@ func (c *presenceCommand) decide(r *Room) error {
 
 // decideArrival asks whether it is time for a presence.
 func (c *presenceCommand) decideArrival(r *Room) error {
-	if !r.exists || r.locked {
+	if !r.exists || r.locked || r.deniesItself(c.st.From) {
 		return nil
 	}
 	return r.svc.hooks.PresenceArrived.Run(&r.watch, &ArrivalEvent{Event: Event{Room: r, req: &c.request}, Stanza: &c.st})

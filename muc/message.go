@@ -297,7 +297,7 @@ type roomMessageCommand struct {
 
 func (c *roomMessageCommand) decide(r *Room) error {
 	if r.locked && r.Affiliation(c.st.From) < Owner {
-		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such room.")
+		return noRoom()
 	}
 	c.ev = RoomMessageEvent{Event: Event{Room: r, req: &c.request}, Stanza: &c.st, RealJID: c.st.From}
 	if s := r.sessions[c.st.From]; s != nil {

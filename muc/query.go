@@ -102,8 +102,8 @@ type requestCommand struct {
 func (c *requestCommand) decide(r *Room) error {
 	who := c.st.From
 	affiliation := r.Affiliation(who)
-	if r.locked && affiliation < Owner || !r.Public() && affiliation == Outcast {
-		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such room.")
+	if r.locked && affiliation < Owner {
+		return noRoom()
 	}
 	c.detached = true
 	c.ev = RequestEvent{Event: Event{Room: r, req: &c.request}, Stanza: &c.st, Affiliation: affiliation, Session: r.sessions[who]}
@@ -193,7 +193,7 @@ func (n *answered) take(r *Room) {
 	req := &request{st: n.query.st, receipt: n.query.receipt}
 	switch {
 	case n.err == nil && !r.exists: // destroyed meanwhile, and the archive with it
-		n.err = stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such room.")
+		n.err = noRoom()
 	case errors.Is(n.err, context.DeadlineExceeded):
 		n.err = stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "This takes too long to find out. Ask for less.").Because(ReasonBusy)
 	case n.err != nil && stanza.AsError(n.err) == nil:

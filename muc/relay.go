@@ -40,7 +40,14 @@ type occupantIQCommand struct {
 	self      bool
 }
 
+// stranger: who asks in vain because his room is gone is to learn that he is not
+// inside; another answer would mean that he is (XEP-0410 §3.2).
+func (c *occupantIQCommand) stranger() {}
+
 func (c *occupantIQCommand) decide(r *Room) error {
+	if gone := r.destroyed(); gone != nil {
+		return gone
+	}
 	c.sender = r.sessions[c.st.From]
 	if c.sender == nil {
 		switch c.st.Payload().Name.Space {

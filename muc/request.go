@@ -228,13 +228,29 @@ func (r *Room) decide(c command) (err error) {
 			err = newPanic("", v)
 		}
 	}()
-	if _, ok := c.(stranger); !ok && !r.exists {
-		if gone := r.destroyed(); gone != nil && c.base().done == nil {
+	_, makesSense := c.(stranger)
+	switch q := c.base(); {
+	case makesSense:
+	case !r.exists:
+		if gone := r.destroyed(); gone != nil && q.done == nil {
 			return gone
 		}
-		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such room.")
+		return noRoom()
+	case q.done == nil && r.deniesItself(q.st.From):
+		return noRoom()
 	}
 	return c.decide(r)
+}
+
+func noRoom() error {
+	return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such room.")
+}
+
+// deniesItself reports whether the room answers somebody as if it did not exist:
+// it is hidden, and he is banned. Only if he tries to enter it must say so
+// (XEP-0045 §7.2.7).
+func (r *Room) deniesItself(who jid.JID) bool {
+	return r.sessions[who] == nil && !r.Public() && r.Affiliation(who) == Outcast
 }
 
 // stranger is a command that makes sense where no room exists.
