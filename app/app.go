@@ -72,9 +72,8 @@ type commands struct {
 	Version versionFlag `help:"Show the version and end." short:"V"`
 }
 
-// Help is shown behind the summary of muster --help.
-func (commands) Help() string {
-	return `Muster is an XMPP group-chat server. A first minute with it:
+// summary is shown by muster --help.
+const summary = `Muster is an XMPP group-chat server. A first minute with it:
 
     muster demo                          watch three people chat, then join them
     muster serve                         a server for yourself on this machine
@@ -85,7 +84,6 @@ And a server for others:
     muster init                          writes muster.toml: read it, edit it
     muster check                         says whether it is right
     muster serve                         runs it`
-}
 
 type versionFlag bool
 
@@ -107,6 +105,10 @@ func run(ctx context.Context, e *env, args []string) int {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
 		kong.Bind(e),
 		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Help(func(o kong.HelpOptions, k *kong.Context) error {
+			k.Model.Help = e.describe()
+			return kong.DefaultHelpPrinter(o, k)
+		}),
 	)
 	if err != nil {
 		panic(err) // the struct tags are wrong

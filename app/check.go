@@ -12,8 +12,8 @@ type checkCommand struct {
 
 // Help shows what comes out.
 func (checkCommand) Help() string {
-	return `Every problem is reported in one run, as file:line:col: key: what is wrong.
-Nothing is written and nothing is started. Examples:
+	return `Every problem is reported in one run, as file:line:col: key: what is wrong;
+the tables of extensions, [modules.NAME], are checked like all others. Nothing is written and nothing is started. Examples:
 
     muster check
     muster check --config /etc/muster/muster.toml && systemctl reload muster`
@@ -32,6 +32,6 @@ func (c *checkCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	e.printf("%s: no problems\n", cfg.Name())
+	e.printf("%s: no problems%s\n", cfg.Name(), e.withExtensions())
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/server"
 )
 
 // defaultConfig is the file that commands look for when none is named.
@@ -19,7 +20,8 @@ type initCommand struct {
 
 // Help shows examples.
 func (initCommand) Help() string {
-	return `The file names every setting with what it means. Examples:
+	return `The file names every setting with what it means, those of extensions too.
+Examples:
 
     muster init                          writes muster.toml
     muster init /etc/muster/muster.toml
@@ -28,7 +30,7 @@ func (initCommand) Help() string {
 
 // Run writes the file.
 func (c *initCommand) Run(e *env) error {
-	text := config.Example()
+	text := config.Example(server.Modules(e.extensions...)...)
 	if c.File == "-" {
 		_, err := e.stdout.Write(text)
 		return err

@@ -10,8 +10,9 @@ import (
 
 // decoder fills structs from a source, strictly, and collects what is wrong.
 type decoder struct {
-	src      *source
-	problems Problems
+	src        *source
+	extensions []string // that have tables below modules
+	problems   Problems
 }
 
 func (d *decoder) problem(at position, key, format string, args ...any) {
@@ -71,6 +72,9 @@ func (d *decoder) unknown(full, key string, fields []reflect.StructField) {
 	names := make([]string, len(fields))
 	for i, f := range fields {
 		names[i] = f.Tag.Get("toml")
+	}
+	if full == join("modules", key) {
+		names = append(names, d.extensions...)
 	}
 	if near := suggest(key, names); near != "" {
 		d.problem(at, full, "unknown key (did you mean %q?)", near)
@@ -133,6 +137,15 @@ func (d *decoder) field(path string, v any, to reflect.Value, choice string) {
 			return
 		}
 		to.SetInt(n)
+	case reflect.Float64:
+		switch n := v.(type) {
+		case int64:
+			to.SetFloat(float64(n))
+		case float64:
+			to.SetFloat(n)
+		default:
+			d.wrong(path, v, "want a number")
+		}
 	default:
 		panic("config: no decoder for " + to.Type().String())
 	}
@@ -227,6 +240,8 @@ func wanted(t reflect.Type, choice string) string {
 		return "an array of strings"
 	case reflect.Int, reflect.Int64:
 		return "an integer"
+	case reflect.Float64:
+		return "a number"
 	}
 	return "a table"
 }

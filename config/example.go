@@ -8,15 +8,33 @@ import (
 )
 
 // Example returns the file that `muster init` writes: every setting with what
-// it means, set as is sensible today, for the host example.org.
-func Example() []byte {
+// it means, set as is sensible today, for the host example.org. The tables of
+// extensions come last.
+func Example(modules ...Module) []byte {
 	c := Modern("example.org")
 	c.Modules.Disco = &Disco{ServerInfo: []ServerInfo{{Name: "abuse-addresses", URLs: []string{"mailto:abuse@example.org"}}}}
 	w := &writer{}
 	w.line("# Configuration of Muster. `muster check` says what is wrong with it, line by line;")
 	w.line("# docs/config.md explains every setting once more.")
 	w.fields("", reflect.ValueOf(c).Elem())
+	for _, m := range modules {
+		w.module(m)
+	}
 	return w.Bytes()
+}
+
+// module writes the table of an extension, which runs with its defaults if there
+// is none.
+func (w *writer) module(m Module) {
+	if m.Settings == nil {
+		return
+	}
+	v := reflect.New(reflect.TypeOf(m.Settings)).Elem()
+	v.Set(reflect.ValueOf(m.Settings))
+	w.line("")
+	w.comment(strings.TrimSpace(m.Doc + " This table is of the extension " + m.Name + "."))
+	w.line("[modules.%s]", m.Name)
+	w.fields("modules."+m.Name, v)
 }
 
 // writer writes a configuration with its documentation.
@@ -28,6 +46,9 @@ func (w *writer) line(format string, args ...any) {
 
 // comment writes text as comment lines of bearable length.
 func (w *writer) comment(text string) {
+	if strings.TrimSpace(text) == "" {
+		return
+	}
 	line := "#"
 	for word := range strings.FieldsSeq(text) {
 		if len(line)+1+len(word) > 100 {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -52,7 +51,7 @@ func parseIn(dir, name string, data []byte, extensions []string) (*Config, error
 	src.dir = dir
 	c := Default()
 	c.name, c.src, c.extensions = name, src, make(map[string]*node)
-	d := &decoder{src: src}
+	d := &decoder{src: src, extensions: extensions}
 	modules := src.values["modules"]
 	delete(src.values, "modules")
 	d.table("", src.values, reflect.ValueOf(c).Elem(), nil)
@@ -108,30 +107,6 @@ func (c *Config) Name() string { return c.name }
 
 // IsFile reports whether the configuration came from a file.
 func (c *Config) IsFile() bool { return c.src != nil }
-
-// HasModule reports whether the file has the table of an extension.
-func (c *Config) HasModule(name string) bool { return c.extensions[name] != nil }
-
-// DecodeModule decodes the table of an extension into the struct p points to,
-// over what that holds, as strictly as everything else: fields have a toml tag,
-// and may have doc and choice tags. Problems have their positions.
-func (c *Config) DecodeModule(name string, p any) error {
-	n := c.extensions[name]
-	if n == nil {
-		return nil
-	}
-	v := reflect.ValueOf(p)
-	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
-		return errors.New("config: DecodeModule wants a pointer to a struct")
-	}
-	d := &decoder{src: n.src}
-	d.table(n.path, n.value, v.Elem(), nil)
-	if len(d.problems) > 0 {
-		d.problems.sort()
-		return d.problems
-	}
-	return nil
-}
 
 // check finds what no single value shows.
 func (d *decoder) check(c *Config) {

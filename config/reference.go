@@ -15,6 +15,9 @@ func Reference() []byte {
 	w.line("")
 	w.line("`muster init` writes a file with all of this in it, set as is sensible today. `muster check` reports every")
 	w.line("problem of a file in one run, each with its line. A key that is not listed here is refused.")
+	w.line("")
+	w.line("A server with extensions ([extending.md](extending.md)) knows one table more for each that has settings,")
+	w.line("`[modules.NAME]`, with the same strictness; its own `init` writes them, each key with what it means.")
 	w.reference("", "", reflect.ValueOf(Default()).Elem())
 	return w.Bytes()
 }

@@ -22,17 +22,15 @@ func (c *Config) Problem(key, text string) Problem {
 }
 
 // NeedsRestart returns the keys of the settings in which next differs from c and
-// which take effect only when the server starts.
+// which take effect only when the server starts. Of the tables of extensions it
+// only knows whether they are there; see ModuleNeedsRestart.
 func (c *Config) NeedsRestart(next *Config) []string {
 	keys := changes("", reflect.ValueOf(c).Elem(), reflect.ValueOf(next).Elem())
-	names := maps.Clone(c.extensions)
-	if names == nil {
-		names = make(map[string]*node)
-	}
-	maps.Copy(names, next.extensions)
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		a, b := c.extensions[name], next.extensions[name]
-		if a == nil || b == nil || !reflect.DeepEqual(a.value, b.value) {
+	names := slices.Collect(maps.Keys(c.extensions))
+	names = slices.AppendSeq(names, maps.Keys(next.extensions))
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if c.HasModule(name) != next.HasModule(name) {
 			keys = append(keys, "modules."+name)
 		}
 	}

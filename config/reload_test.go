@@ -70,7 +70,7 @@ tls.mode = "tls"
 default_room.persistent = true
 [modules.mod_mine]
 colour = "blue"
-`, []string{"general.hosts", "listen.c2s[0].port", "listen.c2s[0].tls.mode", "modules.mod_muc.default_room.persistent", "modules.mod_mine"}},
+`, []string{"general.hosts", "listen.c2s[0].port", "listen.c2s[0].tls.mode", "modules.mod_muc.default_room.persistent"}},
 		{"tables", `
 [general]
 hosts = ["a.test"]
@@ -87,6 +87,19 @@ port = 5223
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestModuleNeedsRestart(t *testing.T) {
+	t.Parallel()
+	type table struct {
+		Colour string   `toml:"colour"`
+		Words  []string `toml:"words" reload:"yes"`
+	}
+	before, after := table{"red", []string{"a"}}, table{"blue", []string{"b"}}
+	got := config.ModuleNeedsRestart("mine", before, after)
+	if want := []string{"modules.mine.colour"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

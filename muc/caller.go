@@ -20,6 +20,14 @@ var (
 // drainName is the function at the bottom of whatever runs inside a room.
 const drainName = "github.com/muster-im/muster/muc.(*Room).drain"
 
+// MayWait returns ErrInRoom if its caller runs inside a room, and must not wait.
+func MayWait() error {
+	if insideRoom() {
+		return ErrInRoom
+	}
+	return nil
+}
+
 // insideRoom reports whether its caller runs inside a room. It reads the
 // caller's own stack, so that rooms keep no record of who runs in them.
 func insideRoom() bool {

@@ -20,6 +20,7 @@ type change struct {
 	roles        []roleChange
 	posts        []func(r *Room)
 	data         map[string][]byte
+	notes        map[string]string // by key of the stored setting, "" removes
 	subject      *Subject
 	subjectID    string
 	destroy      *DestroyEvent
@@ -71,7 +72,7 @@ func (c *change) empty() bool { return !c.durable() && len(c.roles) == 0 && len(
 
 // durable reports whether something of the change has to be stored.
 func (c *change) durable() bool {
-	return len(c.values) > 0 || len(c.affiliations) > 0 || len(c.data) > 0 || c.subject != nil || c.destroy != nil || c.unlock
+	return len(c.values) > 0 || len(c.affiliations) > 0 || len(c.data) > 0 || len(c.notes) > 0 || c.subject != nil || c.destroy != nil || c.unlock
 }
 
 // persistentAfter reports whether the room is to be stored once ch has taken
@@ -90,12 +91,12 @@ func (r *Room) persistentAfter(ch *change) bool {
 // stored yet.
 func (r *Room) roomChange(ch *change) RoomChange {
 	c := RoomChange{Created: r.created, Subject: ch.subject, SubjectID: ch.subjectID, Data: r.dataWith(ch)}
-	if !r.stored || len(ch.values) > 0 {
+	if !r.stored || len(ch.values) > 0 || len(ch.notes) > 0 {
 		values := slices.Clone(r.values)
 		for i, v := range ch.values {
 			values[i] = v
 		}
-		c.Settings = r.svc.schema.Store(values, r.unknown)
+		c.Settings = r.svc.schema.Store(values, r.noted(ch))
 		c.Descriptor = r.svc.descriptor(r.jid, values)
 	}
 	if !r.stored {
@@ -130,6 +131,7 @@ func (r *Room) applyChange(ch *change) {
 	if ch.subject != nil {
 		r.subject, r.subjectID = *ch.subject, ch.subjectID
 	}
+	r.unknown = r.noted(ch)
 	r.data = nil // of a stored room it is in the store
 	if !r.stored {
 		r.data = kept

@@ -35,7 +35,8 @@ type Extension interface {
 // effect together with the event, in one commit.
 type Hooks struct {
 	// BeforeCreate runs when somebody enters a room that does not exist, before
-	// BeforeJoin. Refusing leaves no trace of the room.
+	// BeforeJoin. Refusing leaves no trace of the room; what setters stage takes
+	// effect as soon as there is one.
 	BeforeCreate hook.Filter[JoinEvent]
 	// RoomCreated runs once the creator is in.
 	RoomCreated hook.Notify[RoomEvent]
@@ -174,6 +175,7 @@ type Hooks struct {
 
 	fields []*fieldCore
 	slots  int
+	notes  []string // prefixes that are taken
 
 	requests        map[requestKind]*hook.Filter[RequestEvent]        // see OnRequest
 	serviceRequests map[requestKind]*hook.Filter[ServiceRequestEvent] // see OnServiceRequest

@@ -206,7 +206,7 @@ func (r *Room) execute(c command) {
 		r.abort(c, err)
 		return
 	}
-	if r.staged.empty() {
+	if r.staged.empty() || !r.exists { // what is staged for a room that is to be comes behind its creation
 		r.applyCommand(c)
 		return
 	}

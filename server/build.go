@@ -3,16 +3,12 @@ package server
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/internal/archive"
 	"github.com/muster-im/muster/internal/sqlstore"
-	"github.com/muster-im/muster/muc"
 )
 
 // What the parts may take to end; together they stay below ShutdownTimeout.
@@ -37,7 +33,11 @@ func (s *Server) build(cfg *config.Config) error {
 		return err
 	}
 	certs, problems := loadCertificates(cfg, selfSignedIn(cfg), s.log)
-	extensions, more := s.register(cfg, s.registry)
+	err := s.register(cfg)
+	more, ok := errors.AsType[config.Problems](err)
+	if err != nil && !ok {
+		return err
+	}
 	outgoing, broken := newPools(cfg, s.opts.Dial, s.registry)
 	if problems = slices.Concat(problems, more, broken); len(problems) > 0 {
 		return problems
@@ -58,7 +58,7 @@ func (s *Server) build(cfg *config.Config) error {
 		return err
 	}
 	s.buildRoomLogs(cfg)
-	if err := s.buildRooms(cfg, roomArchive{messages}, extensions); err != nil {
+	if err := s.buildRooms(cfg, roomArchive{messages}); err != nil {
 		return err
 	}
 	s.buildAdmin(cfg)
@@ -90,26 +90,4 @@ func (s *Server) openStore(cfg *config.Config) error {
 	s.db = db
 	s.onEnd("database", 0, func(context.Context) error { return db.Close() })
 	return removeLeftovers(dir)
-}
-
-// register lets the extensions read their settings and add what they bring.
-func (s *Server) register(cfg *config.Config, metrics prometheus.Registerer) ([]muc.Extension, config.Problems) {
-	var rooms []muc.Extension
-	var problems config.Problems
-	for _, e := range s.opts.Extensions {
-		r := &Registrar{
-			Logger: s.log.With(slog.String("extension", e.Name())), Metrics: metrics,
-			decode: func(v any) (bool, error) { return cfg.HasModule(e.Name()), cfg.DecodeModule(e.Name(), v) },
-		}
-		if err := e.Register(r); err != nil {
-			if list, ok := errors.AsType[config.Problems](err); ok {
-				problems = append(problems, list...)
-			} else {
-				problems = append(problems, cfg.Problem("modules."+e.Name(), err.Error()))
-			}
-		}
-		rooms = append(rooms, r.rooms...)
-		s.groupHooks = append(s.groupHooks, r.groups...)
-	}
-	return rooms, problems
 }

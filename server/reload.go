@@ -16,13 +16,13 @@ import (
 
 // Reload takes a changed configuration into use: log level, groups from a file, certificates, whose
 // files are read anew in any case, access rules, shapers and the settings of
-// registration. Connections that are there follow: their pace changes within a
+// registration and of extensions. Connections that are there follow: their pace changes within a
 // second, and the sessions of those who may not log in any more end. A change
 // that needs a restart is refused by name, and then nothing changes.
 func (s *Server) Reload(next *config.Config) error {
 	var problems config.Problems
 	for _, key := range s.config.Load().NeedsRestart(next) {
-		problems = append(problems, next.Problem(key, "this has changed and takes effect only when the server starts: restart it, or take the change back"))
+		problems = append(problems, needsRestart(next, key))
 	}
 	if len(problems) > 0 {
 		return problems
@@ -35,10 +35,17 @@ func (s *Server) Reload(next *config.Config) error {
 	if err != nil {
 		return err
 	}
+	use, err := s.reloadExtensions(next)
+	if err != nil {
+		return err
+	}
 	if err := s.reloadGroupFile(next); err != nil { // the last that may be refused
 		return err
 	}
 	s.config.Store(next)
+	for _, f := range use {
+		f()
+	}
 	s.setLogLevel(next)
 	s.useCertificates(next, certs)
 	s.policies.Store(rules)
@@ -82,7 +89,7 @@ func logLevel(name string) slog.Level {
 // changing anything: certificates are read, extensions read their settings.
 // Warnings are about what works and is likely not meant.
 func Check(cfg *config.Config, extensions ...Extension) (warnings config.Problems, err error) {
-	s := &Server{opts: Options{Extensions: extensions}, log: slog.New(slog.DiscardHandler)}
+	s := &Server{opts: Options{Extensions: extensions}, log: slog.New(slog.DiscardHandler), registry: newRegistry()}
 	var found config.Problems
 	certs, problems := loadCertificates(cfg, nil, s.log)
 	if found = append(found, problems...); len(problems) == 0 {
@@ -92,14 +99,19 @@ func Check(cfg *config.Config, extensions ...Extension) (warnings config.Problem
 	outgoing, problems := newPools(cfg, nil, nil)
 	found = append(found, problems...)
 	_ = outgoing.close(context.Background()) // nothing was asked
-	rooms, problems := s.register(cfg, newRegistry())
-	found = append(found, problems...)
+	if err := s.register(cfg); err != nil {
+		more, ok := errors.AsType[config.Problems](err)
+		if !ok {
+			return warnings, err
+		}
+		found = append(found, more...)
+	}
 	doubts, err := checkGroupFile(cfg)
 	warnings = append(warnings, doubts...)
 	if more, ok := errors.AsType[config.Problems](err); ok {
 		found = append(found, more...)
 	}
-	if err := checkRooms(cfg, rooms); err != nil {
+	if err := s.checkRooms(cfg); err != nil {
 		found = append(found, cfg.Problem("modules.mod_muc", err.Error()))
 	}
 	if len(found) > 0 {
@@ -109,17 +121,17 @@ func Check(cfg *config.Config, extensions ...Extension) (warnings config.Problem
 }
 
 // checkRooms builds the room services and throws them away.
-func checkRooms(cfg *config.Config, extensions []muc.Extension) error {
+func (s *Server) checkRooms(cfg *config.Config) error {
 	for _, at := range cfg.RoomServices() {
-		if err := checkRoomService(cfg, at, extensions); err != nil {
+		if err := s.checkRoomService(cfg, at); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkRoomService(cfg *config.Config, at config.RoomService, extensions []muc.Extension) error {
-	o, err := roomOptions(&cfg.Modules, at, roomfeatures.Options{OccupantIDKey: []byte("nobody's")}, extensions)
+func (s *Server) checkRoomService(cfg *config.Config, at config.RoomService) error {
+	o, err := roomOptions(&cfg.Modules, at, roomfeatures.Options{OccupantIDKey: []byte("nobody's")}, s.roomExtensions(at.Domain))
 	if err != nil {
 		return err
 	}

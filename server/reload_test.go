@@ -234,7 +234,7 @@ func TestCheck(t *testing.T) {
 
 func TestCheckOfExtension(t *testing.T) {
 	t.Parallel()
-	g := new(greeter)
+	g := greeter{}
 	cfg, err := config.Parse("muster.toml", []byte("[general]\nhosts = [\"a.test\"]\n[modules.mod_greeter]\nwrod = \"x\"\n"), g.Name())
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ const occupantSecret = "occupant-id"
 const roomsEnd = 4 * time.Second
 
 // buildRooms makes a room service for each domain that has rooms.
-func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions []muc.Extension) error {
+func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive) error {
 	s.roomAdmin = roomadmin.New(roomadmin.Options{
 		Services: func() []*muc.Service { return s.rooms }, Store: s.db, Archive: archive, Send: s.router.Send, Exists: s.accountExists,
 		Logger: s.logger("roomadmin"), Registerer: s.registry,
@@ -51,7 +51,7 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive, extensions 
 			OccupantIDKey: key, RoomsPerUser: users.Limited(int(at.MUC.MaxUserConferences)), Nicknames: nicknames,
 			Pace: s.roomPace(at), Passwords: s.externalPasswords(at.MUC),
 		}
-		service, err := s.buildRoomService(cfg, at, features, archive, extensions)
+		service, err := s.buildRoomService(cfg, at, features, archive)
 		if err != nil {
 			return err
 		}
@@ -84,9 +84,9 @@ func (s *Server) roomServices(cfg *config.Config) []config.RoomService {
 
 // buildRoomService makes the rooms of one domain.
 func (s *Server) buildRoomService(cfg *config.Config, at config.RoomService, features roomfeatures.Options,
-	archive muc.Archive, extensions []muc.Extension,
+	archive muc.Archive,
 ) (*muc.Service, error) {
-	o, err := roomOptions(&cfg.Modules, at, features, extensions)
+	o, err := roomOptions(&cfg.Modules, at, features, s.roomExtensions(at.Domain))
 	if err != nil {
 		return nil, err
 	}

@@ -84,6 +84,7 @@ type Server struct {
 	groupChats    *groupChats     // nil unless groups have chats
 	userData      *userdata.Service
 	groupFile     *groupfile.Source // nil unless modules.mod_groups is there
+	extensions    []*Registrar      // in the order of Options.Extensions
 	groupHooks    []func(*groups.Hooks)
 	rooms         []*muc.Service
 	admin         *admin.Admin
@@ -163,6 +164,9 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.accounts.Resume(ctx); err != nil {
 		return err
 	}
+	if err := s.startExtensions(ctx); err != nil {
+		return err
+	}
 	if !s.opts.NoListen {
 		if err := s.listen(ctx, cfg); err != nil {
 			return err
@@ -174,7 +178,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.running.Store(true)
 	s.log.LogAttrs(ctx, slog.LevelInfo, "server started", slog.String("version", Version()),
-		slog.Any("hosts", cfg.General.Hosts), slog.Duration("took", time.Since(s.started)))
+		slog.Any("hosts", cfg.General.Hosts), s.extensionNames(), slog.Duration("took", time.Since(s.started)))
 	return nil
 }
 

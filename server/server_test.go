@@ -412,42 +412,32 @@ func TestTwoServersOnOneDirectory(t *testing.T) {
 }
 
 // greeter is an operator's extension.
-type greeter struct {
-	settings struct {
+type greeter struct{}
+
+func (greeter) Name() string { return "mod_greeter" }
+
+func (greeter) Register(r *server.Registrar) error {
+	settings, err := server.ReadSettings(r, struct {
 		Word string `toml:"word"`
-	}
-}
-
-func (*greeter) Name() string { return "mod_greeter" }
-
-func (g *greeter) Register(r *server.Registrar) error {
-	g.settings.Word = "swordfish"
-	if _, err := r.Settings(&g.settings); err != nil {
+	}{Word: "swordfish"})
+	if err != nil {
 		return err
 	}
-	r.AddRoomExtension(g.bouncer())
-	return nil
-}
-
-type registerFunc func(h *muc.Hooks)
-
-func (f registerFunc) Register(h *muc.Hooks) { f(h) }
-
-func (g *greeter) bouncer() muc.Extension {
-	return registerFunc(func(h *muc.Hooks) {
+	r.AddRoomHooks(func(h *muc.Hooks) {
 		h.BeforeJoin.Add("greeter", 0, func(ev *muc.JoinEvent) error {
-			if ev.Nick != g.settings.Word {
+			if ev.Nick != settings.Load().Word {
 				return stanza.NewError(stanza.Auth, stanza.NotAuthorized, "Say the word.")
 			}
 			return nil
 		})
 	})
+	return nil
 }
 
 func TestExtension(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := new(greeter)
+		g := greeter{}
 		cfg, err := config.Parse("muster.toml", []byte(`
 [general]
 hosts = ["localhost"]
