@@ -64,7 +64,7 @@ func (t *told) spend(now time.Time) bool {
 
 // notice is what somebody outside is told.
 func (f *absent) notice(ev *muc.AffiliationEvent) stanza.Stanza {
-	r := ev.Room
+	r, id := ev.Room, rand.Text()
 	item := stanza.NewElement(stanza.NSMUCUser, "item", "affiliation", ev.To.String(), "role", muc.RoleNone.String(), "jid", ev.JID.String())
 	if ev.Reason != "" {
 		item.AddTextElement("reason", ev.Reason)
@@ -73,11 +73,12 @@ func (f *absent) notice(ev *muc.AffiliationEvent) stanza.Stanza {
 	x := stanza.NewElement(stanza.NSMUCUser, "x")
 	children := []*stanza.Element{nil, x}
 	if ev.From == muc.None && ev.To == muc.Member && f.invitations.members.on.Get(r) {
-		direct := f.invitations.fill(r, x, f.invitations.from(r, ev.Actor.JID()), ev.Reason, nil)
+		by := f.invitations.from(r, ev.Actor.JID())
+		direct := f.invitations.fill(r, x, by, ev.Reason, nil)
 		children = append(children, direct)
 		text = fmt.Sprintf("You are a member of the room %s now, and invited.", r.JID())
 		if !ev.Actor.JID().IsZero() {
-			f.invitations.slot.In(r).add(ev.JID, ev.Actor.JID())
+			f.invitations.slot.In(r).add([]invitation{{who: ev.JID, by: ev.Actor.JID(), shown: by, id: id}})
 		}
 	}
 	x.Add(item, stanza.NewElement(stanza.NSMUCUser, "status", "code", fmt.Sprint(statusAffiliationChanged)))
@@ -85,7 +86,7 @@ func (f *absent) notice(ev *muc.AffiliationEvent) stanza.Stanza {
 		text += " " + ev.Reason
 	}
 	children[0] = stanza.NewElement(stanza.NSClient, "body").AddText(text)
-	return stanza.Stanza{Kind: stanza.Message, ID: rand.Text(), To: ev.JID}.With(children...)
+	return stanza.Stanza{Kind: stanza.Message, ID: id, To: ev.JID}.With(children...)
 }
 
 // from is the address that an invitation shows of who sends it, which is the

@@ -19,7 +19,9 @@ func TestBannedFromHidden(t *testing.T) {
 		return "<message id='x' type='" + kind + "' from='%from' to='%to'>" + content + "</message>"
 	}
 	presence := func(kind string) string { return "<presence id='x' type='" + kind + "' from='%from' to='%to'/>" }
-	user := func(content string) string { return "<x xmlns='http://jabber.org/protocol/muc#user'>" + content + "</x>" }
+	user := func(content string) string {
+		return "<x xmlns='http://jabber.org/protocol/muc#user'>" + content + "</x>"
+	}
 	form := "<x xmlns='jabber:x:data' type='submit'/>"
 	list := map[string]string{
 		"ping":          request("get", "<ping xmlns='urn:xmpp:ping'/>"),

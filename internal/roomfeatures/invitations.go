@@ -3,6 +3,7 @@ package roomfeatures
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/muster-im/muster/hook"
 	"github.com/muster-im/muster/jid"
@@ -30,11 +31,16 @@ type invitations struct {
 	slot     *muc.Slot[invited]
 }
 
-// invited is who has invited whom: only they may decline.
-type invited struct {
-	by    map[jid.JID]jid.JID // full address of who invites, by bare address of whom
-	order []jid.JID           // oldest first
+// invitation is one that may still be declined or come back.
+type invitation struct {
+	who   jid.JID // bare
+	by    jid.JID // full
+	shown jid.JID // by's address as who has seen it
+	id    string  // of the message
 }
+
+// invited are the open invitations of a room, oldest first.
+type invited struct{ open []invitation }
 
 func (f *invitations) Register(h *muc.Hooks) {
 	f.allowed = muc.NewBoolField(h, muc.FieldSpec{
@@ -45,10 +51,10 @@ func (f *invitations) Register(h *muc.Hooks) {
 	h.RoomMessage.Add("invitations", 0, func(ev *muc.RoomMessageEvent) error {
 		x := ev.Stanza.Child(stanza.NSMUCUser, "x")
 		switch {
+		case ev.Stanza.Type == stanza.TypeError:
+			return f.bounced(ev)
 		case x == nil:
 			return nil
-		case ev.Stanza.Type == stanza.TypeError:
-			return f.bounced(ev, x)
 		case x.Child(stanza.NSMUCUser, "invite") != nil:
 			return f.invite(ev, x)
 		case x.Child(stanza.NSMUCUser, "decline") != nil:
@@ -66,17 +72,22 @@ func (f *invitations) invite(ev *muc.RoomMessageEvent, x *stanza.Element) error 
 	if err := f.mayInvite(ev); err != nil {
 		return err
 	}
-	n := 0
+	var sent []invitation
 	for invite := range x.Elements() {
 		if !invite.Is(stanza.NSMUCUser, "invite") {
 			continue
 		}
-		if n++; n > maxInvites {
+		if len(sent) == maxInvites {
 			return stanza.NewError(stanza.Modify, stanza.NotAcceptable, fmt.Sprintf("Invite at most %d people at once.", maxInvites))
 		}
-		if err := f.inviteOne(ev, invite); err != nil {
+		one, err := f.inviteOne(ev, invite)
+		if err != nil {
 			return err
 		}
+		sent = append(sent, one)
+	}
+	if !ev.BySystem() { // whom nobody could tell what has become of it
+		f.slot.In(ev.Room).add(sent)
 	}
 	return hook.Handled
 }
@@ -104,22 +115,19 @@ func (f *invitations) mayInvite(ev *muc.RoomMessageEvent) error {
 	return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not invite people into this room.").Because(muc.ReasonInvitations)
 }
 
-func (f *invitations) inviteOne(ev *muc.RoomMessageEvent, invite *stanza.Element) error {
+func (f *invitations) inviteOne(ev *muc.RoomMessageEvent, invite *stanza.Element) (sent invitation, err error) {
 	r := ev.Room
 	to, err := jid.Parse(invite.Attr("to"))
 	if err != nil {
-		return stanza.NewError(stanza.Modify, stanza.JIDMalformed, fmt.Sprintf("The address %q is malformed.", invite.Attr("to")))
+		return sent, stanza.NewError(stanza.Modify, stanza.JIDMalformed, fmt.Sprintf("The address %q is malformed.", invite.Attr("to")))
 	}
 	switch rank := r.Affiliation(to); {
 	case rank == muc.Outcast:
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, to.Bare().String()+" is banned from this room.").Because(muc.ReasonBanned)
+		return sent, stanza.NewError(stanza.Cancel, stanza.NotAllowed, to.Bare().String()+" is banned from this room.").Because(muc.ReasonBanned)
 	case rank == muc.None && f.members.on.Get(r):
 		if err := r.SetAffiliation(muc.System, to, muc.Member, muc.AffiliationOptions{Reason: "Invited.", Told: true}); err != nil {
-			return err
+			return sent, err
 		}
-	}
-	if !ev.BySystem() { // whom nobody could tell what has become of it
-		f.slot.In(r).add(to.Bare(), ev.RealJID)
 	}
 	reason := invite.ChildText(stanza.NSMUCUser, "reason")
 	by := inviter(r, ev.RealJID, ev.Sender)
@@ -131,7 +139,7 @@ func (f *invitations) inviteOne(ev *muc.RoomMessageEvent, invite *stanza.Element
 	}
 	ev.Send(stanza.Stanza{Kind: stanza.Message, ID: ev.Stanza.ID, To: to, Lang: ev.Stanza.Lang}.
 		With(stanza.NewElement(stanza.NSClient, "body").AddText(text), x, direct))
-	return nil
+	return invitation{who: to.Bare(), by: ev.RealJID, shown: by, id: ev.Stanza.ID}, nil
 }
 
 // fill makes x an invitation into r, and returns the same for clients that know
@@ -170,43 +178,53 @@ func inviter(r *muc.Room, who jid.JID, sender *muc.Occupant) jid.JID {
 	return r.JID()
 }
 
-// decline tells who has invited somebody that he does not want to come.
+// decline tells those who have invited somebody that he does not want to come:
+// the one to whom he says so, by the address that he has seen or by his own; if
+// it was nobody's among them, all. Else everybody could use the room to write to
+// anybody.
 func (f *invitations) decline(ev *muc.RoomMessageEvent, decline *stanza.Element) error {
-	if _, err := jid.Parse(decline.Attr("to")); err != nil {
+	to, err := jid.Parse(decline.Attr("to"))
+	if err != nil {
 		return stanza.NewError(stanza.Modify, stanza.JIDMalformed, "The address to decline to is malformed.")
 	}
-	who := ev.RealJID.Bare()
-	by, ok := f.slot.In(ev.Room).by[who]
-	if !ok { // else everybody could use the room to write to anybody
+	who, open := ev.RealJID.Bare(), f.slot.In(ev.Room)
+	declined := open.take(func(i *invitation) bool { return i.who == who && (to == i.shown || to.Bare() == i.by.Bare()) })
+	if len(declined) == 0 {
+		declined = open.take(func(i *invitation) bool { return i.who == who })
+	}
+	if len(declined) == 0 {
 		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no invitation that you could decline.")
 	}
-	f.slot.In(ev.Room).remove(who)
 	passed := stanza.NewElement(stanza.NSMUCUser, "decline", "from", who.String())
 	if reason := decline.ChildText(stanza.NSMUCUser, "reason"); reason != "" {
 		passed.AddTextElement("reason", reason)
 	}
-	ev.Send(stanza.Stanza{Kind: stanza.Message, ID: ev.Stanza.ID, To: reachable(ev.Room, by), Lang: ev.Stanza.Lang}.
-		With(stanza.NewElement(stanza.NSMUCUser, "x").Add(passed)))
+	for _, i := range declined {
+		ev.Send(stanza.Stanza{Kind: stanza.Message, ID: ev.Stanza.ID, To: reachable(ev.Room, i.by), Lang: ev.Stanza.Lang}.
+			With(stanza.NewElement(stanza.NSMUCUser, "x").Add(passed)))
+	}
 	return hook.Handled
 }
 
-// bounced tells who has invited somebody that the invitation has not arrived.
-func (f *invitations) bounced(ev *muc.RoomMessageEvent, x *stanza.Element) error {
+// bounced tells who has invited somebody that the invitation has not arrived:
+// that one, by its id.
+func (f *invitations) bounced(ev *muc.RoomMessageEvent) error {
 	who := ev.RealJID.Bare()
-	by, ok := f.slot.In(ev.Room).by[who]
-	if !ok || x.Child(stanza.NSMUCUser, "invite") == nil {
+	lost := f.slot.In(ev.Room).take(func(i *invitation) bool { return i.who == who && i.id == ev.Stanza.ID })
+	if len(lost) == 0 {
 		return nil
 	}
-	f.slot.In(ev.Room).remove(who)
 	why := cmp.Or(ev.Stanza.ParseError(), stanza.NewError(stanza.Cancel, stanza.ItemNotFound, ""))
 	if why.Condition == stanza.ServiceUnavailable { // what servers say of accounts that do not exist
 		why = stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "")
 	}
 	why.Text = "The invitation did not reach " + who.String() + "."
-	original := stanza.Stanza{Kind: stanza.Message, ID: ev.Stanza.ID, From: reachable(ev.Room, by), To: ev.Room.JID()}.
-		With(stanza.NewElement(stanza.NSMUCUser, "x").Add(stanza.NewElement(stanza.NSMUCUser, "invite", "to", who.String())))
-	if reply, ok := original.ErrorReply(why); ok {
-		ev.Send(reply)
+	for _, i := range lost {
+		original := stanza.Stanza{Kind: stanza.Message, ID: i.id, From: reachable(ev.Room, i.by), To: ev.Room.JID()}.
+			With(stanza.NewElement(stanza.NSMUCUser, "x").Add(stanza.NewElement(stanza.NSMUCUser, "invite", "to", who.String())))
+		if reply, ok := original.ErrorReply(why); ok {
+			ev.Send(reply)
+		}
 	}
 	return hook.Handled
 }
@@ -220,25 +238,24 @@ func reachable(r *muc.Room, full jid.JID) jid.JID {
 	return full.Bare()
 }
 
-func (i *invited) add(who, by jid.JID) {
-	if i.by == nil {
-		i.by = make(map[jid.JID]jid.JID)
+// add makes invitations open, each in the place of a former one of the same by
+// the same.
+func (v *invited) add(sent []invitation) {
+	for _, s := range sent {
+		v.take(func(i *invitation) bool { return i.who == s.who && i.by.Bare() == s.by.Bare() })
+		v.open = append(v.open, s)
 	}
-	if _, again := i.by[who]; !again {
-		i.order = append(i.order, who)
-	}
-	i.by[who] = by
-	for len(i.by) > maxInvited {
-		i.remove(i.order[0])
-	}
+	v.open = v.open[max(0, len(v.open)-maxInvited):]
 }
 
-func (i *invited) remove(who jid.JID) {
-	delete(i.by, who)
-	for n, j := range i.order {
-		if j == who {
-			i.order = append(i.order[:n], i.order[n+1:]...)
-			return
+// take returns those that are wanted, which are open no longer.
+func (v *invited) take(wanted func(*invitation) bool) (taken []invitation) {
+	v.open = slices.DeleteFunc(v.open, func(i invitation) bool {
+		if !wanted(&i) {
+			return false
 		}
-	}
+		taken = append(taken, i)
+		return true
+	})
+	return taken
 }
