@@ -33,7 +33,7 @@ type plan struct {
 // seal completes what is stored.
 func (p *plan) seal() ([]byte, error) {
 	p.changed = true
-	p.effect.Actor, p.effect.Info, p.effect.Chats = p.by.Actor, p.record.info(), p.record.Chats
+	p.effect.Actor, p.effect.Info = p.by.Actor, p.record.info()
 	p.stored.Group, p.stored.Expected = p.record, p.record.Revision
 	if p.effect.isNothing() {
 		return nil, nil

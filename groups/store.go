@@ -109,6 +109,14 @@ func (r *Record) label() string {
 // key names a group among all sources.
 func (r *Record) key() shared.Key { return shared.Key("g" + strconv.FormatInt(r.Number, 36)) }
 
+// chat returns one of the group's chats, nil if it has none at that address.
+func (r *Record) chat(room jid.JID) *ChatRecord {
+	if i := slices.IndexFunc(r.Chats, func(c ChatRecord) bool { return c.JID == room }); i >= 0 {
+		return &r.Chats[i]
+	}
+	return nil
+}
+
 func (c *ChatRecord) chat() Chat { return Chat{ID: c.JID.Local(), JID: c.JID, Name: c.Name} }
 
 func (m *MemberRecord) member() Member {

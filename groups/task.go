@@ -25,7 +25,6 @@ type effect struct {
 	Opened  []ChatRecord   `json:"opened,omitempty"`
 	Closed  []ChatRecord   `json:"closed,omitempty"`
 	Renamed []ChatRecord   `json:"renamed,omitempty"`
-	Chats   []ChatRecord   `json:"chats,omitempty"` // those there are
 }
 
 type memberEffect struct {
@@ -125,7 +124,31 @@ func (q *taskQueues) mustReread() bool {
 // tried again later.
 func (s *Service) do(t Task) {
 	s.tasks.add(t)
+	if !s.reread() {
+		return // what may come before it is not known
+	}
 	s.work(t.Number)
+}
+
+// reread queues what the store has and no queue, if there may be such tasks. It
+// reports whether there are none now.
+func (s *Service) reread() bool {
+	if !s.tasks.mustReread() {
+		return true
+	}
+	list, err := s.opts.Store.GroupTasks(s.ctx)
+	if err != nil {
+		if s.ctx.Err() == nil {
+			s.log.Error("read what is to be done for groups", slog.Any("err", err))
+		}
+		s.tasks.again()
+		s.tryAgain()
+		return false
+	}
+	for _, t := range list {
+		s.tasks.add(t)
+	}
+	return true
 }
 
 // work does what is to be done for a group, unless somebody is at it: a hook may
@@ -179,13 +202,8 @@ func (s *Service) retryTasks() {
 
 // workAll does what is to be done and reports whether nothing is left.
 func (s *Service) workAll() (done bool) {
-	if s.tasks.mustReread() {
-		if err := s.resume(s.ctx); err != nil {
-			s.log.Error("read what is to be done for groups", slog.Any("err", err))
-			s.tasks.again()
-			s.tryAgain()
-			return false
-		}
+	if !s.reread() {
+		return false
 	}
 	for _, number := range s.tasks.waiting() {
 		s.work(number)
@@ -228,32 +246,79 @@ func (s *Service) perform(t Task) error {
 	return s.opts.Store.GroupTaskDone(ctx, t.Revision)
 }
 
-// performChats lets rooms follow.
+// performChats lets rooms follow. The task says where to look; what is done there
+// is what the group says now, so that no task undoes what a later one has done.
 func (s *Service) performChats(ctx context.Context, number int64, e *effect) error {
-	for _, c := range e.Renamed {
-		if err := s.opts.Chats.Rename(ctx, c.JID, c.Name); err != nil {
-			return fmt.Errorf("rename chat %s: %w", c.JID, err)
-		}
+	r, err := s.opts.Store.GroupNumber(ctx, number)
+	if err = ignoreNotFound(err); err != nil {
+		return err
 	}
-	if changes := e.affiliations(); len(changes) > 0 {
-		for _, c := range e.Chats {
-			if err := s.opts.Chats.Affiliate(ctx, c.JID, changes); err != nil {
-				return fmt.Errorf("bring members of chat %s up to date: %w", c.JID, err)
+	for _, c := range e.Renamed {
+		if now := r.chat(c.JID); now != nil {
+			if err := s.opts.Chats.Rename(ctx, c.JID, now.Name); err != nil {
+				return fmt.Errorf("rename chat %s: %w", c.JID, err)
 			}
 		}
 	}
+	if err := s.affiliate(ctx, &r, e); err != nil {
+		return err
+	}
 	for _, c := range e.Opened {
-		if err := s.openChat(ctx, number, &c, e.Info); err != nil {
-			return fmt.Errorf("make chat %s: %w", c.JID, err)
+		if now := r.chat(c.JID); now != nil {
+			if err := s.openChat(ctx, number, now, r.info()); err != nil {
+				return fmt.Errorf("make chat %s: %w", c.JID, err)
+			}
 		}
 	}
 	for _, c := range e.Closed {
+		if r.chat(c.JID) != nil {
+			continue // made anew
+		}
 		reason := fmt.Sprintf("The chat has been removed from the group %s.", e.Info.Name)
 		if e.Deleted {
 			reason = fmt.Sprintf("The group %s has been deleted.", e.Info.Name)
 		}
 		if err := s.opts.Chats.Destroy(ctx, c.JID, reason); err != nil {
 			return fmt.Errorf("delete chat %s: %w", c.JID, err)
+		}
+	}
+	return nil
+}
+
+// fewUsers are looked for one by one, more among all members.
+const fewUsers = 16
+
+// affiliate brings whom a change is about to what they are in the group now.
+func (s *Service) affiliate(ctx context.Context, r *Record, e *effect) error {
+	users := e.users()
+	if len(users) == 0 || len(r.Chats) == 0 {
+		return nil
+	}
+	changes := make([]Affiliation, len(users))
+	var all map[jid.JID][]MemberRecord
+	if len(users) > fewUsers {
+		rows, err := s.opts.Store.GroupMembers(ctx, r.Number, jid.JID{})
+		if err != nil {
+			return err
+		}
+		all = byUser(rows)
+	}
+	for i, user := range users {
+		rows := all[user]
+		if all == nil {
+			var err error
+			if rows, err = s.opts.Store.GroupMembers(ctx, r.Number, user); err != nil {
+				return err
+			}
+		}
+		changes[i].User = user
+		if m := current(rows); m != nil {
+			changes[i].Role = m.Role
+		}
+	}
+	for _, c := range r.Chats {
+		if err := s.opts.Chats.Affiliate(ctx, c.JID, changes); err != nil {
+			return fmt.Errorf("bring members of chat %s up to date: %w", c.JID, err)
 		}
 	}
 	return nil
@@ -281,15 +346,10 @@ func (s *Service) groupChat(ctx context.Context, number int64, c *ChatRecord, in
 	return chat, err
 }
 
-func (e *effect) affiliations() (list []Affiliation) {
-	for _, m := range e.Added {
-		list = append(list, Affiliation(m))
-	}
-	for _, m := range e.Changed {
-		list = append(list, Affiliation(m))
-	}
-	for _, m := range e.Removed {
-		list = append(list, Affiliation{User: m.User})
+// users returns whose membership has changed.
+func (e *effect) users() (list []jid.JID) {
+	for _, m := range slices.Concat(e.Added, e.Changed, e.Removed) {
+		list = append(list, m.User)
 	}
 	return list
 }

@@ -31,6 +31,7 @@ const (
 	ReasonPrivateMessages    = "allow_private_messages"
 	ReasonQueries            = "allow_query_users"
 	ReasonInvitations        = "allow_user_invites"
+	ReasonGroup              = "group"   // decides that, not the room
 	ReasonPace               = "pace"    // too early
 	ReasonBusy               = "busy"    // too much waits
 	ReasonTimeout            = "timeout" // a deferred check took too long

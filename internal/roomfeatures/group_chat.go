@@ -40,7 +40,7 @@ func (f *GroupChats) Register(h *muc.Hooks) {
 		if !f.guards(ev.Room) || ev.From == ev.To || ev.From <= muc.None && ev.To <= muc.None {
 			return nil
 		}
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "This is the chat of a group: who belongs to it is decided there.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "This is the chat of a group: who belongs to it is decided there.").Because(muc.ReasonGroup)
 	})
 	h.BeforeConfigure.Add("group chats", 0, func(ev *muc.ConfigureEvent) error {
 		if !f.guards(ev.Room) {
@@ -52,7 +52,7 @@ func (f *GroupChats) Register(h *muc.Hooks) {
 		if !f.guards(ev.Room) {
 			return nil
 		}
-		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "This is the chat of a group, which alone may delete it.")
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "This is the chat of a group, which alone may delete it.").Because(muc.ReasonGroup)
 	})
 }
 
@@ -64,7 +64,7 @@ func (f *GroupChats) check(r *muc.Room) error {
 	settings := r.Settings()
 	for variable, want := range groupSettings() {
 		if have, ok := settings[variable]; ok && !slices.Equal(have, []string{want}) {
-			return muc.RefuseField(variable, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "This is the chat of a group, which has decided that."))
+			return muc.RefuseField(variable, stanza.NewError(stanza.Modify, stanza.NotAcceptable, "This is the chat of a group, which has decided that.").Because(muc.ReasonGroup))
 		}
 	}
 	return nil

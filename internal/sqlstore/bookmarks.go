@@ -60,7 +60,7 @@ func sortedPeople(people []jid.JID) []jid.JID {
 // transaction. Who has no account is left out, and what he has been given is
 // forgotten. If limits have no room for what edit makes of somebody's bookmarks,
 // they stay as they are, and what he has been given is noted all the same.
-func (db *DB) EditBookmarks(ctx context.Context, room jid.JID, people []jid.JID, limits store.PrivateLimits, edit func(*store.Bookmarks) error) error {
+func (db *DB) EditBookmarks(ctx context.Context, room jid.JID, people []jid.JID, limits store.PrivateLimits, edit func(*store.Bookmarks)) error {
 	people = sortedPeople(people)
 	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
 		for _, j := range people {
@@ -76,7 +76,7 @@ func (db *DB) EditBookmarks(ctx context.Context, room jid.JID, people []jid.JID,
 	return nil
 }
 
-func editBookmarks(ctx context.Context, q querier, room, owner jid.JID, limits store.PrivateLimits, edit func(*store.Bookmarks) error) error {
+func editBookmarks(ctx context.Context, q querier, room, owner jid.JID, limits store.PrivateLimits, edit func(*store.Bookmarks)) error {
 	key := []any{text(room), text(owner)}
 	err := holdAccount(ctx, q, owner)
 	if errors.Is(err, store.ErrNotFound) {
@@ -95,9 +95,7 @@ func editBookmarks(ctx context.Context, q querier, room, owner jid.JID, limits s
 		return err
 	}
 	before := b
-	if err := edit(&b); err != nil {
-		return err
-	}
+	edit(&b)
 	switch {
 	case b.Given && (!before.Given || b.GivenName != before.GivenName):
 		_, err = q.exec(ctx, `INSERT INTO given_bookmarks (room, owner, name) VALUES ($1, $2, $3)

@@ -29,12 +29,12 @@ func (s *Service) GiveBookmark(ctx context.Context, room jid.JID, name string, p
 		has[j] = true
 	}
 	people = slices.DeleteFunc(slices.Clone(people), func(j jid.JID) bool { return has[j] })
-	return s.editBookmarks(ctx, room, people, invite, func(b *store.Bookmarks) error {
+	return s.editBookmarks(ctx, room, people, invite, func(b *store.Bookmarks) {
 		if b.Given {
-			return nil
+			return
 		}
 		b.Given, b.GivenName = true, name
-		return edit(b, func(list *stanza.Element) {
+		edit(b, func(list *stanza.Element) {
 			if conference(list, room) == nil {
 				list.Add(stanza.NewElement(store.BookmarksSpace, "conference", "name", name, "autojoin", "true", "jid", room.String()))
 			}
@@ -51,12 +51,12 @@ func (s *Service) BookmarkHolders(ctx context.Context, room jid.JID) ([]jid.JID,
 // TakeBookmark takes a room that people have been given out of their bookmarks
 // again; without people from all who have been.
 func (s *Service) TakeBookmark(ctx context.Context, room jid.JID, people ...jid.JID) error {
-	return s.editGiven(ctx, room, people, func(b *store.Bookmarks) error {
+	return s.editGiven(ctx, room, people, func(b *store.Bookmarks) {
 		if !b.Given {
-			return nil
+			return
 		}
 		b.Given = false
-		return edit(b, func(list *stanza.Element) {
+		edit(b, func(list *stanza.Element) {
 			list.Children = slices.DeleteFunc(list.Children, func(n stanza.Node) bool { return isConference(n.Element, room) })
 		})
 	})
@@ -65,13 +65,13 @@ func (s *Service) TakeBookmark(ctx context.Context, room jid.JID, people ...jid.
 // RenameBookmark gives the bookmarks of a room that people have been given, and
 // have not renamed themselves, another name.
 func (s *Service) RenameBookmark(ctx context.Context, room jid.JID, name string) error {
-	return s.editGiven(ctx, room, nil, func(b *store.Bookmarks) error {
+	return s.editGiven(ctx, room, nil, func(b *store.Bookmarks) {
 		old := b.GivenName
 		if !b.Given || old == name {
-			return nil
+			return
 		}
 		b.GivenName = name
-		return edit(b, func(list *stanza.Element) {
+		edit(b, func(list *stanza.Element) {
 			if c := conference(list, room); c != nil && c.Attr("name") == old {
 				c.SetAttr("name", name)
 			}
@@ -80,7 +80,7 @@ func (s *Service) RenameBookmark(ctx context.Context, room jid.JID, name string)
 }
 
 // editGiven changes the bookmarks of those who have been given one of a room.
-func (s *Service) editGiven(ctx context.Context, room jid.JID, people []jid.JID, change func(*store.Bookmarks) error) error {
+func (s *Service) editGiven(ctx context.Context, room jid.JID, people []jid.JID, change func(*store.Bookmarks)) error {
 	given, err := s.store.BookmarksGiven(ctx, room, people)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (s *Service) editGiven(ctx context.Context, room jid.JID, people []jid.JID,
 }
 
 // editBookmarks changes bookmarks, of not too many people at once.
-func (s *Service) editBookmarks(ctx context.Context, room jid.JID, people []jid.JID, before func([]jid.JID), change func(*store.Bookmarks) error) error {
+func (s *Service) editBookmarks(ctx context.Context, room jid.JID, people []jid.JID, before func([]jid.JID), change func(*store.Bookmarks)) error {
 	for some := range slices.Chunk(people, bookmarksAtOnce) {
 		if before != nil {
 			before(some)
@@ -103,10 +103,10 @@ func (s *Service) editBookmarks(ctx context.Context, room jid.JID, people []jid.
 
 // edit lets change do something to somebody's list of bookmarks. What else it
 // holds stays, and so does what nobody can read.
-func edit(b *store.Bookmarks, change func(list *stanza.Element)) error {
+func edit(b *store.Bookmarks, change func(list *stanza.Element)) {
 	nodes, err := readPrivate(b.XML)
 	if err != nil {
-		return nil //nolint:nilerr // whoever wrote it knows what it is
+		return // whoever wrote it knows what it is
 	}
 	list := stanza.FindChild(nodes, store.BookmarksSpace, store.BookmarksName)
 	if list == nil {
@@ -120,7 +120,6 @@ func edit(b *store.Bookmarks, change func(list *stanza.Element)) error {
 			b.XML = e.AppendXML(b.XML, "")
 		}
 	}
-	return nil
 }
 
 // conference returns the bookmark of a room, nil if there is none.

@@ -34,7 +34,7 @@ type Store interface {
 	// of a room, in one transaction; edit may be called again for one. Who has no
 	// account is left out. If limits have no room for somebody's new bookmarks the
 	// old ones stay.
-	EditBookmarks(ctx context.Context, room jid.JID, people []jid.JID, limits store.PrivateLimits, edit func(*store.Bookmarks) error) error
+	EditBookmarks(ctx context.Context, room jid.JID, people []jid.JID, limits store.PrivateLimits, edit func(*store.Bookmarks)) error
 }
 
 // Options configure a Service. Store is required.

@@ -1,0 +1,357 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/muster-im/muster/groups"
+	"github.com/muster-im/muster/internal/roomfeatures"
+	"github.com/muster-im/muster/internal/sqlstore"
+	"github.com/muster-im/muster/internal/store"
+	"github.com/muster-im/muster/internal/userdata"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/muc"
+	"github.com/muster-im/muster/stanza"
+)
+
+const chatDomain = "groups.example.org"
+
+// fault is what becomes of a write.
+type fault int
+
+const (
+	lost     fault = iota // it fails
+	unheard               // it is stored, and fails all the same
+	theEnd                // the process ends before it
+	endAfter              // the process ends after it
+)
+
+var errFault = errors.New("injected")
+
+// faultyDB is a database in which one write goes wrong.
+type faultyDB struct {
+	*sqlstore.DB
+	mu    sync.Mutex
+	after int // writes until then; negative: none goes wrong
+	fault fault
+	dead  bool
+	count int
+}
+
+// write does a write, or what the fault makes of it.
+func (f *faultyDB) write(do func() error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dead {
+		return errFault
+	}
+	if f.count++; f.count != f.after {
+		return do()
+	}
+	if f.dead = f.fault == theEnd || f.fault == endAfter; f.fault == unheard || f.fault == endAfter {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	return errFault
+}
+
+func (f *faultyDB) ChangeGroup(ctx context.Context, c *groups.StoredChange) (revision int64, err error) {
+	err = f.write(func() (err error) { revision, err = f.DB.ChangeGroup(ctx, c); return err })
+	return revision, err
+}
+
+func (f *faultyDB) GroupTaskDone(ctx context.Context, revision int64) error {
+	return f.write(func() error { return f.DB.GroupTaskDone(ctx, revision) })
+}
+
+func (f *faultyDB) EditBookmarks(ctx context.Context, room jid.JID, people []jid.JID, l store.PrivateLimits, edit func(*store.Bookmarks)) error {
+	return f.write(func() error { return f.DB.EditBookmarks(ctx, room, people, l, edit) })
+}
+
+func (f *faultyDB) ApplyRoomChange(ctx context.Context, room jid.JID, epoch int64, c muc.RoomChange) error {
+	return f.write(func() error { return f.DB.ApplyRoomChange(ctx, room, epoch, c) })
+}
+
+func (f *faultyDB) DeleteRoom(ctx context.Context, room jid.JID, epoch int64, t *muc.Tombstone) error {
+	return f.write(func() error { return f.DB.DeleteRoom(ctx, room, epoch, t) })
+}
+
+// everybody has an account.
+type everybody struct{}
+
+func (everybody) IsHost(domain string) bool                     { return domain == "example.org" }
+func (everybody) Exists(context.Context, jid.JID) (bool, error) { return true, nil }
+
+// chatWorld is groups with their chats, on a database that may fail.
+type chatWorld struct {
+	t       *testing.T
+	db      *faultyDB
+	groups  *groups.Service
+	rooms   *muc.Service
+	chats   *groupChats
+	mu      sync.Mutex
+	invited map[string]int // by room and person
+}
+
+func newChatWorld(t *testing.T, db *sqlstore.DB, after int, f fault) *chatWorld {
+	t.Helper()
+	w := &chatWorld{t: t, db: &faultyDB{DB: db, after: after, fault: f}, invited: make(map[string]int)}
+	w.begin()
+	return w
+}
+
+// Send implements muc.Router.
+func (w *chatWorld) Send(st stanza.Stanza) {
+	if st.Child(stanza.NSConference, "x") != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.invited[st.From.Local()+" "+st.To.Local()]++
+	}
+}
+
+// Target implements muc.Router: nobody enters.
+func (w *chatWorld) Target(jid.JID) stanza.Target { return nil }
+
+// begin starts everything on the database.
+func (w *chatWorld) begin() {
+	w.t.Helper()
+	feature := &roomfeatures.GroupChats{}
+	rooms, err := muc.New(muc.Options{
+		Domain: chatDomain, Router: w, Store: w.db, Extensions: append(roomfeatures.All(roomfeatures.Options{}), feature),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.rooms = rooms
+	w.chats = &groupChats{
+		rooms: func(string) *muc.Service { return rooms }, stored: w.db.Room, feature: feature,
+		bookmarks: userdata.New(userdata.Options{Store: w.db}), send: w.Send,
+	}
+	w.groups = groups.New(groups.Options{Store: w.db, Accounts: everybody{}, ChatHost: chatDomain, Chats: w.chats})
+	if err := w.groups.Start(w.t.Context()); err != nil && !w.db.dead {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *chatWorld) end() {
+	w.groups.Close()
+	if err := w.rooms.Shutdown(context.Background()); err != nil && !w.db.dead {
+		w.t.Error(err)
+	}
+}
+
+// restart begins anew on the same data, without faults.
+func (w *chatWorld) restart() {
+	w.end()
+	w.db = &faultyDB{DB: w.db.DB, after: -1}
+	w.begin()
+}
+
+func person(name string) jid.JID { return jid.MustParse(name + "@example.org") }
+
+// scenario is a life of two groups. What fails is left out: the groups say what
+// has become of them.
+func (w *chatWorld) scenario() {
+	g, ctx, by := w.groups, w.t.Context(), groups.Cause{}
+	name := "Команда 🚀"
+	add := func(user string, role groups.Role) {
+		_, _ = g.AddMember(ctx, "team", groups.Joining{User: person(user), Role: role}, by)
+	}
+	_, _ = g.Create(ctx, groups.NewGroup{ID: "team", Name: "Team", DefaultChat: true}, by)
+	add("anna", groups.RoleOwner)
+	add("ben", "")
+	add("cem", groups.RoleAdmin)
+	_, _ = g.PutGroupChat(ctx, "team", groups.NewChat{ID: "second", Name: "Second"}, by)
+	_, _ = g.RemoveMember(ctx, "team", person("ben"), by)
+	add("cem", groups.RoleMember)
+	_, _ = g.SetInfo(ctx, "team", groups.Update{Name: &name}, by)
+	add("ben", "")
+	_ = g.RemoveGroupChat(ctx, "team", "second", by)
+	_, _ = g.SetMembers(ctx, "team", []groups.Joining{{User: person("cem")}, {User: person("dora"), Role: groups.RoleOwner}}, by)
+	_, _ = g.Create(ctx, groups.NewGroup{ID: "other", Name: "Other", DefaultChat: true}, by)
+	_, _ = g.AddMember(ctx, "other", groups.Joining{User: person("dora")}, by)
+	_ = g.Delete(ctx, "other", by)
+	_ = g.AccountDeleted(ctx, person("cem"))
+}
+
+// state is what rooms and bookmarks are, as text.
+func (w *chatWorld) state() (state []string) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	list, err := w.db.Rooms(ctx, muc.RoomsQuery{Service: chatDomain, Limit: 100})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, d := range list {
+		rec, err := w.db.Room(ctx, d.JID)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if rec.Tombstone != nil {
+			continue
+		}
+		people := make(map[string]string)
+		for _, a := range rec.Affiliations {
+			if a.Affiliation != muc.None {
+				people[a.JID.Local()] = a.Affiliation.String()
+			}
+		}
+		state = append(state, fmt.Sprintf("room %s %q %v", d.JID.Local(), d.Name, sorted(people)))
+	}
+	for _, user := range []string{"anna", "ben", "cem", "dora"} {
+		data, err := w.db.PrivateData(ctx, person(user), store.BookmarksSpace, store.BookmarksName)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		state = append(state, bookmarksOf(w.t, user, data)...)
+	}
+	slices.Sort(state)
+	return state
+}
+
+func sorted(m map[string]string) (list []string) {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, k+" "+m[k])
+	}
+	return list
+}
+
+func bookmarksOf(t *testing.T, user string, data []byte) (list []string) {
+	t.Helper()
+	if len(data) == 0 {
+		return nil
+	}
+	e, err := stanza.ParseDocument(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for c := range e.Elements() {
+		list = append(list, fmt.Sprintf("bookmark of %s: %s %q", user, jid.MustParse(c.Attr("jid")).Local(), c.Attr("name")))
+	}
+	return list
+}
+
+// wanted is what rooms and bookmarks should be, by what the groups say.
+func (w *chatWorld) wanted() (state []string) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	for info, err := range w.groups.Groups(ctx) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		members, err := w.groups.Members(ctx, info.ID)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		chats, err := w.groups.GroupChats(ctx, info.ID)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, c := range chats {
+			if c.Deleted {
+				w.t.Errorf("the chat %s of %s is gone", c.ID, info.ID)
+			}
+			name := c.Name
+			if c.JID == info.MUCJID {
+				name = info.Name
+			}
+			people := make(map[string]string)
+			for _, m := range members {
+				people[m.User.Local()] = chatAffiliation(m.Role).String()
+				state = append(state, fmt.Sprintf("bookmark of %s: %s %q", m.User.Local(), c.ID, name))
+			}
+			state = append(state, fmt.Sprintf("room %s %q %v", c.ID, name, sorted(people)))
+		}
+	}
+	slices.Sort(state)
+	return state
+}
+
+func (w *chatWorld) check() {
+	w.t.Helper()
+	got, want := strings.Join(w.state(), "\n"), strings.Join(w.wanted(), "\n")
+	if got != want {
+		w.t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.wanted() {
+		var user, room, name string
+		if n, _ := fmt.Sscanf(s, "bookmark of %s %s %q", &user, &room, &name); n == 3 {
+			if key := room + " " + strings.TrimSuffix(user, ":"); w.invited[key] == 0 {
+				w.t.Errorf("%s was not invited", key)
+			}
+		}
+	}
+}
+
+// TestGroupChatsAfterFaults lets each write of a life of groups go wrong, in each
+// way, and compares rooms and bookmarks with the groups once there was time to
+// try again, or another start.
+func TestGroupChatsAfterFaults(t *testing.T) {
+	t.Parallel()
+	writes := 0
+	inChatWorld(t, -1, lost, func(w *chatWorld) {
+		w.scenario()
+		w.check()
+		writes = w.db.count
+		if state := w.state(); len(state) != 2 {
+			w.t.Errorf("at the end there is\n%s", strings.Join(state, "\n"))
+		}
+	})
+	if writes < 30 {
+		t.Errorf("%d writes, which is no life", writes)
+	}
+	step := 1
+	if testing.Short() {
+		step = 9
+	}
+	for n := 1; n <= writes; n += step {
+		for f, name := range map[fault]string{lost: "lost", unheard: "unheard", theEnd: "the end", endAfter: "the end after"} {
+			t.Run(fmt.Sprintf("%s %d", name, n), func(t *testing.T) {
+				t.Parallel()
+				inChatWorld(t, n, f, func(w *chatWorld) {
+					w.scenario()
+					if f == theEnd || f == endAfter {
+						w.restart()
+					}
+					<-time.After(10 * time.Minute) // what fails is tried again
+					synctest.Wait()
+					w.check()
+				})
+			})
+		}
+	}
+}
+
+// inChatWorld runs fn in a bubble with accounts and no groups.
+func inChatWorld(t *testing.T, after int, f fault, fn func(w *chatWorld)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db, err := sqlstore.Open(t.Context(), sqlstore.Options{Driver: sqlstore.SQLite, Dir: dir, Durability: sqlstore.DurabilityProcess})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"anna", "ben", "cem", "dora"} {
+			if err := db.CreateAccount(t.Context(), store.Account{JID: person(name)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w := newChatWorld(t, db, after, f)
+		fn(w)
+		w.end()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
