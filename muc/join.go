@@ -243,7 +243,6 @@ func (r *Room) entryCodes(created, renamed bool) []int {
 func (r *Room) create(ev *JoinEvent) {
 	r.begin(r.svc.now())
 	r.locked = true
-	r.svc.relist(r)
 	for _, rec := range r.svc.opts.Affiliations {
 		r.setRecord(rec)
 	}

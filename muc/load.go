@@ -178,7 +178,9 @@ func (s *Service) descriptor(room jid.JID, values []any) *RoomDescriptor {
 	}
 }
 
-// relist brings the list of live rooms that are not stored up to date.
+// relist brings the list of live rooms that are not stored up to date. A room that
+// begins is not listed before it is unlocked, and one that was loaded never is: at
+// that time nobody knows its settings.
 func (s *Service) relist(r *Room) {
 	d := s.descriptor(r.jid, r.values)
 	s.mu.Lock()
@@ -194,7 +196,6 @@ func (s *Service) roomStarted(r *Room) {
 	s.metrics.rooms.Inc()
 	s.counts.online.Add(1)
 	r.scheduleCheck()
-	s.relist(r)
 }
 
 func (s *Service) roomEnded(r *Room) {
