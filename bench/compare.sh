@@ -9,25 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-missing=()
-for package in prosody ejabberd inspircd; do
-	dpkg-query -W "$package" >/dev/null 2>&1 || missing+=("$package")
-done
-if [ ${#missing[@]} -gt 0 ]; then
-	echo "installing ${missing[*]}" >&2
-	release=$(. /etc/os-release && echo "$VERSION_CODENAME")
-	policy=/usr/sbin/policy-rc.d
-	list=/etc/apt/sources.list.d/muster-compare.list
-	echo "deb http://deb.debian.org/debian $release-backports main" >"$list"
-	trap 'rm -f "$list" "$policy"' EXIT
-	apt-get update -qq
-	# They must not start by themselves: they are run here with limits raised.
-	printf '#!/bin/sh\nexit 101\n' >"$policy"
-	chmod +x "$policy"
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -t "$release-backports" "${missing[@]}" >/dev/null
-	rm -f "$list" "$policy"
-	trap - EXIT
-fi
+scripts/peers prosody ejabberd inspircd
 ulimit -n "$(ulimit -Hn)"
 
 work=$(mktemp -d)

@@ -1,4 +1,7 @@
-package main
+// Package peers runs other servers of this machine, each with files of its own in
+// a directory of its own, for comparison and for tests with foreign software. A
+// server is a process group; nothing here starts goroutines that outlive it.
+package peers
 
 import (
 	"bytes"
@@ -17,43 +20,47 @@ import (
 	"time"
 )
 
-// kind is a program that is compared.
-type kind struct {
-	name    string
-	title   string
-	irc     bool
-	account string // the user it runs as if we are root; "" for ours
-	files   map[string]string
-	command []string
-	version []string // prints it
-	process string   // whose CPU counts; "" for the one that is started
+// Kind is a program that can be run. Its texts are templates, filled with a
+// Setting.
+type Kind struct {
+	Name    string
+	Title   string
+	Account string            // the user it runs as if we are root; "" for ours
+	Files   map[string]string // by name
+	Command []string
+	Version []string // prints it
+	Process string   // whose PID counts; "" for the one that is started
 }
 
-// setting is what the templates of a kind are filled with.
-type setting struct {
-	Dir     string // of this server
-	Muster  string // the program
-	Port    int
-	Archive bool
+// Setting is what the templates of a kind are filled with.
+type Setting struct {
+	Dir    string // of this server; Start sets it
+	Port   int    // for clients; Start sets it
+	Second int    // another one; Start sets it
 
+	Muster           string // the program
+	Archive          bool
 	Certificate, Key string // PEM
 }
 
-// server is one that runs.
-type server struct {
-	*kind
-	addr string
-	pid  int
-	cmd  *exec.Cmd
-	log  bytes.Buffer
+// Server is one that runs.
+type Server struct {
+	*Kind
+	Addr   string // of Setting.Port
+	Second string // of Setting.Second
+	PID    int
+
+	cmd *exec.Cmd
+	log bytes.Buffer
 }
 
 // startTimeout bounds the start of a server.
 const startTimeout = time.Minute
 
-// start runs a server of this kind with files of its own below dir.
-func (k *kind) start(ctx context.Context, dir string, s setting) (*server, error) {
-	dir, err := os.MkdirTemp(dir, k.name)
+// Start runs a server of this kind with files of its own below dir, until Stop or
+// the end of ctx, and returns when it accepts connections on its port.
+func (k *Kind) Start(ctx context.Context, dir string, s Setting) (*Server, error) {
+	dir, err := os.MkdirTemp(dir, k.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +68,10 @@ func (k *kind) start(ctx context.Context, dir string, s setting) (*server, error
 	if s.Port, err = freePort(); err != nil {
 		return nil, err
 	}
-	for name, text := range k.files {
+	if s.Second, err = freePort(); err != nil {
+		return nil, err
+	}
+	for name, text := range k.Files {
 		if err := writeFile(filepath.Join(dir, name), text, s); err != nil {
 			return nil, err
 		}
@@ -69,13 +79,13 @@ func (k *kind) start(ctx context.Context, dir string, s setting) (*server, error
 	if err := k.own(dir); err != nil {
 		return nil, err
 	}
-	args := make([]string, len(k.command))
-	for i, a := range k.command {
+	args := make([]string, len(k.Command))
+	for i, a := range k.Command {
 		if args[i], err = fill(a, s); err != nil {
 			return nil, err
 		}
 	}
-	v := &server{kind: k, addr: "127.0.0.1:" + strconv.Itoa(s.Port)}
+	v := &Server{Kind: k, Addr: "127.0.0.1:" + strconv.Itoa(s.Port), Second: "127.0.0.1:" + strconv.Itoa(s.Second)}
 	v.cmd = exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // our own table
 	v.cmd.Dir, v.cmd.Stdout, v.cmd.Stderr = dir, &v.log, &v.log
 	v.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: k.credential()}
@@ -83,17 +93,17 @@ func (k *kind) start(ctx context.Context, dir string, s setting) (*server, error
 	v.cmd.Cancel = func() error { return syscall.Kill(-v.cmd.Process.Pid, syscall.SIGTERM) }
 	v.cmd.WaitDelay = 10 * time.Second
 	if err := v.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", k.title, err)
+		return nil, fmt.Errorf("start %s: %w", k.Title, err)
 	}
 	if err := v.await(ctx); err != nil {
-		v.stop()
+		v.Stop()
 		return nil, err
 	}
 	return v, nil
 }
 
 // own gives the files to the server's user.
-func (k *kind) own(dir string) error {
+func (k *Kind) own(dir string) error {
 	c := k.credential()
 	if c == nil {
 		return nil
@@ -107,11 +117,11 @@ func (k *kind) own(dir string) error {
 }
 
 // credential is nil if the server runs as who we are.
-func (k *kind) credential() *syscall.Credential {
-	if k.account == "" || os.Getuid() != 0 {
+func (k *Kind) credential() *syscall.Credential {
+	if k.Account == "" || os.Getuid() != 0 {
 		return nil
 	}
-	u, err := user.Lookup(k.account)
+	u, err := user.Lookup(k.Account)
 	if err != nil {
 		return nil
 	}
@@ -127,42 +137,42 @@ func (k *kind) credential() *syscall.Credential {
 }
 
 // await waits until the server accepts connections, and finds its process.
-func (v *server) await(ctx context.Context) error {
+func (v *Server) await(ctx context.Context) error {
 	var d net.Dialer
 	for begun := time.Now(); ; time.Sleep(50 * time.Millisecond) {
-		conn, err := d.DialContext(ctx, "tcp", v.addr)
+		conn, err := d.DialContext(ctx, "tcp", v.Addr)
 		if err == nil {
 			_ = conn.Close() // only asked whether it accepts
 			break
 		}
 		if time.Since(begun) > startTimeout || ctx.Err() != nil {
-			return fmt.Errorf("%s does not accept connections: %w\n%s", v.title, err, v.log.String())
+			return fmt.Errorf("%s does not accept connections: %w\n%s", v.Title, err, v.log.String())
 		}
 	}
-	v.pid = v.cmd.Process.Pid
-	if v.process == "" {
+	v.PID = v.cmd.Process.Pid
+	if v.Process == "" {
 		return nil
 	}
-	out, err := exec.CommandContext(ctx, "pgrep", "-g", strconv.Itoa(v.pid), v.process).Output() //nolint:gosec // our own table
+	out, err := exec.CommandContext(ctx, "pgrep", "-g", strconv.Itoa(v.PID), v.Process).Output() //nolint:gosec // our own table
 	if err != nil {
-		return fmt.Errorf("find the process of %s: %w", v.title, err)
+		return fmt.Errorf("find the process of %s: %w", v.Title, err)
 	}
-	v.pid, err = strconv.Atoi(strings.Fields(string(out))[0])
+	v.PID, err = strconv.Atoi(strings.Fields(string(out))[0])
 	return err
 }
 
-// stop ends the server and everything that it has started.
-func (v *server) stop() {
+// Stop ends the server and everything that it has started.
+func (v *Server) Stop() {
 	_ = syscall.Kill(-v.cmd.Process.Pid, syscall.SIGTERM)
 	done := time.AfterFunc(15*time.Second, func() { _ = syscall.Kill(-v.cmd.Process.Pid, syscall.SIGKILL) })
 	defer done.Stop()
 	_ = v.cmd.Wait() // how it ends is not measured
 }
 
-// describe returns the version.
-func (k *kind) describe(ctx context.Context, s setting) string {
-	args := make([]string, len(k.version))
-	for i, a := range k.version {
+// Describe returns the version, "?" if it is not known.
+func (k *Kind) Describe(ctx context.Context, s Setting) string {
+	args := make([]string, len(k.Version))
+	for i, a := range k.Version {
 		args[i], _ = fill(a, s) // a constant template
 	}
 	out, err := exec.CommandContext(ctx, args[0], args[1:]...).Output() //nolint:gosec // our own table
@@ -185,7 +195,7 @@ func freePort() (int, error) {
 	return n, errors.Join(err, l.Close())
 }
 
-func writeFile(path, text string, s setting) error {
+func writeFile(path, text string, s Setting) error {
 	content, err := fill(text, s)
 	if err != nil {
 		return err
@@ -196,7 +206,7 @@ func writeFile(path, text string, s setting) error {
 	return os.WriteFile(path, []byte(content), 0o644) //nolint:gosec // read by another user
 }
 
-func fill(text string, s setting) (string, error) {
+func fill(text string, s Setting) (string, error) {
 	t, err := template.New("").Option("missingkey=error").Parse(text)
 	if err != nil {
 		return "", err
@@ -206,14 +216,14 @@ func fill(text string, s setting) (string, error) {
 	return out.String(), err
 }
 
-// installed says what is missing for it.
-func (k *kind) installed() error {
-	program := k.command[0]
+// Installed says what is missing for it.
+func (k *Kind) Installed() error {
+	program := k.Command[0]
 	if strings.HasPrefix(program, "{{") {
 		return nil
 	}
 	if _, err := exec.LookPath(program); err != nil {
-		return errors.New(k.title + " is not installed: bench/compare.sh installs it")
+		return errors.New(k.Title + " is not installed")
 	}
 	return nil
 }

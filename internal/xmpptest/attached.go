@@ -25,8 +25,7 @@ func NewAttached(t testing.TB, files map[string]string) System {
 	t.Helper()
 	a := &attached{up: make(chan string, 64)}
 	a.rooms = prepared(t, files, func(c *config.Config) {
-		c.Listen = config.Listen{}
-		c.Modules.Register, c.Modules.Groups, c.Modules.GroupsInternal = nil, nil, nil
+		onlyRooms(c)
 		for _, host := range c.General.Hosts {
 			if m := c.MUCOf(host); m != nil {
 				a.domains = append(a.domains, m.HostFor(host))
@@ -48,6 +47,12 @@ func NewAttached(t testing.TB, files map[string]string) System {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// onlyRooms leaves out of a configuration what a part without clients has not.
+func onlyRooms(c *config.Config) {
+	c.Listen = config.Listen{}
+	c.Modules.Register, c.Modules.Groups, c.Modules.GroupsInternal = nil, nil, nil
 }
 
 // secret is what both parts have.

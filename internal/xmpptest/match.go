@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/muster-im/muster/jid"
@@ -68,8 +69,9 @@ func parsePattern(text string) (*stanza.Element, error) {
 
 // matcher compares what is received with what is expected.
 type matcher struct {
-	captures map[string]string
-	self     jid.JID // whose stream it is
+	captures  map[string]string
+	self      jid.JID // whose stream it is
+	unordered bool    // elements may stand in any order
 }
 
 // match returns "" if got is as wanted, else what is different; captures are
@@ -163,18 +165,21 @@ func (m *matcher) children(want, got *stanza.Element) string {
 	for e := range got.Elements() {
 		have = append(have, e)
 	}
-	i := 0
 	for e := range want.Elements() {
-		if i == len(have) {
+		if len(have) == 0 {
 			return fmt.Sprintf("has no <%s>", e.Name.Local)
+		}
+		i := 0
+		if m.unordered {
+			i = max(0, slices.IndexFunc(have, func(h *stanza.Element) bool { return m.same(e, h) }))
 		}
 		if diff := m.element(e, have[i], ""); diff != "" {
 			return diff
 		}
-		i++
+		have = slices.Delete(have, i, i+1)
 	}
-	if i < len(have) {
-		return fmt.Sprintf("has a <%s xmlns='%s'> that was not expected", have[i].Name.Local, have[i].Name.Space)
+	if len(have) > 0 {
+		return fmt.Sprintf("has a <%s xmlns='%s'> that was not expected", have[0].Name.Local, have[0].Name.Space)
 	}
 	wantText, gotText := strings.TrimSpace(want.Text()), strings.TrimSpace(got.Text())
 	if !m.value(wantText, gotText) {
@@ -193,12 +198,26 @@ func (m *matcher) within(want, got *stanza.Element) string {
 	}
 	var wanted []*stanza.Element
 	for e := range want.Elements() {
-		wanted = append(wanted, e)
+		if !m.unordered {
+			wanted = append(wanted, e)
+			continue
+		}
+		if left := m.search([]*stanza.Element{e}, got, want.Name.Space); len(left) > 0 {
+			wanted = left
+			break
+		}
 	}
 	if left := m.search(wanted, got, want.Name.Space); len(left) > 0 {
 		return fmt.Sprintf("holds nothing like <%s> where it was expected", left[0].Name.Local)
 	}
 	return ""
+}
+
+// same reports whether two elements are alike, and captures nothing.
+func (m *matcher) same(want, got *stanza.Element) bool {
+	saved := maps.Clone(m.captures)
+	defer func() { m.captures = saved }()
+	return m.element(want, got, "") == ""
 }
 
 // search goes through everything below got and returns the wanted elements that

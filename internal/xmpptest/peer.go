@@ -1,6 +1,7 @@
 package xmpptest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/muster-im/muster/internal/client"
 	"github.com/muster-im/muster/internal/stream"
@@ -26,6 +28,9 @@ type peer struct {
 	done   chan struct{}      // closed when nothing more can be received
 	stop   func()             // ends the stream in good order
 
+	news   chan struct{} // has one when something was received; for those in real time
+	fences chan struct{} // has one when a fence was answered
+
 	mu sync.Mutex
 	// Guarded by mu.
 	received []string
@@ -34,12 +39,12 @@ type peer struct {
 
 // login connects and logs in over conn.
 func login(ctx context.Context, conn net.Conn, user jid.JID, resource string) (*peer, error) {
-	p := &peer{conn: conn, done: make(chan struct{})}
+	p := &peer{conn: conn, done: make(chan struct{}), news: make(chan struct{}, 1), fences: make(chan struct{}, 1)}
 	c, err := client.Dial(ctx, client.Options{
 		Conn: conn, Domain: user.Domain(), PlainText: true,
 		Username: user.Local(), Password: password, Resource: resource,
 		RawHandler: func(data []byte) bool {
-			if !p.pong(data) {
+			if !p.pong(data) && !p.fenced(data) {
 				p.add(string(data))
 			}
 			return true
@@ -118,6 +123,57 @@ func (p *peer) add(data string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.received = append(p.received, data)
+	select {
+	case p.news <- struct{}{}:
+	default: // one is enough, and nobody waits in virtual time
+	}
+}
+
+// await waits in real time until there is something to take.
+func (p *peer) await() {
+	timeout := time.After(realTimeout)
+	for {
+		if _, ok := p.peek(); ok {
+			return
+		}
+		select {
+		case <-p.news:
+		case <-p.done:
+			return
+		case <-timeout:
+			return
+		}
+	}
+}
+
+// fenceID is the id of a fence.
+const fenceID = "xmpptest-fence"
+
+// fence asks somebody for an answer and waits for it in real time.
+func (p *peer) fence(whom string) {
+	if p.fences == nil || p.closed() {
+		return
+	}
+	if p.say("<iq type='get' id='"+fenceID+"' to='"+whom+"'><ping xmlns='urn:xmpp:ping'/></iq>") != nil {
+		return
+	}
+	select {
+	case <-p.fences:
+	case <-p.done:
+	case <-time.After(realTimeout):
+	}
+}
+
+// fenced reports whether data answers a fence.
+func (p *peer) fenced(data []byte) bool {
+	if !bytes.HasPrefix(data, []byte("<iq")) || !bytes.Contains(data, []byte(fenceID)) {
+		return false
+	}
+	select {
+	case p.fences <- struct{}{}:
+	default: // nobody waited so long
+	}
+	return true
 }
 
 func (p *peer) ended(err error) {

@@ -7,14 +7,16 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/muster-im/muster/internal/peers"
 )
 
 // bench is one comparison.
 type bench struct {
 	*options
 	dir     string
-	kinds   []*kind
-	setting setting
+	kinds   []*peers.Kind
+	setting peers.Setting
 	results []*result
 }
 
@@ -62,10 +64,10 @@ func (b *bench) all(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.setting = setting{Muster: b.muster, Certificate: certificate, Key: key}
+	b.setting = peers.Setting{Muster: b.muster, Certificate: certificate, Key: key}
 	for _, k := range b.kinds {
-		if err := k.installed(); err != nil {
-			return err
+		if err := k.Installed(); err != nil {
+			return fmt.Errorf("%w: bench/compare.sh installs it", err)
 		}
 	}
 	for _, archive := range []bool{false, true} {
@@ -107,9 +109,9 @@ func (b *bench) phase(ctx context.Context, archive bool) error {
 	return nil
 }
 
-func (b *bench) start(ctx context.Context) (servers []*server, err error) {
+func (b *bench) start(ctx context.Context) (servers []*peers.Server, err error) {
 	for _, k := range b.kinds {
-		v, err := k.start(ctx, b.dir, b.setting)
+		v, err := k.Start(ctx, b.dir, b.setting)
 		if err != nil {
 			stopAll(servers)
 			return nil, err
@@ -119,28 +121,28 @@ func (b *bench) start(ctx context.Context) (servers []*server, err error) {
 	return servers, nil
 }
 
-func stopAll(servers []*server) {
+func stopAll(servers []*peers.Server) {
 	for _, v := range servers {
-		v.stop()
+		v.Stop()
 	}
 }
 
 // measure measures one row on every server that can do it, round by round.
-func (b *bench) measure(ctx context.Context, r *row, servers []*server) error {
+func (b *bench) measure(ctx context.Context, r *row, servers []*peers.Server) error {
 	begun := time.Now()
 	res := &result{Row: r.name, Unit: r.unit, Figures: make(map[string]*figure), row: r}
 	b.results = append(b.results, res)
-	loads := make(map[*server]load)
+	loads := make(map[*peers.Server]load)
 	for _, v := range servers {
 		prepare := r.xmpp
-		if v.irc {
+		if v.Name == ircServer {
 			prepare = r.irc
 		}
 		if prepare == nil {
 			continue
 		}
 		f := &figure{}
-		res.Figures[v.name] = f
+		res.Figures[v.Name] = f
 		l, err := prepare(ctx, v, b.options)
 		if err != nil {
 			f.Failed = err.Error()
@@ -154,8 +156,8 @@ func (b *bench) measure(ctx context.Context, r *row, servers []*server) error {
 	}
 	for range rounds {
 		for _, v := range servers {
-			if l := loads[v]; l != nil && res.Figures[v.name].Failed == "" {
-				res.Figures[v.name].add(l.measure(ctx))
+			if l := loads[v]; l != nil && res.Figures[v.Name].Failed == "" {
+				res.Figures[v.Name].add(l.measure(ctx))
 			}
 		}
 	}
@@ -187,16 +189,16 @@ func (f *figure) add(m measurement, err error) {
 }
 
 // summary is the row in a line, for eyes.
-func (r *result) summary(kinds []*kind) string {
+func (r *result) summary(kinds []*peers.Kind) string {
 	var parts []string
 	for _, k := range kinds {
-		f := r.Figures[k.name]
+		f := r.Figures[k.Name]
 		cost, ok := f.cost()
 		switch {
 		case f != nil && f.Failed != "":
-			parts = append(parts, k.name+" failed: "+f.Failed)
+			parts = append(parts, k.Name+" failed: "+f.Failed)
 		case ok:
-			parts = append(parts, fmt.Sprintf("%s %s", k.name, number(cost)))
+			parts = append(parts, fmt.Sprintf("%s %s", k.Name, number(cost)))
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -1,44 +1,49 @@
 package main
 
+import "github.com/muster-im/muster/internal/peers"
+
+// ircServer is the one that speaks another protocol.
+const ircServer = "inspircd"
+
 // kinds are the servers, with limits raised so that none refuses the load, and
 // nothing switched on that the load does not use.
 //
 //nolint:gochecknoglobals // a table
-var kinds = map[string]*kind{
+var kinds = map[string]*peers.Kind{
 	"muster": {
-		name: "muster", title: "Muster",
-		files: map[string]string{"muster.toml": musterConfig},
+		Name: "muster", Title: "Muster",
+		Files: map[string]string{"muster.toml": musterConfig},
 		// The garbage collector and everything else is as an operator has it.
-		command: []string{"{{.Muster}}", "serve", "--config", "muster.toml"},
-		version: []string{"{{.Muster}}", "--version"},
+		Command: []string{"{{.Muster}}", "serve", "--config", "muster.toml"},
+		Version: []string{"{{.Muster}}", "--version"},
 	},
 	"prosody": {
-		name: "prosody", title: "Prosody", account: "prosody",
-		files: map[string]string{
+		Name: "prosody", Title: "Prosody", Account: "prosody",
+		Files: map[string]string{
 			"prosody.cfg.lua": prosodyConfig, "certs/localhost.crt": "{{.Certificate}}", "certs/localhost.key": "{{.Key}}", "data/empty": "",
 		},
-		command: []string{"prosody", "-F", "--config", "prosody.cfg.lua"},
-		version: []string{"dpkg-query", "-W", "-f", "${Version}", "prosody"},
+		Command: []string{"prosody", "-F", "--config", "prosody.cfg.lua"},
+		Version: []string{"dpkg-query", "-W", "-f", "${Version}", "prosody"},
 	},
 	"ejabberd": {
-		name: "ejabberd", title: "ejabberd", account: "ejabberd",
-		files: map[string]string{
+		Name: "ejabberd", Title: "ejabberd", Account: "ejabberd",
+		Files: map[string]string{
 			"ejabberd.yml": ejabberdConfig, "ejabberdctl.cfg": "ERL_MAX_PORTS=65536\nINET_DIST_INTERFACE=127.0.0.1\n",
 			"inetrc":   "{lookup,[\"file\",\"native\"]}.\n{host,{127,0,0,1}, [\"localhost\"]}.\n{file, resolv, \"/etc/resolv.conf\"}.\n",
 			"both.pem": "{{.Key}}{{.Certificate}}", "spool/empty": "", "log/empty": "",
 		},
-		command: []string{
+		Command: []string{
 			"ejabberdctl", "--node", "compare{{.Port}}@localhost", "--config-dir", "{{.Dir}}", "--ctl-config", "{{.Dir}}/ejabberdctl.cfg",
 			"--spool", "{{.Dir}}/spool", "--logs", "{{.Dir}}/log", "foreground",
 		},
-		version: []string{"dpkg-query", "-W", "-f", "${Version}", "ejabberd"},
-		process: "beam.smp",
+		Version: []string{"dpkg-query", "-W", "-f", "${Version}", "ejabberd"},
+		Process: "beam.smp",
 	},
-	"inspircd": {
-		name: "inspircd", title: "InspIRCd", account: "irc", irc: true,
-		files:   map[string]string{"inspircd.conf": inspircdConfig},
-		command: []string{"inspircd", "--nofork", "--config", "{{.Dir}}/inspircd.conf"},
-		version: []string{"dpkg-query", "-W", "-f", "${Version}", "inspircd"},
+	ircServer: {
+		Name: ircServer, Title: "InspIRCd", Account: "irc",
+		Files:   map[string]string{"inspircd.conf": inspircdConfig},
+		Command: []string{"inspircd", "--nofork", "--config", "{{.Dir}}/inspircd.conf"},
+		Version: []string{"dpkg-query", "-W", "-f", "${Version}", "inspircd"},
 	},
 }
 

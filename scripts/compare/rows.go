@@ -5,6 +5,7 @@ import (
 	"time"
 
 	meter "github.com/muster-im/muster/internal/bench"
+	"github.com/muster-im/muster/internal/peers"
 )
 
 // row is one load.
@@ -14,8 +15,8 @@ type row struct {
 	archive bool
 	fresh   bool // wants servers that have just started
 	once    bool // takes too long to repeat
-	xmpp    func(context.Context, *server, *options) (load, error)
-	irc     func(context.Context, *server, *options) (load, error)
+	xmpp    func(context.Context, *peers.Server, *options) (load, error)
+	irc     func(context.Context, *peers.Server, *options) (load, error)
 }
 
 // load is ready to be measured, again and again.
@@ -63,19 +64,19 @@ const (
 )
 
 // base says how the meter reaches a server.
-func base(v *server, tls string) meter.Options {
+func base(v *peers.Server, tls string) meter.Options {
 	return meter.Options{
-		Addr: v.addr, Domain: "localhost", TLS: tls, Insecure: true, UsersPrefix: "bench", Password: "bench",
-		Mechanism: "SCRAM-SHA-1", Register: true, Logins: 16, PIDs: []int{v.pid},
+		Addr: v.Addr, Domain: "localhost", TLS: tls, Insecure: true, UsersPrefix: "bench", Password: "bench",
+		Mechanism: "SCRAM-SHA-1", Register: true, Logins: 16, PIDs: []int{v.PID},
 	}
 }
 
-func speech(v *server, tls string, window int, o *options) meter.LoadOptions {
+func speech(v *peers.Server, tls string, window int, o *options) meter.LoadOptions {
 	return meter.LoadOptions{Options: base(v, tls), Window: window, Body: 100, Warmup: warmup, Duration: o.duration}
 }
 
 // prepare creates the accounts, which servers allow under TLS.
-func prepare(ctx context.Context, v *server, n int) error {
+func prepare(ctx context.Context, v *peers.Server, n int) error {
 	o := base(v, "starttls")
 	return o.Prepare(ctx, n)
 }
@@ -107,8 +108,8 @@ func ofFanout(r *meter.FanoutReport) measurement {
 	return measurement{r.Server.CPUPerDelivery, latency{r.LatencyP50, r.LatencyP99}, r.Errors, r.FirstError}
 }
 
-func fanout(occupants, senders, window int, tls string) func(context.Context, *server, *options) (load, error) {
-	return func(ctx context.Context, v *server, o *options) (load, error) {
+func fanout(occupants, senders, window int, tls string) func(context.Context, *peers.Server, *options) (load, error) {
+	return func(ctx context.Context, v *peers.Server, o *options) (load, error) {
 		options := meter.FanoutOptions{LoadOptions: speech(v, tls, window, o), Occupants: occupants, Senders: senders}
 		if err := prepare(ctx, v, occupants); err != nil {
 			return nil, err
@@ -120,11 +121,11 @@ func fanout(occupants, senders, window int, tls string) func(context.Context, *s
 
 // smallRooms are rooms in which everybody speaks, with a window of 8 if none is
 // given.
-func smallRooms(n, occupants, window int) func(context.Context, *server, *options) (load, error) {
+func smallRooms(n, occupants, window int) func(context.Context, *peers.Server, *options) (load, error) {
 	if window == 0 {
 		window = 8
 	}
-	return func(ctx context.Context, v *server, o *options) (load, error) {
+	return func(ctx context.Context, v *peers.Server, o *options) (load, error) {
 		options := meter.RoomsOptions{LoadOptions: speech(v, "none", window, o), Rooms: n, Occupants: occupants}
 		if err := prepare(ctx, v, n*occupants); err != nil {
 			return nil, err
@@ -134,8 +135,8 @@ func smallRooms(n, occupants, window int) func(context.Context, *server, *option
 	}
 }
 
-func irc(occupants, senders, window int) func(context.Context, *server, *options) (load, error) {
-	return func(ctx context.Context, v *server, o *options) (load, error) {
+func irc(occupants, senders, window int) func(context.Context, *peers.Server, *options) (load, error) {
+	return func(ctx context.Context, v *peers.Server, o *options) (load, error) {
 		c, err := meter.FillChannel(ctx, meter.IRCOptions{
 			LoadOptions: speech(v, "none", window, o), Channel: "#bench", Occupants: occupants, Senders: senders,
 		})
@@ -150,8 +151,8 @@ func (f each) measure(ctx context.Context) (measurement, error) { return f(ctx) 
 
 func (each) leave() {}
 
-func join(occupants int) func(context.Context, *server, *options) (load, error) {
-	return func(ctx context.Context, v *server, _ *options) (load, error) {
+func join(occupants int) func(context.Context, *peers.Server, *options) (load, error) {
+	return func(ctx context.Context, v *peers.Server, _ *options) (load, error) {
 		o := meter.JoinOptions{Options: base(v, "none"), Occupants: occupants}
 		return each(func(ctx context.Context) (measurement, error) {
 			r, err := meter.Join(ctx, o)
@@ -163,8 +164,8 @@ func join(occupants int) func(context.Context, *server, *options) (load, error) 
 	}
 }
 
-func chat(window int) func(context.Context, *server, *options) (load, error) {
-	return func(ctx context.Context, v *server, o *options) (load, error) {
+func chat(window int) func(context.Context, *peers.Server, *options) (load, error) {
+	return func(ctx context.Context, v *peers.Server, o *options) (load, error) {
 		options := meter.ChatOptions{LoadOptions: speech(v, "none", window, o), Users: 50}
 		return each(func(ctx context.Context) (measurement, error) {
 			r, err := meter.Chat(ctx, options)
@@ -176,8 +177,8 @@ func chat(window int) func(context.Context, *server, *options) (load, error) {
 	}
 }
 
-func login(tls string) func(context.Context, *server, *options) (load, error) {
-	return func(ctx context.Context, v *server, o *options) (load, error) {
+func login(tls string) func(context.Context, *peers.Server, *options) (load, error) {
+	return func(ctx context.Context, v *peers.Server, o *options) (load, error) {
 		options := meter.LoginOptions{Options: base(v, tls), Users: 50, Warmup: warmup, Duration: o.duration}
 		return each(func(ctx context.Context) (measurement, error) {
 			r, err := meter.Login(ctx, options)
@@ -189,8 +190,8 @@ func login(tls string) func(context.Context, *server, *options) (load, error) {
 	}
 }
 
-func idle(tls string) func(context.Context, *server, *options) (load, error) {
-	return func(ctx context.Context, v *server, _ *options) (load, error) {
+func idle(tls string) func(context.Context, *peers.Server, *options) (load, error) {
+	return func(ctx context.Context, v *peers.Server, _ *options) (load, error) {
 		o := meter.IdleOptions{Options: base(v, tls), Sessions: 1000, Users: 100, Presence: true, Settle: 5 * time.Second}
 		return each(func(ctx context.Context) (measurement, error) {
 			r, err := meter.Idle(ctx, o)
@@ -202,7 +203,7 @@ func idle(tls string) func(context.Context, *server, *options) (load, error) {
 	}
 }
 
-func create(ctx context.Context, v *server, _ *options) (load, error) {
+func create(ctx context.Context, v *peers.Server, _ *options) (load, error) {
 	o := meter.RoomMemoryOptions{Options: base(v, "none"), Rooms: 100}
 	return each(func(ctx context.Context) (measurement, error) {
 		r, err := meter.RoomMemory(ctx, o)
@@ -214,7 +215,7 @@ func create(ctx context.Context, v *server, _ *options) (load, error) {
 }
 
 // half finds out how much a server can do, and then measures it at half of that.
-func half(ctx context.Context, v *server, o *options) (load, error) {
+func half(ctx context.Context, v *peers.Server, o *options) (load, error) {
 	options := meter.FanoutOptions{LoadOptions: speech(v, "starttls", 8, o), Occupants: 100, Senders: 4}
 	return each(func(ctx context.Context) (measurement, error) {
 		saturated, err := meter.Fanout(ctx, options)

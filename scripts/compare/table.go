@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/muster-im/muster/internal/peers"
 )
 
 // The table stands between these two lines of the document.
@@ -47,13 +49,13 @@ func (b *bench) write(w io.Writer) error {
 	fmt.Fprintf(&out, " Medians of %d rounds of %s each, the servers in turn", b.rounds, b.duration)
 	out.WriteString("; in parentheses how many times Muster's cost that is.\n")
 	for _, k := range b.kinds {
-		if k.name != "muster" {
-			fmt.Fprintf(&out, "%s is version %s. ", k.title, k.describe(context.Background(), b.setting))
+		if k.Name != "muster" {
+			fmt.Fprintf(&out, "%s is version %s. ", k.Title, k.Describe(context.Background(), b.setting))
 		}
 	}
 	out.WriteString("\n\n| load | unit |")
 	for _, k := range b.kinds {
-		out.WriteString(" " + k.title + " |")
+		out.WriteString(" " + k.Title + " |")
 	}
 	out.WriteString("\n|---|---|" + strings.Repeat("---|", len(b.kinds)) + "\n")
 	for _, r := range b.results {
@@ -66,8 +68,8 @@ func (b *bench) write(w io.Writer) error {
 	out.WriteString("\n")
 	for _, r := range b.results {
 		for _, k := range b.kinds {
-			if f := r.Figures[k.name]; f != nil && (f.Failed != "" || f.Errors > 0) {
-				fmt.Fprintf(&out, "- %s, %s: %s\n", r.Row, k.title, f.trouble())
+			if f := r.Figures[k.Name]; f != nil && (f.Failed != "" || f.Errors > 0) {
+				fmt.Fprintf(&out, "- %s, %s: %s\n", r.Row, k.Title, f.trouble())
 			}
 		}
 	}
@@ -76,14 +78,14 @@ func (b *bench) write(w io.Writer) error {
 }
 
 // cell is one figure, with its ratio to ours.
-func (r *result) cell(k *kind) string {
-	f := r.Figures[k.name]
+func (r *result) cell(k *peers.Kind) string {
+	f := r.Figures[k.Name]
 	cost, ok := f.cost()
 	if !ok {
 		return ""
 	}
 	text := number(cost)
-	if ours, ok := r.Figures["muster"].cost(); ok && k.name != "muster" && ours > 0 {
+	if ours, ok := r.Figures["muster"].cost(); ok && k.Name != "muster" && ours > 0 {
 		text += fmt.Sprintf(" (%s×)", number(cost/ours))
 	}
 	return text
