@@ -233,12 +233,12 @@ func listOccupants(answer, query *stanza.Element, list []*Occupant, item func(*O
 	place := func(id string) (int, bool, error) {
 		key, err := jid.NickKey(id)
 		if err != nil {
-			return 0, false, noPage()
+			return 0, false, stanza.NoPage()
 		}
 		i, there := slices.BinarySearchFunc(list, key, func(o *Occupant, key string) int { return cmp.Compare(o.key, key) })
 		return i, there, nil
 	}
-	from, to, result, err := cut(query, len(list), place, func(i int) string { return list[i].nick })
+	from, to, result, err := stanza.CutList(query, len(list), place, func(i int) string { return list[i].nick })
 	if err != nil {
 		return err
 	}
@@ -268,12 +268,12 @@ func (r *Room) listAffiliation(query *stanza.Element, a Affiliation) (*stanza.El
 	place := func(id string) (int, bool, error) {
 		j, err := jid.Parse(id)
 		if err != nil {
-			return 0, false, noPage()
+			return 0, false, stanza.NoPage()
 		}
 		i, there := slices.BinarySearchFunc(list, j, compareJIDs)
 		return i, there, nil
 	}
-	from, to, result, err := cut(query, len(list), place, func(i int) string { return list[i].String() })
+	from, to, result, err := stanza.CutList(query, len(list), place, func(i int) string { return list[i].String() })
 	if err != nil {
 		return nil, err
 	}
