@@ -19,6 +19,7 @@ type change struct {
 	looks        jid.NickIndex      // of nicks
 	roles        []roleChange
 	posts        []func(r *Room)
+	sends        []stanza.Stanza // see Event.Send
 	data         map[string][]byte
 	notes        map[string]string // by key of the stored setting, "" removes
 	subject      *Subject
@@ -32,8 +33,9 @@ type affiliationChange struct {
 	record AffiliationRecord
 	from   Affiliation
 	actor  Actor
-	data   bool // nothing but the record's Data
-	told   bool // see AffiliationOptions.Told
+	data   bool                 // nothing but the record's Data
+	datum  AffiliationDataEvent // of data
+	told   bool                 // see AffiliationOptions.Told
 }
 
 // roleChange is a new role with who wants it.
@@ -68,7 +70,9 @@ func (c *change) addAffiliation(a affiliationChange) {
 	}
 }
 
-func (c *change) empty() bool { return !c.durable() && len(c.roles) == 0 && len(c.posts) == 0 }
+func (c *change) empty() bool {
+	return !c.durable() && len(c.roles) == 0 && len(c.posts) == 0 && len(c.sends) == 0
+}
 
 // durable reports whether something of the change has to be stored.
 func (c *change) durable() bool {
@@ -124,9 +128,10 @@ func (r *Room) applyChange(ch *change) {
 		return
 	}
 	kept := r.dataWith(ch)
-	if ch.unlock {
+	if ch.unlock && r.locked {
 		r.locked = false
 		r.svc.relist(r)
+		r.notify(r.svc.hooks.Unlocked.Run(&r.watch, &RoomEvent{r}))
 	}
 	if ch.subject != nil {
 		r.subject, r.subjectID = *ch.subject, ch.subjectID
@@ -255,6 +260,7 @@ func (r *Room) affiliationChanged(a *affiliationChange, concerned []*Occupant) {
 		}
 	}
 	if a.data {
+		r.notify(r.svc.hooks.AffiliationDataSet.Run(&r.watch, &a.datum))
 		return
 	}
 	if len(concerned) == 0 && a.from != a.record.Affiliation {
@@ -265,9 +271,6 @@ func (r *Room) affiliationChanged(a *affiliationChange, concerned []*Occupant) {
 		Told: a.told || len(concerned) > 0,
 	}
 	r.notify(r.svc.hooks.AffiliationSet.Run(&r.watch, ev))
-	for _, st := range ev.out {
-		r.reply(st)
-	}
 }
 
 func (r *Room) adjust(o *Occupant, a *affiliationChange) {
@@ -328,7 +331,8 @@ func (r *Room) AffiliationData(j jid.JID, key string) string {
 // has none. If he is inside, his presence is shown to everybody anew.
 func (r *Room) SetAffiliationData(j jid.JID, key, value string) {
 	rec := r.affiliationStaged(j.Bare())
-	if rec.Data[key] == value {
+	before := rec.Data[key]
+	if before == value {
 		return
 	}
 	rec.Data = maps.Clone(rec.Data)
@@ -336,7 +340,8 @@ func (r *Room) SetAffiliationData(j jid.JID, key, value string) {
 		rec.Data = make(map[string]string, 1)
 	}
 	rec.Data[key] = value
-	r.staged.addAffiliation(affiliationChange{record: rec, from: rec.Affiliation, data: true})
+	datum := AffiliationDataEvent{Event: Event{Room: r}, JID: rec.JID, Key: key, From: before, To: value}
+	r.staged.addAffiliation(affiliationChange{record: rec, from: rec.Affiliation, data: true, datum: datum})
 }
 
 // SetSubject stages a subject line. It is stored; sending it is the caller's

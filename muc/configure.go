@@ -75,3 +75,21 @@ func (h *Handle) Configure(ctx context.Context, actor Actor, values map[string][
 	}
 	return changed, nil
 }
+
+// Set changes one setting, as Configure does, and reports whether it differs.
+func (h *Handle) Set(ctx context.Context, actor Actor, variable string, values ...string) (changed bool, err error) {
+	list, err := h.Configure(ctx, actor, map[string][]string{variable: values})
+	return len(list) > 0, err
+}
+
+// SetSubject changes the subject line as if the actor's client had done it, and
+// reports whether it differs. The system sets it for the room itself.
+func (h *Handle) SetSubject(ctx context.Context, actor Actor, text string) (changed bool, err error) {
+	info, err := h.Info(ctx)
+	if err != nil || info.Subject.Text == text {
+		return false, err
+	}
+	st := stanza.Stanza{Type: stanza.TypeGroupchat}.With(stanza.NewElement(stanza.NSClient, "subject").AddText(text))
+	_, err = h.Send(ctx, actor, st)
+	return err == nil, err
+}

@@ -32,6 +32,22 @@ const (
 	FieldMultiSession = "muc#roomconfig_allowmultisessions"
 )
 
+// Variables of settings that the built-in features own, for Configure and Set.
+const (
+	FieldMembersOnly       = "muc#roomconfig_membersonly"
+	FieldPassword          = "muc#roomconfig_roomsecret" //nolint:gosec // the name of a field
+	FieldPasswordProtected = "muc#roomconfig_passwordprotectedroom"
+	FieldAllowInvites      = "muc#roomconfig_allowinvites"
+	FieldModerated         = "muc#roomconfig_moderatedroom"
+	FieldChangeSubject     = "muc#roomconfig_changesubject"
+	FieldPrivateMessages   = "muc#roomconfig_allowpm"
+	FieldPresenceBroadcast = "muc#roomconfig_presencebroadcast"
+	FieldHistoryLength     = "muc#roomconfig_historylength"
+	FieldArchiving         = "muc#roomconfig_enablelogging" // enablearchiving where rooms are logged, too
+	FieldRegistration      = "allow_unaffiliated_register"
+	FieldHats              = "enable_hats"
+)
+
 func addCoreFields(h *Hooks, o *Options) coreFields {
 	f := coreFields{
 		name:        NewTextField(h, FieldSpec{Var: FieldName, Section: SectionRoom, Order: 10, Label: "Name", Check: atMost(o.MaxName, ReasonMaxRoomName)}, ""),

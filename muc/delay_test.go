@@ -21,7 +21,7 @@ var later = extension(func(h *muc.Hooks) { //nolint:gochecknoglobals // a test's
 		return nil
 	}
 	h.BeforeMessage.Add("later", 0, func(ev *muc.MessageEvent) error { return wait(&ev.Event, ev.Stanza) })
-	h.PresenceArrived.Add("later", 0, func(ev *muc.ArrivalEvent) error { return wait(&ev.Event, ev.Stanza) })
+	h.Before.Presence.Add("later", 0, func(ev *muc.Arrival) error { return wait(&ev.Event, ev.Stanza) })
 })
 
 func update(name, status string) string {

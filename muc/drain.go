@@ -281,6 +281,9 @@ func (n *committed) take(r *Room) {
 func (r *Room) adopt(ch *change, c command) {
 	defer r.recoverApply(c)
 	r.applyChange(ch)
+	for _, st := range ch.sends {
+		r.reply(st)
+	}
 	if c != nil {
 		r.applyCommand(c)
 	} else if !r.staged.empty() {

@@ -1,6 +1,7 @@
 package muc
 
 import (
+	"errors"
 	"reflect"
 	"slices"
 
@@ -34,22 +35,28 @@ type Extension interface {
 // has changed yet, and a *stanza.Error refuses it. Setters called there take
 // effect together with the event, in one commit.
 type Hooks struct {
+	// Before has the filters of what comes in, by kind, before the room looks at it.
+	Before Arrivals
+
 	// BeforeCreate runs when somebody enters a room that does not exist, before
 	// BeforeJoin. Refusing leaves no trace of the room; what setters stage takes
 	// effect as soon as there is one.
 	BeforeCreate hook.Filter[JoinEvent]
 	// RoomCreated runs once the creator is in.
 	RoomCreated hook.Notify[RoomEvent]
+	// Locked runs after RoomCreated for a room that its creator has entered and is
+	// still to configure, Unlocked when that has been done.
+	Locked, Unlocked hook.Notify[RoomEvent]
+	// BeforeLoad runs when a stored room is about to wake, outside of it: ev.Record
+	// is what the store has, and may be changed in memory. An error refuses it:
+	// what waits for the room is answered so, and the next stanza tries again.
+	BeforeLoad hook.Filter[BeforeLoadEvent]
 	// RoomLoaded runs when a stored room wakes, before anything else happens in
 	// it.
 	RoomLoaded hook.Notify[LoadEvent]
 	// Hibernating runs when nothing has happened in the room for long: who keeps
 	// what can be made again lets go of it. Setters do nothing there.
 	Hibernating hook.Notify[RoomEvent]
-	// PresenceArrived runs when available presence is taken up, whatever it means:
-	// an entry, another nickname, an update. An error refuses it; to let it wait is
-	// what ev.Delay is for. It does not run while the room is locked.
-	PresenceArrived hook.Filter[ArrivalEvent]
 	// BeforeJoin runs after the nickname is prepared and before any presence is
 	// sent. ev.Role and ev.Nick may be changed (a changed nick is announced by
 	// status 210). It also runs for a second session of an occupant, but not
@@ -60,6 +67,9 @@ type Hooks struct {
 	// SessionJoined runs after each session that enters, or enters again, has
 	// received its self-presence: the moment for history and the subject.
 	SessionJoined hook.Notify[JoinedEvent]
+	// History decides what a session that enters is sent of what was said before,
+	// oldest first, instead of what the room remembers: an empty list is nothing.
+	History hook.Decide[JoinedEvent, []stanza.Stanza]
 	// BeforeNickChange may refuse a new nickname or change ev.Nick.
 	BeforeNickChange hook.Filter[NickEvent]
 	// NickChanged runs after somebody has got another nickname.
@@ -118,6 +128,14 @@ type Hooks struct {
 	// from people outside come here, too; they are not answered.
 	RoomMessage hook.Filter[RoomMessageEvent]
 
+	// BeforeInvite runs for each person whom somebody may invite, before that is
+	// sent to him: ev.Out may be changed. An error refuses all that the message
+	// asks for, hook.Handled keeps this one from being sent.
+	BeforeInvite hook.Filter[InviteEvent]
+	// BeforeDecline is the same for the answer to an invitation, which goes to
+	// ev.To, who has sent it.
+	BeforeDecline hook.Filter[InviteEvent]
+
 	// DefaultRole decides the role of a newcomer. If nobody answers, owners and
 	// admins are moderators, everybody else is a participant.
 	DefaultRole hook.Decide[RoleQuestion, Role]
@@ -144,6 +162,8 @@ type Hooks struct {
 	BeforeSetAffiliation hook.Filter[AffiliationEvent]
 	// AffiliationSet runs after a change of affiliation.
 	AffiliationSet hook.Notify[AffiliationEvent]
+	// AffiliationDataSet runs after Room.SetAffiliationData has taken effect.
+	AffiliationDataSet hook.Notify[AffiliationDataEvent]
 	// BeforeSetRole may refuse a change of role that the rules allow.
 	BeforeSetRole hook.Filter[RoleEvent]
 	// RoleSet runs after a change of role that was asked for; not after one
@@ -197,18 +217,15 @@ func (h *Hooks) seal() {
 // RoomEvent is about the room alone.
 type RoomEvent struct{ Room *Room }
 
+// BeforeLoadEvent is a stored room that is about to wake.
+type BeforeLoadEvent struct{ Record *RoomRecord }
+
 // LoadEvent is a stored room that wakes.
 type LoadEvent struct {
 	Room *Room
 	// Recent are the newest archived messages, oldest first: those that
 	// Options.Recent asks for, and changes of the subject, before or among them.
 	Recent []ArchivedMessage
-}
-
-// ArrivalEvent is available presence to the room, from somebody inside or not.
-type ArrivalEvent struct {
-	Event
-	Stanza *stanza.Stanza
 }
 
 // JoinEvent is a session that asks to enter.
@@ -338,16 +355,38 @@ type RoomMessageEvent struct {
 	Stanza  *stanza.Stanza
 	RealJID jid.JID   // who sends it, full
 	Sender  *Occupant // nil: he is not inside
-	out     []stanza.Stanza
 }
 
-// Send sends st when the event takes effect, from the room unless st.From says
-// otherwise, to anybody.
-func (ev *RoomMessageEvent) Send(st stanza.Stanza) {
-	if st.From.IsZero() {
-		st.From = ev.Room.jid
+// InviteEvent is an invitation, or what somebody says to one, that is about to be
+// passed on.
+type InviteEvent struct {
+	Event
+	From jid.JID // who sends it, full; zero: the program
+	To   jid.JID // whom it is for
+	Out  *stanza.Stanza
+}
+
+// BeforeInvite runs the hook of that name and sends what it leaves.
+func (ev *RoomMessageEvent) BeforeInvite(to jid.JID, out stanza.Stanza) error {
+	return ev.passOn(&ev.Room.svc.hooks.BeforeInvite, to, out)
+}
+
+// BeforeDecline runs the hook of that name and sends what it leaves.
+func (ev *RoomMessageEvent) BeforeDecline(to jid.JID, out stanza.Stanza) error {
+	return ev.passOn(&ev.Room.svc.hooks.BeforeDecline, to, out)
+}
+
+func (ev *RoomMessageEvent) passOn(before *hook.Filter[InviteEvent], to jid.JID, out stanza.Stanza) error {
+	r := ev.Room
+	out.To = to
+	switch err := before.Run(&r.watch, &InviteEvent{Event: ev.Event, From: ev.RealJID, To: to, Out: &out}); {
+	case errors.Is(err, hook.Handled):
+		return nil
+	case err != nil:
+		return err
 	}
-	ev.out = append(ev.out, st)
+	ev.Send(out)
+	return nil
 }
 
 // PrivateIQEvent is a request of one occupant's client to another's.
@@ -391,16 +430,14 @@ type AffiliationEvent struct {
 	// Told says, once it is done, that who is concerned knows of it: he is inside,
 	// or was until then, or what has caused the change tells him.
 	Told bool
-	out  []stanza.Stanza
 }
 
-// Send sends st when the change has taken effect, from the room unless st.From
-// says otherwise, to anybody. It is for functions that run after the change.
-func (ev *AffiliationEvent) Send(st stanza.Stanza) {
-	if st.From.IsZero() {
-		st.From = ev.Room.jid
-	}
-	ev.out = append(ev.out, st)
+// AffiliationDataEvent is a change of what an extension keeps of somebody.
+type AffiliationDataEvent struct {
+	Event
+	JID      jid.JID // bare, or a domain
+	Key      string
+	From, To string // "": nothing
 }
 
 // RoleEvent is a change of role that somebody asks for.

@@ -20,9 +20,6 @@ func (c *presenceCommand) decide(r *Room) error {
 	s := r.sessions[c.st.From]
 	switch c.st.Type {
 	case "":
-		if err := c.decideArrival(r); err != nil {
-			return err
-		}
 		if s == nil {
 			return c.decideEntering(r)
 		}
@@ -45,14 +42,6 @@ func (c *presenceCommand) decide(r *Room) error {
 		return c.decideProbe(r, s)
 	}
 	return stanza.NewError(stanza.Modify, stanza.BadRequest, "Rooms have no presence subscriptions.")
-}
-
-// decideArrival asks whether it is time for a presence.
-func (c *presenceCommand) decideArrival(r *Room) error {
-	if !r.exists || r.locked || r.deniesItself(c.st.From) {
-		return nil
-	}
-	return r.svc.hooks.PresenceArrived.Run(&r.watch, &ArrivalEvent{Event: Event{Room: r, req: &c.request}, Stanza: &c.st})
 }
 
 // decideProbe answers a probe by an occupant (XEP-0045 §17.3).
@@ -212,6 +201,7 @@ func (r *Room) join(ev *JoinEvent, renamed bool) {
 	r.announceToSelf(o, []*Session{s}, &showing{codes: r.entryCodes(ev.New, renamed)})
 	if ev.New {
 		r.notify(r.svc.hooks.RoomCreated.Run(&r.watch, &RoomEvent{r}))
+		r.notify(r.svc.hooks.Locked.Run(&r.watch, &RoomEvent{r}))
 	}
 	joined := JoinedEvent{Room: r, Session: s, Stanza: ev.Stanza}
 	if first {

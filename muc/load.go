@@ -90,10 +90,14 @@ func (n *loaded) take(r *Room) {
 	switch {
 	case n.err != nil:
 		r.logger().LogAttrs(context.Background(), slog.LevelError, "load room", slog.Any("err", n.err))
-		r.unloadable()
+		r.unloadable(stanza.NewError(stanza.Wait, stanza.InternalServerError, "The room could not be loaded.").Because(ReasonStore))
 	case n.record != nil && n.record.Tombstone != nil:
 		r.tombstone = n.record.Tombstone
 	case n.record != nil:
+		if err := r.svc.hooks.BeforeLoad.Run(&r.watch, &BeforeLoadEvent{Record: n.record}); err != nil {
+			r.unloadable(err)
+			return
+		}
 		r.restore(n.record)
 		if len(n.recent) > 0 {
 			r.ids.Resume(n.recent[len(n.recent)-1].ID)
@@ -104,9 +108,9 @@ func (n *loaded) take(r *Room) {
 }
 
 // unloadable answers everything that waits; the next stanza tries again.
-func (r *Room) unloadable() {
+func (r *Room) unloadable(why error) {
 	for _, c := range r.mailbox.Shut() {
-		r.refuse(c.base(), stanza.NewError(stanza.Wait, stanza.InternalServerError, "The room could not be loaded.").Because(ReasonStore))
+		r.refuse(c.base(), why)
 	}
 	r.waiting = true
 	r.flush()

@@ -217,8 +217,19 @@ func (r *Room) Post(st stanza.Stanza) error {
 	if err != nil {
 		return err
 	}
+	if ev.SubjectChange {
+		r.stageSubject(&ev, archive)
+	}
 	r.staged.posts = append(r.staged.posts, func(r *Room) { r.publish(nil, &ev, historic, archive) })
 	return nil
+}
+
+// History returns what a function says that somebody who enters is to be sent of
+// what was said before, oldest first; false if nobody says so.
+func (r *Room) History(ev *JoinedEvent) (list []stanza.Stanza, ok bool) {
+	list, err := r.svc.hooks.History.Run(&r.watch, ev, nil)
+	r.notify(err)
+	return list, list != nil
 }
 
 // SendTo sends something to one session, with the room as sender unless
@@ -313,11 +324,7 @@ func (c *roomMessageCommand) decide(r *Room) error {
 	return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "This kind of message means nothing to the room.")
 }
 
-func (c *roomMessageCommand) apply(r *Room) {
-	for _, st := range c.ev.out {
-		r.reply(st)
-	}
-}
+func (c *roomMessageCommand) apply(*Room) {} // all of it is staged
 
 // bounceCommand is an error that comes back from an occupant's client: some
 // conditions mean that nobody is there any more (XEP-0045 §11.1). That of a
@@ -377,9 +384,6 @@ func (c *bounceCommand) fromOutside(r *Room) error {
 }
 
 func (c *bounceCommand) apply(r *Room) {
-	for _, st := range c.ev.out {
-		r.reply(st)
-	}
 	if c.recipient != nil {
 		r.sayToAll(c.recipient, c.out)
 	}

@@ -2,6 +2,7 @@ package muc
 
 import (
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/muster-im/muster/jid"
@@ -66,10 +67,11 @@ func (s *Session) Occupant() *Occupant { return s.occupant }
 // forget drops the cached presence, because something in it has changed.
 func (o *Occupant) forget() { o.shown = [2]*stanza.Encoded{} }
 
-// Occupants iterates over everybody in the room, in no particular order.
+// Occupants iterates over those who are in the room at its beginning, in no
+// particular order.
 func (r *Room) Occupants() iter.Seq[*Occupant] {
 	return func(yield func(*Occupant) bool) {
-		for _, o := range r.occupants {
+		for _, o := range slices.Collect(maps.Values(r.occupants)) {
 			if !yield(o) {
 				return
 			}

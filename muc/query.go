@@ -32,7 +32,6 @@ type RequestEvent struct {
 	Session     *Session // who asks; nil: he is not inside
 	answer      Answer
 	find        func(context.Context) (Answer, error)
-	out         []stanza.Stanza
 	slow        bool
 }
 
@@ -58,15 +57,6 @@ func (ev *RequestEvent) AnswerLater(find func(ctx context.Context) (Answer, erro
 // wait for it.
 func (ev *RequestEvent) AnswerSlowly(find func(ctx context.Context) (Answer, error)) {
 	ev.find, ev.slow = find, true
-}
-
-// Send sends st when the event takes effect, before the result, from the room
-// unless st.From says otherwise, to anybody.
-func (ev *RequestEvent) Send(st stanza.Stanza) {
-	if st.From.IsZero() {
-		st.From = ev.Room.jid
-	}
-	ev.out = append(ev.out, st)
 }
 
 // requestKind is what tells the requests apart that features answer.
@@ -117,9 +107,6 @@ func (c *requestCommand) decide(r *Room) error {
 }
 
 func (c *requestCommand) apply(r *Room) {
-	for _, st := range c.ev.out {
-		r.reply(st)
-	}
 	if c.ev.find == nil {
 		r.reply(c.st.Result(c.ev.answer.Payload))
 		return

@@ -18,18 +18,20 @@ import (
 // request is what all commands have in common: who asks, and what deferred
 // checks have answered so far.
 type request struct {
-	st       stanza.Stanza    // what asked; zero for a call from code
-	receipt  *stanza.Receipt  // of st, until the room has done with it
-	done     func(error)      // for a call from code: takes the result
-	checks   map[string]error // answers of deferred checks, by name of the function
-	check    func(context.Context) error
-	name     string          // of the function that deferred check
-	detached bool            // of an event that cannot wait
-	system   bool            // the program itself is behind it, not a client
-	later    bool            // done is called with the commit of a message
-	id       string          // StanzaID of the message that came of it
-	until    time.Time       // which a function has delayed it
-	progress map[string]*int // of functions, by name
+	st        stanza.Stanza    // what asked; zero for a call from code
+	receipt   *stanza.Receipt  // of st, until the room has done with it
+	done      func(error)      // for a call from code: takes the result
+	checks    map[string]error // answers of deferred checks, by name of the function
+	check     func(context.Context) error
+	name      string          // of the function that deferred check
+	detached  bool            // of an event that cannot wait
+	system    bool            // the program itself is behind it, not a client
+	arrived   bool            // it has passed Hooks.Before
+	swallowed bool            // and takes no effect
+	later     bool            // done is called with the commit of a message
+	id        string          // StanzaID of the message that came of it
+	until     time.Time       // which a function has delayed it
+	progress  map[string]*int // of functions, by name
 }
 
 func (q *request) base() *request { return q }
@@ -46,6 +48,16 @@ type Event struct {
 	req  *request
 }
 
+// Send sends st when the event takes effect, before anything else that comes of
+// it, from the room unless st.From says otherwise, to anybody. In a function that
+// runs after something has happened it is sent then.
+func (ev *Event) Send(st stanza.Stanza) {
+	if st.From.IsZero() {
+		st.From = ev.Room.jid
+	}
+	ev.Room.staged.sends = append(ev.Room.staged.sends, st)
+}
+
 // Defer runs check, which may block, away from the room, and holds the stanza
 // and what its sender sends to this room behind it. A handler returns what
 // Defer returns:
@@ -54,9 +66,10 @@ type Event struct {
 //
 // When check is done, all checks and hooks of the event run again, and Defer
 // returns what check returned. ctx ends after Options.DeferTimeout, or when a
-// newer join or a leave of the sender makes the question pointless. Only joins,
-// nickname changes, presence, messages and configurations can wait; for changes
-// of affiliation or role, posts by code and destruction Defer returns an error.
+// newer join or a leave of the sender makes the question pointless. Only stanzas
+// can wait, and what comes of one: joins, nickname changes, presence, messages,
+// configurations; for changes of affiliation or role, posts by code and
+// destruction Defer returns an error.
 func (ev *Event) Defer(check func(ctx context.Context) error) error {
 	if ev.req == nil || ev.req.detached {
 		return errCannotDefer
@@ -239,6 +252,9 @@ func (r *Room) decide(c command) (err error) {
 	case q.done == nil && r.deniesItself(q.st.From):
 		return noRoom()
 	}
+	if err := r.arrive(c); err != nil || c.base().swallowed {
+		return err
+	}
 	return c.decide(r)
 }
 
@@ -260,7 +276,9 @@ type stranger interface{ stranger() }
 // room half changed, so it closes the room.
 func (r *Room) applyCommand(c command) {
 	defer r.recoverApply(c)
-	c.apply(r)
+	if !c.base().swallowed {
+		c.apply(r)
+	}
 	r.finished(c.base())
 	if q := c.base(); q.done != nil && !q.later {
 		q.done(nil)

@@ -63,6 +63,8 @@ type open struct {
 	delays  delays
 	turn    time.Time // when the command at hand was taken up
 	watch   hookWatch
+	arrival Arrival       // scratch of arrive
+	came    stanza.Stanza // likewise
 
 	values       []any                         // settings by field index; shared with other rooms until changed
 	shared       bool                          // values are the service's defaults
@@ -143,7 +145,8 @@ func (r *Room) storedAffiliation(bare jid.JID) Affiliation {
 	return None
 }
 
-// Affiliations iterates over all entries, in no particular order.
+// Affiliations iterates over all entries as they are, without what the event at
+// hand may stage meanwhile, in no particular order.
 func (r *Room) Affiliations() iter.Seq[AffiliationRecord] { return maps.Values(r.affiliations) }
 
 // DefaultRole returns the role that somebody gets on entering; RoleNone if he

@@ -291,7 +291,10 @@ func (s *Service) iqCommand(q request) (command, *stanza.Error) {
 	if f := s.hooks.requests[requestKind{q.st.Type, payload.Name}]; f != nil {
 		return &requestCommand{request: q, answerer: f}, nil
 	}
-	return nil, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The room does not know this request.")
+	if s.hooks.Before.wanted(payload.Name.Space) {
+		return &unknownCommand{request: q}, nil
+	}
+	return nil, unknownRequest()
 }
 
 // post hands a command to a room, waking it if need be.

@@ -100,6 +100,7 @@ type OccupantInfo struct {
 	RealJID     jid.JID // bare
 	Role        Role
 	Affiliation Affiliation
+	ID          string    // see Room.OccupantID
 	Sessions    []jid.JID // full, the primary one first
 }
 
@@ -108,7 +109,7 @@ func (h *Handle) Occupants(ctx context.Context) ([]OccupantInfo, error) {
 	var list []OccupantInfo
 	err := h.Do(ctx, func(r *Room) error {
 		for _, o := range r.occupants {
-			m := OccupantInfo{Nick: o.nick, JID: o.jid, RealJID: o.bare, Role: o.role, Affiliation: r.Affiliation(o.bare)}
+			m := OccupantInfo{Nick: o.nick, JID: o.jid, RealJID: o.bare, Role: o.role, Affiliation: r.Affiliation(o.bare), ID: r.OccupantID(o.bare)}
 			for _, s := range o.sessions {
 				m.Sessions = append(m.Sessions, s.addr)
 			}

@@ -54,6 +54,12 @@ func (f history) Register(h *muc.Hooks) {
 		}
 	})
 	h.SessionJoined.Add("history", 0, func(ev *muc.JoinedEvent) {
+		if list, ok := ev.Room.History(ev); ok {
+			for _, st := range list {
+				ev.Room.SendTo(ev.Session, st)
+			}
+			return
+		}
 		messages := slot.In(ev.Room).messages
 		if limit := min(size.Get(ev.Room), f.size); limit < len(messages) { // it may have been lowered
 			messages = messages[len(messages)-limit:]

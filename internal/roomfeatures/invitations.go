@@ -137,9 +137,9 @@ func (f *invitations) inviteOne(ev *muc.RoomMessageEvent, invite *stanza.Element
 	if reason != "" {
 		text += " " + reason
 	}
-	ev.Send(stanza.Stanza{Kind: stanza.Message, ID: ev.Stanza.ID, To: to, Lang: ev.Stanza.Lang}.
+	err = ev.BeforeInvite(to, stanza.Stanza{Kind: stanza.Message, ID: ev.Stanza.ID, Lang: ev.Stanza.Lang}.
 		With(stanza.NewElement(stanza.NSClient, "body").AddText(text), x, direct))
-	return invitation{who: to.Bare(), by: ev.RealJID, shown: by, id: ev.Stanza.ID}, nil
+	return invitation{who: to.Bare(), by: ev.RealJID, shown: by, id: ev.Stanza.ID}, err
 }
 
 // fill makes x an invitation into r, and returns the same for clients that know
@@ -199,9 +199,12 @@ func (f *invitations) decline(ev *muc.RoomMessageEvent, decline *stanza.Element)
 	if reason := decline.ChildText(stanza.NSMUCUser, "reason"); reason != "" {
 		passed.AddTextElement("reason", reason)
 	}
+	out := stanza.Stanza{Kind: stanza.Message, ID: ev.Stanza.ID, Lang: ev.Stanza.Lang}.
+		With(stanza.NewElement(stanza.NSMUCUser, "x").Add(passed))
 	for _, i := range declined {
-		ev.Send(stanza.Stanza{Kind: stanza.Message, ID: ev.Stanza.ID, To: reachable(ev.Room, i.by), Lang: ev.Stanza.Lang}.
-			With(stanza.NewElement(stanza.NSMUCUser, "x").Add(passed)))
+		if err := ev.BeforeDecline(reachable(ev.Room, i.by), out); err != nil {
+			return err
+		}
 	}
 	return hook.Handled
 }

@@ -64,7 +64,10 @@ func (f pace) Register(h *muc.Hooks) {
 		}
 		return nil
 	})
-	h.PresenceArrived.Add("pace", priorityPace, func(ev *muc.ArrivalEvent) error {
+	h.Before.Presence.Add("pace", priorityPace, func(ev *muc.Arrival) error {
+		if ev.New || ev.Room.Locked() || ev.Stanza.Type != "" {
+			return nil
+		}
 		limits, p := f.limits(), slot.In(ev.Room)
 		if m := limits.presence(); p.concerns(&ev.Event, m) {
 			return p.admit(&ev.Event, ev.Stanza, &p.session(ev.Stanza.From, ev.Time(), &limits).presence, m)
