@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/muster-im/muster/hook"
+	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
 
@@ -93,7 +94,7 @@ func (a *Arrivals) wanted(namespace string) bool {
 // arrive lets the filters see a stanza, once.
 func (r *Room) arrive(c command) error {
 	before, q := &r.svc.hooks.Before, c.base()
-	if !before.any || q.arrived || q.st.Kind == 0 || r.exists && q.done == nil && r.deniesItself(q.st.From) {
+	if !before.any || q.arrived || q.st.Kind == 0 || r.exists && q.done == nil && r.unknownTo(q.st.From) {
 		return nil
 	}
 	all, own := before.of(c)
@@ -121,6 +122,12 @@ func (r *Room) arrive(c command) error {
 	}
 	*ev, r.came = Arrival{}, stanza.Stanza{}
 	return err
+}
+
+// unknownTo reports whether somebody must not know of the room: it is not
+// configured yet, or he is banned from a hidden one.
+func (r *Room) unknownTo(who jid.JID) bool {
+	return r.locked && r.Affiliation(who) < Owner || r.deniesItself(who)
 }
 
 // of returns the filters that a command's stanza passes, in order; nil for none.
