@@ -73,7 +73,8 @@ modules:
     ip_access: all
     access: all
   mod_roster: {}
-`},
+`,
+		},
 		Command: []string{
 			"ejabberdctl", "--node", "front{{.Port}}@localhost", "--config-dir", "{{.Dir}}", "--ctl-config", "{{.Dir}}/ejabberdctl.cfg",
 			"--spool", "{{.Dir}}/spool", "--logs", "{{.Dir}}/log", "foreground",
