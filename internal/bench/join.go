@@ -48,19 +48,41 @@ type JoinUsage struct {
 
 // Join lets many people enter one room at once and measures.
 func Join(ctx context.Context, o JoinOptions) (*JoinReport, error) {
-	if o.Occupants < 2 {
-		return nil, errors.New("occupants: want at least 2")
-	}
-	rooms, err := newRooms(FanoutOptions{
+	rooms, report, err := JoinRoom(ctx, FanoutOptions{
 		LoadOptions: LoadOptions{Options: o.Options, Window: 1, Body: minBody, Messages: 1},
 		MUCDomain:   o.MUCDomain, Room: o.Room, Set: o.Set, Occupants: o.Occupants, Senders: 1,
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		rooms.Leave()
 	}
-	defer rooms.Leave()
-	f := rooms.rooms[0]
+	return report, err
+}
+
+// JoinRoom is Join with people who stay, and may then be made to talk.
+func JoinRoom(ctx context.Context, o FanoutOptions) (*Rooms, *JoinReport, error) {
+	if o.Occupants < 2 {
+		return nil, nil, errors.New("occupants: want at least 2")
+	}
+	if o.Rooms > 1 {
+		return nil, nil, errors.New("rooms: they enter one")
+	}
+	rooms, err := newRooms(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	report, err := rooms.rooms[0].join(ctx)
+	if err != nil {
+		rooms.Leave()
+		return nil, nil, err
+	}
+	return rooms, report, nil
+}
+
+// join connects everybody, and lets them enter at once.
+func (f *fanout) join(ctx context.Context) (*JoinReport, error) {
+	stall := f.load.stall
 	f.load.stall = joinTimeout
+	defer func() { f.load.stall = stall }()
 	if err := f.login(ctx); err != nil {
 		return nil, err
 	}

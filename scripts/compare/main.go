@@ -12,6 +12,9 @@ import (
 	"os/signal"
 	"strings"
 	"time"
+
+	meter "github.com/muster-im/muster/internal/bench"
+	"github.com/muster-im/muster/internal/peers"
 )
 
 // options are the command line's.
@@ -23,6 +26,8 @@ type options struct {
 	duration time.Duration
 	only     string
 	peers    string
+
+	inside map[*peers.Server]*meter.Rooms // who stays in a room for another row
 }
 
 func main() {
@@ -31,7 +36,7 @@ func main() {
 	flag.StringVar(&o.doc, "doc", "", "the document whose table is replaced; empty: print it")
 	flag.StringVar(&o.data, "json", "", "a file for the figures")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each load is measured on each server")
-	flag.DurationVar(&o.duration, "duration", 2*time.Second, "how long one measurement takes")
+	flag.DurationVar(&o.duration, "duration", 1500*time.Millisecond, "how long one measurement takes")
 	flag.StringVar(&o.only, "only", "", "measure only rows whose name contains this")
 	flag.StringVar(&o.peers, "servers", "muster,prosody,ejabberd,inspircd", "what is measured")
 	flag.Parse()
@@ -53,6 +58,7 @@ func run(ctx context.Context, o *options) error {
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the servers run as users of their own
 		return err
 	}
+	o.inside = make(map[*peers.Server]*meter.Rooms)
 	b := &bench{options: o, dir: dir}
 	for name := range strings.SplitSeq(o.peers, ",") {
 		k, ok := kinds[name]

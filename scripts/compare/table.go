@@ -46,7 +46,7 @@ func (b *bench) replace(doc string) error {
 func (b *bench) write(w io.Writer) error {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "\n%s, on %s, %d CPUs, Linux %s, %s.", time.Now().UTC().Format("2 January 2006"), model(), runtime.NumCPU(), release(), runtime.Version())
-	fmt.Fprintf(&out, " Medians of %d rounds of %s each, the servers in turn", b.rounds, b.duration)
+	fmt.Fprintf(&out, " Medians of %d rounds of %s each, the servers in turn; what takes over %s is measured once", b.rounds, b.duration, slow)
 	out.WriteString("; in parentheses how many times Muster's cost that is.\n")
 	for _, k := range b.kinds {
 		if k.Name != "muster" {
@@ -65,7 +65,8 @@ func (b *bench) write(w io.Writer) error {
 		}
 		out.WriteString("\n")
 	}
-	out.WriteString("\n")
+	out.WriteString("\nMessages took, from being sent or due until the last one had them, in ms (p50, p99): ")
+	out.WriteString(strings.Join(b.latencies(), "; ") + ".\n\n")
 	for _, r := range b.results {
 		for _, k := range b.kinds {
 			if f := r.Figures[k.Name]; f != nil && (f.Failed != "" || f.Errors > 0) {
@@ -75,6 +76,29 @@ func (b *bench) write(w io.Writer) error {
 	}
 	_, err := w.Write(out.Bytes())
 	return err
+}
+
+// latencies are the times that messages took, row by row.
+func (b *bench) latencies() (list []string) {
+	for _, r := range b.results {
+		if r.Unit != perDelivery && r.Unit != perMessage && r.Unit != p99 {
+			continue
+		}
+		var each []string
+		for _, k := range b.kinds {
+			if f := r.Figures[k.Name]; f != nil && len(f.Latency) > 0 {
+				p50, p99 := make([]float64, len(f.Latency)), make([]float64, len(f.Latency))
+				for i, l := range f.Latency {
+					p50[i], p99[i] = l.P50, l.P99
+				}
+				each = append(each, fmt.Sprintf("%s %s, %s", k.Title, number(median(p50)), number(median(p99))))
+			}
+		}
+		if len(each) > 0 {
+			list = append(list, strings.Trim(r.Row, "*")+": "+strings.Join(each, ", "))
+		}
+	}
+	return list
 }
 
 // cell is one figure, with its ratio to ours.
