@@ -132,7 +132,7 @@ func (d *demo) talk(ctx context.Context, slow bool) (*talk, error) {
 			return nil, err
 		}
 	}
-	room, err := jid.New("team", d.srv.RoomHosts()[0], "")
+	room, err := jid.New("team", d.srv.Groups().ChatHost(), "")
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +152,9 @@ func (d *demo) join(ctx context.Context, p *person) error {
 	if len(d.grouped) == 0 {
 		if _, err := d.srv.Groups().Create(ctx, groups.NewGroup{ID: id, Name: teamName}, by); err != nil {
 			return fmt.Errorf("make a group: %w", err)
+		}
+		if _, err := d.srv.Groups().PutGroupChat(ctx, id, groups.NewChat{ID: "team", Name: teamName, Default: true}, by); err != nil {
+			return fmt.Errorf("make the group's chat: %w", err)
 		}
 	}
 	d.grouped = append(d.grouped, p)

@@ -26,6 +26,7 @@ type person struct {
 	mu       sync.Mutex
 	contacts map[jid.JID]contact
 	inRoom   map[string]bool // nicknames
+	invited  jid.JID         // into which room
 	subject  string
 	heard    []line
 	changed  chan struct{} // closed and replaced at every change
@@ -150,6 +151,12 @@ func (p *person) takeOccupant(st stanza.Stanza) {
 
 func (p *person) takeMessage(st stanza.Stanza) {
 	if st.Type == stanza.TypeError {
+		return
+	}
+	if x := st.Child(stanza.NSConference, "x"); x != nil { // XEP-0249 §2
+		if room, err := jid.Parse(x.Attr("jid")); err == nil {
+			p.change(func() { p.invited = room })
+		}
 		return
 	}
 	room := st.Type == stanza.TypeGroupchat

@@ -40,7 +40,7 @@ func privateScript() []utterance {
 	return []utterance{
 		{0, "Morning Ben! Are we still shipping on Thursday?"},
 		{1, "If the importer survives one more night, yes."},
-		{0, "Let's ask Chloe. I'll open a room, come in."},
+		{0, "Let's ask Chloe, in the team's chat."},
 	}
 }
 
@@ -97,7 +97,15 @@ func (t *talk) join(ctx context.Context) error {
 		return err
 	}
 	t.title("The same lists, now that an administrator has added Chloe")
-	return t.seeEachOther(ctx, t.team)
+	if err := t.seeEachOther(ctx, t.team); err != nil {
+		return err
+	}
+	for _, p := range t.team {
+		if err := t.await(ctx, p, "the invitation into the group's chat", func() bool { return p.invited == t.room }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // seeEachOther waits until members of the group have each other in their contact
@@ -189,15 +197,14 @@ func (t *talk) private(ctx context.Context) error {
 	return nil
 }
 
-// inRoom opens a room and talks there; the last to come reads what was said
-// before.
+// inRoom talks in the chat that came with the group; the last to come reads what
+// was said before.
 func (t *talk) inRoom(ctx context.Context) error {
 	const subject = "Shipping on Thursday"
-	t.title("The room %s", t.room)
+	t.title("The group's chat %s", t.room)
 	early, late := roomScript()
 	steps := []func() error{
 		func() error { return t.enter(ctx, 0) },
-		func() error { return t.open(ctx) },
 		func() error { return t.enter(ctx, 1) },
 		func() error { return t.setSubject(ctx, 0, subject) },
 		func() error { return t.discuss(ctx, early) },
@@ -228,24 +235,6 @@ func (t *talk) enter(ctx context.Context, who int) error {
 		}
 	}
 	t.note("%s has entered", p.name)
-	return nil
-}
-
-// open submits the new room's settings, which unlocks it (XEP-0045 §10.1.3).
-func (t *talk) open(ctx context.Context) error {
-	form := stanza.NewElement(stanza.NSData, "x", "type", "submit")
-	for _, f := range [][2]string{
-		{"FORM_TYPE", "http://jabber.org/protocol/muc#roomconfig"},
-		{"muc#roomconfig_roomname", "Team"},
-		{"muc#roomconfig_persistentroom", "1"},
-	} {
-		form.Add(stanza.NewElement(stanza.NSData, "field", "var", f[0]).AddTextElement("value", f[1]))
-	}
-	st := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeSet, To: t.room}.
-		With(stanza.NewElement(stanza.NSMUCOwner, "query").Add(form))
-	if _, err := t.team[0].conn.IQ(ctx, st); err != nil {
-		return fmt.Errorf("%s configures the room: %w", t.team[0].name, err)
-	}
 	return nil
 }
 

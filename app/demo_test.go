@@ -21,7 +21,7 @@ func TestDemoOnce(t *testing.T) {
 		"  Anna                     Ben                      Chloe\n",
 		"  ● Ben, on the train      ● Anna, at my desk       ● Anna, at my desk\n",
 		"  Anna   Morning Ben!",
-		"The room team@conference.localhost\n",
+		"The group's chat team@groups.localhost\n",
 		"         * Anna has set the subject: Shipping on Thursday\n",
 		"         * Chloe has read the 2 messages from before\n",
 		"  Chloe  Fine. Chocolate, then.\n\nAll 11 messages arrived at everybody they were for.\n",

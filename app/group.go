@@ -23,6 +23,7 @@ type groupCommands struct {
 	Add     groupAddCommand     `cmd:"" help:"Make people members of a group."`
 	Remove  groupRemoveCommand  `cmd:"" help:"End memberships."`
 	Members groupMembersCommand `cmd:"" help:"List the members of a group."`
+	Chat    groupChatCommands   `cmd:"" help:"Add, remove and list the chats of a group."`
 	Import  groupImportCommand  `cmd:"" help:"Import groups of another server."`
 	Sync    groupSyncCommand    `cmd:"" help:"Make members who were added with --delay contacts of the others."`
 }

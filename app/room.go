@@ -38,7 +38,7 @@ type roomCommands struct {
 // Help shows examples.
 func (roomCommands) Help() string {
 	return `The server must be running. A room is named by its address, or by its name alone
-if the server has rooms at one domain. Rooms that sleep are found like others.`
+if the server has rooms at one domain besides the chats of groups. Rooms that sleep are found like others.`
 }
 
 // roomFlags name a room.
@@ -59,10 +59,14 @@ func (f *roomFlags) open(ctx context.Context, e *env) (*admin.Client, jid.JID, e
 		if err != nil {
 			return nil, jid.JID{}, f.explain(err)
 		}
-		if len(info.RoomHosts) != 1 {
-			return nil, jid.JID{}, fmt.Errorf("%q: at which domain? Say one of %s", name, atHosts(name, info.RoomHosts))
+		hosts := info.RoomHosts
+		if len(hosts) > 1 { // the chats of groups are found by their groups
+			hosts = slices.DeleteFunc(hosts, func(h string) bool { return h == info.GroupChatHost })
 		}
-		name += "@" + info.RoomHosts[0]
+		if len(hosts) != 1 {
+			return nil, jid.JID{}, fmt.Errorf("%q: at which domain? Say one of %s", name, atHosts(name, hosts))
+		}
+		name += "@" + hosts[0]
 	}
 	j, err := jid.Parse(name)
 	if err != nil {

@@ -1,0 +1,41 @@
+package app
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestGroupChat: chats come and go with a command, and what is wrong is said.
+func TestGroupChat(t *testing.T) {
+	t.Parallel()
+	file, _ := configFile(t, "[modules.mod_groups_internal]\ngroups_muc_host = \"groups.localhost\"\n")
+	serving(t, file)
+	for _, step := range []struct {
+		status int
+		args   string
+		want   string
+	}{
+		{exitOK, "user add romeo secret", ""},
+		{exitOK, "group create Verona --id verona", "created verona (Verona)"},
+		{exitOK, "group chat list verona", "has no chats yet"},
+		{exitOK, "group chat add verona Verona --id verona --default", "verona@groups.localhost (Verona)"},
+		{exitOK, "group chat add verona 🎭 --id stage", "stage@groups.localhost (🎭)"},
+		{exitOK, "group add verona romeo", ""},
+		{exitOK, "group rename verona Mantua", ""},
+		{exitOK, "group chat list verona", "verona@groups.localhost   Mantua"},
+		{exitOK, "room destroy stage@groups.localhost", ""},
+		{exitOK, "group chat list verona", "stage@groups.localhost    🎭        gone"},
+		{exitOK, "group chat remove verona stage", ""},
+		{exitError, "group chat remove verona stage", "has no such chat"},
+		{exitError, "group chat add verona x --default", "--id"},
+		{exitError, "group chat add verona x --id a@b", "is no name of a room"},
+		{exitError, "group chat add nowhere x", "no such group"},
+		{exitError, "group chat list nowhere", "no such group"},
+		{exitOK, "group show verona", "chat verona@groups.localhost: Mantua"},
+	} {
+		got := execute(t, "", append(strings.Fields(step.args), "--config", file)...)
+		if got.status != step.status || !strings.Contains(got.stdout+got.stderr, step.want) {
+			t.Errorf("%s: got %+v, want %d and %q", step.args, got, step.status, step.want)
+		}
+	}
+}
