@@ -212,7 +212,7 @@ type DefaultRoom struct {
 	Password               Secret        `toml:"password" doc:"The password."`
 	Anonymous              bool          `toml:"anonymous" doc:"Only moderators see real addresses."`
 	MaxUsers               Positive      `toml:"max_users" doc:"Most sessions, up to max_users of the service."`
-	MayGetMemberList       []string      `toml:"maygetmemberlist" choice:"moderator,participant,visitor,member,admin,owner" doc:"Roles and affiliations that may read the list of members, besides owners and admins."`
+	MayGetMemberList       []string      `toml:"maygetmemberlist" choice:"moderator,participant,visitor,member,admin,owner" doc:"Roles and affiliations that may read the room's lists besides owners and admins: of owners, admins, members and banned people, and of roles. Who is outside and could come in counts as a visitor. In rooms with anonymous = true these lists have the addresses of those with an affiliation, not of others."`
 	PresenceBroadcast      []string      `toml:"presence_broadcast" choice:"moderator,participant,visitor" doc:"Roles whose presence the others are told of."`
 	PresenceLimit          Count         `toml:"presence_limit" doc:"Occupants above which visitors are shown to moderators alone; 0: however many."`
 	Logging                bool          `toml:"logging" doc:"What happens is logged in files; needs mod_muc_log. Also for rooms that are older than that."`

@@ -180,7 +180,8 @@ func (c *adminCommand) decideList(r *Room, items []*stanza.Element) error {
 // mayList applies the rules for reading lists: role lists are for moderators,
 // affiliation lists for admins and owners, those of admins and owners for owners
 // alone if addresses are hidden (XEP-0045 §10.5, §10.8), and the member list of a
-// members-only room for every member (§9.5); features may widen them.
+// members-only room for every member (§9.5); features may widen them, but not
+// for who is banned.
 func (r *Room) mayList(who jid.JID, ofRoles bool, a Affiliation) error {
 	q := &ListQuestion{Room: r, RealJID: who, Role: r.roleOf(who), Affiliation: r.Affiliation(who), OfRoles: ofRoles, List: a}
 	least := Admin
@@ -188,7 +189,7 @@ func (r *Room) mayList(who jid.JID, ofRoles bool, a Affiliation) error {
 		least = Owner
 	}
 	allowed := q.Affiliation >= least || ofRoles && q.Role == Moderator
-	if !allowed && a != Outcast {
+	if !allowed && q.Affiliation != Outcast {
 		var err error
 		if allowed, err = r.svc.hooks.MayList.Run(&r.watch, q, false); err != nil {
 			return err

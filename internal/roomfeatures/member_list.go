@@ -7,9 +7,10 @@ import (
 	"github.com/muster-im/muster/stanza"
 )
 
-// memberList says which roles and affiliations may read the list of members
-// besides those whom the XEP entitles (muc#roomconfig_getmemberlist). People of an
-// affiliation need not be inside.
+// memberList says which roles and affiliations may read the room's lists besides
+// those whom the XEP entitles (muc#roomconfig_getmemberlist): all of affiliations,
+// banned people too, and of roles, as with MongooseIM. People of an affiliation need
+// not be inside.
 type memberList struct{}
 
 // nobodyElse stands for an empty list, as in forms of MongooseIM. The role and the
@@ -18,7 +19,7 @@ const nobodyElse = "none"
 
 func (memberList) Register(h *muc.Hooks) {
 	who := muc.NewChoicesField(h, muc.FieldSpec{
-		Var: "muc#roomconfig_getmemberlist", Section: muc.SectionPermissions, Order: 70, Label: "Who may read the member list",
+		Var: "muc#roomconfig_getmemberlist", Section: muc.SectionPermissions, Order: 70, Label: "Who may read the lists of members and roles",
 		Choices: []stanza.Option{
 			{Label: "Moderators", Value: "moderator"},
 			{Label: "Participants", Value: "participant"},
@@ -30,11 +31,15 @@ func (memberList) Register(h *muc.Hooks) {
 		},
 	}, "")
 	h.MayList.Add("member-list", 0, func(q *muc.ListQuestion) (bool, bool) {
-		if q.OfRoles || q.List != muc.Member { // the others would show who is who
-			return false, false
+		if !q.OfRoles && q.List == muc.None && !q.Room.NonAnonymous() {
+			return false, false // the occupants with their addresses: who is who
+		}
+		role := q.Role
+		if role == muc.RoleNone && q.Room.DefaultRole(q.RealJID, q.Affiliation) != muc.RoleNone {
+			role = muc.Visitor // as with MongooseIM, but for those whom the room does not let in
 		}
 		for word := range strings.FieldsSeq(who.Get(q.Room)) {
-			if word != nobodyElse && (q.Role.String() == word || q.Affiliation.String() == word) {
+			if word != nobodyElse && (role.String() == word || q.Affiliation.String() == word) {
 				return true, true
 			}
 		}
