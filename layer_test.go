@@ -70,6 +70,7 @@ var tiers = map[string]int{
 	"internal/sasl":     1,
 	"internal/store":    1,
 	"internal/httppool": 1,
+	"internal/nearest":  0,
 
 	"jid":                0,
 	"hook":               0,

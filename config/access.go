@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/muster-im/muster/internal/access"
+	"github.com/muster-im/muster/internal/nearest"
 )
 
 // Pattern is one entry of a class in [acl]. All conditions that it has must
@@ -282,7 +283,7 @@ func (n *names) unused() Problems {
 
 // maybe proposes a name that is near.
 func maybe(name string, known []string) string {
-	if near := suggest(name, known); near != "" {
+	if near := nearest.Word(name, known); near != "" {
 		return fmt.Sprintf(" (did you mean %q?)", near)
 	}
 	if len(known) > 0 {

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/muster-im/muster/internal/nearest"
 )
 
 // decoder fills structs from a source, strictly, and collects what is wrong.
@@ -76,7 +78,7 @@ func (d *decoder) unknown(full, key string, fields []reflect.StructField) {
 	if full == join("modules", key) {
 		names = append(names, d.extensions...)
 	}
-	if near := suggest(key, names); near != "" {
+	if near := nearest.Word(key, names); near != "" {
 		d.problem(at, full, "unknown key (did you mean %q?)", near)
 		return
 	}

@@ -103,7 +103,7 @@ func atMost(limit int, reason string) func(values []string) error {
 // addMaxUsers adds the limit of occupants: a number up to the service's, or
 // "none" for the service's.
 func addMaxUsers(h *Hooks, o *Options) *Field[int] {
-	spec := FieldSpec{Var: FieldMaxUsers, Section: SectionAccess, Order: 40, Label: "Most occupants"}
+	spec := FieldSpec{Var: FieldMaxUsers, Section: SectionAccess, Order: 40, Label: "Most occupants", Max: o.MaxUsers}
 	for _, n := range []int{5, 10, 20, 30, 50, 100, 200, 500, 1000, 2000, 5000} {
 		if n < o.MaxUsers {
 			spec.Choices = append(spec.Choices, stanza.Option{Label: strconv.Itoa(n), Value: strconv.Itoa(n)})

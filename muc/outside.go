@@ -19,6 +19,7 @@ type FieldError struct {
 	Var  string // form variable
 	Text string // what is wrong with it
 	Err  *stanza.Error
+	More []*FieldError // the other fields of the same form that are refused
 }
 
 // Error names the field and says what is wrong.
@@ -29,7 +30,9 @@ func (e *FieldError) Unwrap() error { return e.Err }
 
 // RefuseField returns the error for a field of the form whose value, or whose
 // combination with others, is refused.
-func RefuseField(variable string, err error) error {
+func RefuseField(variable string, err error) error { return refuseField(variable, err) }
+
+func refuseField(variable string, err error) *FieldError {
 	se := stanza.AsError(err)
 	if se == nil {
 		se = stanza.NewError(stanza.Modify, stanza.NotAcceptable, err.Error())

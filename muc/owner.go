@@ -3,9 +3,11 @@ package muc
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
@@ -105,18 +107,22 @@ func (r *Room) decideForm(actor Actor, form *stanza.Form, q *request) error {
 	if t := form.FormType(); t != "" && t != roomConfig {
 		return stanza.NewError(stanza.Modify, stanza.BadRequest, "The form's FORM_TYPE must be "+roomConfig+".")
 	}
+	var refused *FieldError
 	for _, f := range r.svc.formOrder {
 		field := form.Field(f.spec.Var)
 		if field == nil || f.spec.Label == "" {
 			continue
 		}
-		if f.spec.Allowed != nil && !f.spec.Allowed(r, actor) {
-			refused := stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You may not set "+f.spec.Var+".").Because(fieldReason(f.spec.Var))
-			return &FieldError{f.spec.Var, "you may not set this", refused}
+		switch wrong := r.stageField(actor, f, field.Values); {
+		case wrong == nil:
+		case refused == nil:
+			refused = wrong
+		default:
+			refused.More = append(refused.More, wrong)
 		}
-		if err := r.stageField(actor, f, field.Values); err != nil {
-			return RefuseField(f.spec.Var, err)
-		}
+	}
+	if refused != nil {
+		return refused
 	}
 	ev := &ConfigureEvent{
 		Event: Event{Room: r, req: q}, Actor: actor, First: r.locked,
@@ -129,9 +135,23 @@ func (r *Room) decideForm(actor Actor, form *stanza.Form, q *request) error {
 	return r.checkOwnerRemains()
 }
 
-func (r *Room) stageField(actor Actor, f *fieldCore, values []string) error {
+func (r *Room) stageField(actor Actor, f *fieldCore, values []string) *FieldError {
+	if f.spec.Allowed != nil && !f.spec.Allowed(r, actor) {
+		refused := stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You may not set "+f.spec.Var+".").Because(fieldReason(f.spec.Var))
+		return &FieldError{Var: f.spec.Var, Text: "you may not set this", Err: refused}
+	}
+	if err := r.stageValue(actor, f, values); err != nil {
+		return refuseField(f.spec.Var, err)
+	}
+	return nil
+}
+
+func (r *Room) stageValue(actor Actor, f *fieldCore, values []string) error {
 	if f.computed != nil {
 		return f.computed.Set(r, actor, values)
+	}
+	if f.kind == stanza.FieldTextSingle && slices.ContainsFunc(values, func(v string) bool { return strings.ContainsAny(v, "\r\n") }) {
+		return errors.New("want one line of text") // XEP-0004 §3.3
 	}
 	v, err := f.Parse(values)
 	if err == nil && f.spec.Check != nil && !actor.system {

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"path/filepath"
@@ -95,4 +96,31 @@ func TestRoomAPI(t *testing.T) {
 	}
 	call(404, http.MethodGet, room, nil, nil)
 	call(404, http.MethodDelete, admin.Path("rooms", "never@conference.localhost"), nil, nil)
+}
+
+// TestRoomAPINamesMistakes: everything that is wrong with a body is named, where it
+// is, and nothing has changed.
+func TestRoomAPINamesMistakes(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t)
+	room := "/rooms/kitchen@conference.localhost"
+	w.run(t, []step{
+		{method: "PUT", path: room, body: `{"config":{"title":"Kitchen","password":"sesame"}}`, status: 201, want: `"password":"sesame"`},
+		{method: "PATCH", path: room + "/config", body: `{"titel":"x","max_users":"many","moderated":"yes"}`, status: 422, want: `{"pointer":"#/max_users","detail":"want a whole number, got \"many\""},{"pointer":"#/moderated","detail":"want true or false, got \"yes\""},{"pointer":"#/titel","detail":"rooms have no such setting (did you mean \"title\"?)"}`},
+		{method: "PATCH", path: room + "/config", body: `{"max_users":100000}`, status: 422, want: `{"pointer":"#/max_users","detail":"at most 1000, got 100000"}`},
+		{method: "PATCH", path: room + "/config", body: `{"title":"two\nlines","description":"x"}`, status: 422, want: `{"pointer":"#/title","detail":"want one line of text"}`},
+		{method: "PATCH", path: room + "/affiliations", body: `{"items":[{"jid":"a@localhost","affiliation":"member"},{"jid":"b@localhost","affiliation":"king"}]}`, status: 422, want: `"pointer":"#/items/1/affiliation"`},
+		{method: "PATCH", path: room + "/affiliations", body: `{"items":[{"jid":"a@localhost","affiliation":"member"},{"jid":"localhost","affiliation":"owner"}]}`, status: 422, want: `"pointer":"#/items/1/jid"`},
+		{method: "POST", path: "/rooms", body: `{"jid":"new@conference.localhost","affiliations":[{"jid":"a@localhost","affiliation":"member","nick":"A"},{"jid":"b@localhost","affiliation":"outcast","nick":"B"}]}`, status: 422, want: `"pointer":"#/affiliations/1/nick"`},
+		{method: "GET", path: "/rooms/new@conference.localhost", body: "", status: 404, want: ""},
+		{method: "GET", path: room + "/affiliations", body: "", status: 200, want: `"items":[]`},
+		{method: "GET", path: room + "/config", body: "", status: 200, want: `"title":"Kitchen"`},
+	})
+	reader := w.newToken(t, admin.NewToken{Name: "monitoring", Scopes: []string{"rooms:read"}})
+	for _, path := range []string{room, room + "/config"} {
+		a := w.do(t, "GET", path, "", "Authorization: Bearer "+reader)
+		if a.status != 200 || bytes.Contains(a.body, []byte("sesame")) || !bytes.Contains(a.body, []byte(`"password_protected":true`)) {
+			t.Errorf("GET %s with rooms:read: %d %s", path, a.status, a.body)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -105,11 +106,11 @@ func (a *Admin) roomRoutes() []api.Route {
 			api.Param{Name: "user", Doc: "What stands before the @ in the user's address."}),
 		write(http.MethodPost, "/rooms", "createRoom", "Create a room, as it is to be before anybody can enter.", api.Do(a.createRoom)),
 		write(http.MethodPost, "/unused-rooms/destroy", "destroyUnusedRooms", "Destroy a page of the rooms that nobody uses.", api.Do(a.destroyUnused)),
-		read("/rooms/{room}", "getRoom", "A room with its settings.", api.Do(a.room), room, as),
+		read("/rooms/{room}", "getRoom", "A room with its settings. The password is left out without the scope rooms:write.", api.Do(a.room), room, as),
 		write(http.MethodPut, "/rooms/{room}", "putRoom", "Create a room or, if it is there, change what is given.", api.Do(a.putRoom), room),
 		write(http.MethodDelete, "/rooms/{room}", "destroyRoom", "Destroy a room for good. To do it again is no error.", api.Do(a.destroyRoom), room, as, reason,
 			api.Param{Name: "alternative", Query: true, Doc: "The room to which people are to go instead."}),
-		read("/rooms/{room}/config", "getRoomConfig", "The settings of a room.", api.Do(a.roomConfig), room, as),
+		read("/rooms/{room}/config", "getRoomConfig", "The settings of a room. The password is left out without the scope rooms:write.", api.Do(a.roomConfig), room, as),
 		write(http.MethodPatch, "/rooms/{room}/config", "changeRoomConfig", "Change settings: all that are given or none.", api.Do(a.configureRoom), room, as),
 		write(http.MethodPatch, "/rooms/{room}/affiliations", "changeAffiliations", "Change affiliations: all that are given or none.", api.Do(a.affiliate), room, as),
 		write(http.MethodPut, "/rooms/{room}/affiliations/{jid}", "putAffiliation", "Change somebody's affiliation.", api.Do(a.putAffiliation), room, who, as),
@@ -144,8 +145,12 @@ func (a *Admin) roomRoutes() []api.Route {
 	return list
 }
 
-// roomError is what a client is told; under is where the fields of the body are.
-func roomError(err error, under string) error {
+// roomError is what a client is told; under is where the settings are in the
+// body.
+func roomError(err error, under string) error { return roomListError(err, under, "") }
+
+// roomListError is roomError for a body with a list of affiliations.
+func roomListError(err error, under, list string) error {
 	e, ok := errors.AsType[*roomadmin.Error](err)
 	if !ok {
 		return err
@@ -162,11 +167,23 @@ func roomError(err error, under string) error {
 	case roomadmin.Busy:
 		return &api.Error{Status: http.StatusServiceUnavailable, Detail: e.Text}
 	}
+	var fields []api.FieldError
+	for _, wrong := range append([]*roomadmin.Error{e}, e.More...) {
+		fields = append(fields, api.Field(roomField(wrong, under, list), wrong.Text))
+	}
+	return api.InvalidFields(fields)
+}
+
+// roomField is where in the body that is what is wrong.
+func roomField(e *roomadmin.Error, under, list string) string {
+	if e.Item > 0 && list != "" {
+		return list + "/" + strconv.Itoa(e.Item-1) + "/" + e.Field
+	}
 	switch e.Field {
 	case "jid", "owner", "to", "from", "body", "subject", "nick", "affiliation", "role":
-		under = ""
+		return e.Field
 	}
-	return api.Invalid(under+e.Field, e.Text)
+	return under + e.Field
 }
 
 // hostOfRoom is the host to which the room in the path belongs.
@@ -295,7 +312,19 @@ func (a *Admin) room(ctx context.Context, r *api.Request, _ api.None) (roomadmin
 		return roomadmin.Details{}, err
 	}
 	d, err := a.rooms().Show(ctx, room, as)
+	a.hideSecrets(r, room, d.Config)
 	return d, roomError(err, "")
+}
+
+// hideSecrets takes what lets people into a room out of its settings, unless who
+// asks may change them.
+func (a *Admin) hideSecrets(r *api.Request, room jid.JID, c roomadmin.Config) {
+	if r.May(scopeRoomsWrite) {
+		return
+	}
+	for _, name := range a.rooms().Secrets(room) {
+		delete(c, name)
+	}
 }
 
 func (a *Admin) createRoom(ctx context.Context, r *api.Request, in roomadmin.NewRoom) (d roomadmin.Details, err error) {
@@ -303,7 +332,7 @@ func (a *Admin) createRoom(ctx context.Context, r *api.Request, in roomadmin.New
 		return d, api.Invalid("jid", "this is no address of a room that you may administrate")
 	}
 	if err := a.rooms().Create(ctx, in); err != nil {
-		return d, roomError(err, "config/")
+		return d, roomListError(err, "config/", "affiliations")
 	}
 	r.Created("rooms", in.JID.String())
 	d, err = a.rooms().Show(ctx, in.JID, jid.JID{})
@@ -319,7 +348,7 @@ func (a *Admin) putRoom(ctx context.Context, r *api.Request, in RoomContents) (d
 		JID: room, Owner: in.Owner, Config: in.Config, Subject: in.Subject, Affiliations: in.Affiliations,
 	})
 	if err != nil {
-		return d, roomError(err, "config/")
+		return d, roomListError(err, "config/", "affiliations")
 	}
 	if created {
 		r.Created("rooms", room.String())
@@ -346,6 +375,7 @@ func (a *Admin) roomConfig(ctx context.Context, r *api.Request, _ api.None) (roo
 		return nil, err
 	}
 	c, err := a.rooms().Config(ctx, room, as)
+	a.hideSecrets(r, room, c)
 	return c, roomError(err, "")
 }
 
@@ -381,7 +411,7 @@ func (a *Admin) affiliate(ctx context.Context, r *api.Request, in AffiliationCha
 	if err != nil {
 		return none, err
 	}
-	return none, roomError(a.rooms().Affiliate(ctx, room, as, in.Items), "")
+	return none, roomListError(a.rooms().Affiliate(ctx, room, as, in.Items), "", "items")
 }
 
 func (a *Admin) putAffiliation(ctx context.Context, r *api.Request, in AffiliationChange) (none api.None, err error) {

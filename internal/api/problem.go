@@ -77,8 +77,11 @@ func Conflict(detail string) *Error { return &Error{Status: http.StatusConflict,
 // Invalid says what is wrong with a field of the body, which is named by its
 // path: "config/max_users".
 func Invalid(field, detail string) *Error {
-	return invalid([]FieldError{{Pointer: "#/" + field, Detail: detail}})
+	return invalid([]FieldError{Field(field, detail)})
 }
+
+// Field says what is wrong with one field of the body.
+func Field(field, detail string) FieldError { return FieldError{Pointer: "#/" + field, Detail: detail} }
 
 // InvalidFields says what is wrong with several fields of the body; there is at
 // least one.

@@ -3,6 +3,7 @@ package roomadmin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -15,27 +16,37 @@ import (
 // change is a new affiliation, read.
 type change struct {
 	Affiliation
-	to muc.Affiliation
+	to   muc.Affiliation
+	item int // its place in the list that was given, from 1
 }
 
+// changes reads a list, all of whose mistakes it names.
 func changes(list []Affiliation) ([]change, error) {
 	out := make([]change, len(list))
+	var wrong []*Error
 	for i, c := range list {
 		to, err := affiliation(c.Affiliation)
 		switch {
 		case err != nil:
-			return nil, err
 		case c.JID.IsZero():
-			return nil, invalid("jid", "whose affiliation is it to be?")
+			err = invalid("jid", "whose affiliation is it to be?")
 		case c.Nick != nil && *c.Nick != "" && to <= muc.None:
-			return nil, invalid("nick", "a nickname is reserved for members, admins and owners")
+			err = invalid("nick", "a nickname is reserved for members, admins and owners")
 		}
-		out[i] = change{c, to}
+		if err != nil {
+			err.Item = i + 1
+			wrong = append(wrong, err)
+		}
+		out[i] = change{c, to, i + 1}
+	}
+	if len(wrong) > 0 {
+		wrong[0].More = wrong[1:]
+		return nil, wrong[0]
 	}
 	return out, nil
 }
 
-func affiliation(word string) (muc.Affiliation, error) {
+func affiliation(word string) (muc.Affiliation, *Error) {
 	to, err := muc.ParseAffiliation(word)
 	if err != nil {
 		return to, invalid("affiliation", "want owner, admin, member, none or outcast, got %q", word)
@@ -44,7 +55,21 @@ func affiliation(word string) (muc.Affiliation, error) {
 }
 
 // set stages the change.
+func (a *Admin) set(c *change, r *muc.Room, actor muc.Actor) error {
+	err := a.explain(r.JID(), c.set(r, actor))
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.Item = c.item
+		if e.Kind == Invalid && e.Field == "" {
+			e.Field = "jid"
+		}
+	}
+	return err
+}
+
 func (c *change) set(r *muc.Room, actor muc.Actor) error {
+	if r.IsAdministrator(c.JID) && c.to != muc.Owner && c.to != muc.None {
+		return fail(Conflict, "%s administers the service (access_admin) and owns every room: nothing else has an effect", c.JID)
+	}
 	o := muc.AffiliationOptions{Reason: c.Reason}
 	if c.Nick != nil {
 		o.Nick, o.ReleaseNick = *c.Nick, *c.Nick == ""
@@ -153,7 +178,7 @@ func (a *Admin) Affiliate(ctx context.Context, room, as jid.JID, list []Affiliat
 			return muc.ErrNoRoom
 		}
 		for i := range people {
-			if err := people[i].set(r, actor(as)); err != nil {
+			if err := a.set(&people[i], r, actor(as)); err != nil {
 				return err
 			}
 		}

@@ -87,7 +87,7 @@ func (a *Admin) Create(ctx context.Context, n NewRoom) (err error) {
 			return err
 		}
 		for i := range people {
-			if err := people[i].set(r, muc.System); err != nil {
+			if err := a.set(&people[i], r, muc.System); err != nil {
 				return err
 			}
 		}
@@ -105,17 +105,18 @@ func (a *Admin) Create(ctx context.Context, n NewRoom) (err error) {
 
 // newPeople are the affiliations of a room that is to be created.
 func (a *Admin) newPeople(ctx context.Context, n *NewRoom) ([]change, error) {
-	list := n.Affiliations
-	if !n.Owner.IsZero() {
-		list = append([]Affiliation{{JID: n.Owner, Affiliation: muc.Owner.String()}}, list...)
-		switch ok, err := a.Exists(ctx, n.Owner.Bare()); {
-		case err != nil:
-			return nil, err
-		case !ok || n.Owner.Local() == "":
-			return nil, invalid("owner", "there is no account %s", n.Owner)
-		}
+	list, err := changes(n.Affiliations)
+	if err != nil || n.Owner.IsZero() {
+		return list, err
 	}
-	return changes(list)
+	switch ok, err := a.Exists(ctx, n.Owner.Bare()); {
+	case err != nil:
+		return nil, err
+	case !ok || n.Owner.Local() == "":
+		return nil, invalid("owner", "there is no account %s", n.Owner)
+	}
+	owner := change{Affiliation: Affiliation{JID: n.Owner, Affiliation: muc.Owner.String()}, to: muc.Owner}
+	return append([]change{owner}, list...), nil
 }
 
 // Configure changes settings: all that are given or, if one is wrong, none. It
@@ -194,7 +195,7 @@ func (a *Admin) Ensure(ctx context.Context, n NewRoom) (created bool, err error)
 			return err
 		}
 		for i := range people {
-			if err := people[i].set(r, muc.System); err != nil {
+			if err := a.set(&people[i], r, muc.System); err != nil {
 				return err
 			}
 		}

@@ -91,8 +91,10 @@ const (
 // Error is why nothing was done. Nothing has changed then.
 type Error struct {
 	Kind  Kind
-	Field string // what is Invalid, "" if it is not one field
-	Text  string // a sentence without its full stop
+	Field string   // what is Invalid, "" if it is not one field
+	Text  string   // a sentence without its full stop
+	Item  int      // which of the list that was given it is about, from 1; 0: it is about none
+	More  []*Error // what else is wrong
 }
 
 // Error returns the words, with the field if there is one.
@@ -120,7 +122,11 @@ func (a *Admin) explain(room jid.JID, err error) error {
 		return e
 	}
 	if e, ok := errors.AsType[*muc.FieldError](err); ok {
-		return invalid(a.settingName(room, e.Var), "%s", sentence(e.Text))
+		wrong := invalid(a.settingName(room, e.Var), "%s", sentence(e.Text))
+		for _, other := range e.More {
+			wrong.More = append(wrong.More, invalid(a.settingName(room, other.Var), "%s", sentence(other.Text)))
+		}
+		return wrong
 	}
 	switch {
 	case errors.Is(err, muc.ErrNoRoom):

@@ -2,12 +2,12 @@ package roomadmin
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/muster-im/muster/internal/nearest"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 	"github.com/muster-im/muster/stanza"
@@ -32,6 +32,7 @@ type Setting struct {
 	Type    string   `json:"type"`
 	Label   string   `json:"label"`
 	Choices []string `json:"choices,omitempty"` // of a choice or a list
+	Max     int      `json:"max,omitempty"`     // of a number; 0: no bound
 	Secret  bool     `json:"secret,omitempty"`
 
 	variable string // of the form
@@ -87,7 +88,7 @@ func settings(s *muc.Service) []Setting {
 		case m.Var == muc.FieldWhois:
 			t.Type, t.inverse, t.Label = TypeBool, true, "Only moderators see real addresses"
 		case m.Number:
-			t.Type = TypeNumber
+			t.Type, t.Max = TypeNumber, m.Max
 		case m.Type == stanza.FieldBoolean:
 			t.Type = TypeBool
 		case m.Type == stanza.FieldListSingle:
@@ -168,14 +169,15 @@ func form(list []Setting, now map[string][]string, c Config) (map[string][]strin
 		}
 	}
 	known := make(map[string]bool, len(list))
+	var wrong []*Error
 	for i := range list {
 		t := &list[i]
 		known[t.Name] = true
 		values, ok := now[t.variable]
 		if v, given := c[t.Name]; given {
-			var err error
+			var err *Error
 			if values, err = t.values(v); err != nil {
-				return nil, err
+				wrong = append(wrong, err)
 			}
 			ok = true
 		}
@@ -183,10 +185,14 @@ func form(list []Setting, now map[string][]string, c Config) (map[string][]strin
 			all[t.variable] = values
 		}
 	}
-	for name := range c {
+	for _, name := range slices.Sorted(maps.Keys(c)) {
 		if !known[name] {
-			return nil, unknownSetting(name, list)
+			wrong = append(wrong, unknownSetting(name, list))
 		}
+	}
+	if len(wrong) > 0 {
+		wrong[0].More = wrong[1:]
+		return nil, wrong[0]
 	}
 	return all, nil
 }
@@ -202,24 +208,30 @@ func with(c Config, name string, value any) Config {
 
 // unknownSetting names what there is that looks like it.
 func unknownSetting(name string, list []Setting) *Error {
-	hint := "muster room show lists those there are"
+	names := make([]string, len(list))
 	for i := range list {
-		if t := list[i].Name; strings.Contains(t, name) || name != "" && strings.Contains(name, t) ||
-			strings.ReplaceAll(t, "_", "") == strings.ReplaceAll(strings.ToLower(name), "_", "") || list[i].variable == name {
-			hint = fmt.Sprintf("did you mean %q?", t)
-			break
+		names[i] = list[i].Name
+		if list[i].variable == name || strings.ReplaceAll(names[i], "_", "") == strings.ReplaceAll(strings.ToLower(name), "_", "") {
+			return invalid(name, "rooms have no such setting (did you mean %q?)", names[i])
 		}
 	}
-	return invalid(name, "rooms have no such setting (%s)", hint)
+	if near := nearest.Word(name, names); near != "" {
+		return invalid(name, "rooms have no such setting (did you mean %q?)", near)
+	}
+	slices.Sort(names)
+	return invalid(name, "rooms have no such setting; there are %s", strings.Join(names, ", "))
 }
 
 // values are the values of the field that mean v, as JSON has it.
-func (t *Setting) values(v any) ([]string, error) {
+func (t *Setting) values(v any) ([]string, *Error) {
 	want := map[string]string{
 		TypeBool: "true or false", TypeNumber: "a whole number", TypeText: "a text",
 		TypeChoice: "one of " + strings.Join(t.Choices, ", "), TypeList: "a list of " + strings.Join(t.Choices, ", "),
 	}[t.Type]
-	wrong := func() error {
+	if n, ok := number(v); ok && t.Max > 0 && n > t.Max {
+		return nil, invalid(t.Name, "at most %d, got %d", t.Max, n)
+	}
+	wrong := func() *Error {
 		got, err := json.Marshal(v)
 		if err != nil {
 			got = []byte("something else")
@@ -273,4 +285,34 @@ func (t *Setting) values(v any) ([]string, error) {
 		return list, nil
 	}
 	return nil, wrong()
+}
+
+// number is v, if it is a whole number.
+func number(v any) (int, bool) {
+	switch x := v.(type) {
+	case float64:
+		return int(x), x == float64(int(x))
+	case int:
+		return x, true
+	case raw:
+		n, err := strconv.Atoi(strings.Join(x, ","))
+		return n, err == nil
+	}
+	return 0, false
+}
+
+// Secrets are the names of the settings that not everybody may read who may
+// read the others.
+func (a *Admin) Secrets(room jid.JID) []string {
+	s, err := a.at(room)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, t := range settings(s) {
+		if t.Secret {
+			names = append(names, t.Name)
+		}
+	}
+	return names
 }
