@@ -81,8 +81,10 @@ var tiers = map[string]int{
 
 	"":                  0, // the package comment of the module
 	"internal/xmpptest": tests,
-	"internal/pgtest":   tests,
-	"internal/interop":  tests,
+
+	"internal/exampletest": tests,
+	"internal/pgtest":      tests,
+	"internal/interop":     tests,
 }
 
 // Budgets of a file and of a package, in lines without tests.
@@ -133,6 +135,9 @@ func tierOf(name string) (tier int, ok bool) {
 	if strings.HasPrefix(name, "scripts/") || strings.HasSuffix(name, "/gen") {
 		return tools, true
 	}
+	if strings.HasPrefix(name, "examples/") {
+		return tiers["cmd/muster"], true
+	}
 	tier, ok = tiers[name]
 	return tier, ok
 }
@@ -153,6 +158,8 @@ func checkImports(p pkg) (problems []string) {
 		imported := pkg{ImportPath: path}
 		below, ok := tierOf(imported.name())
 		switch {
+		case strings.HasPrefix(p.name(), "examples/") && strings.HasPrefix(imported.name(), "internal/"):
+			problems = append(problems, fmt.Sprintf("%s imports %s, which nobody else can: examples are for others", p.ImportPath, path))
 		case !ok:
 			problems = append(problems, fmt.Sprintf("%s imports %s, which has no tier", p.ImportPath, path))
 		case below == tests:
@@ -195,6 +202,8 @@ func TestCheckImports(t *testing.T) {
 		{"test helper in production", "server", "internal/xmpptest", "tests only"},
 		{"generator imports what it documents", "config/gen", "config", ""},
 		{"tool in production", "server", "scripts/gotest", "tier 9"},
+		{"example", "examples/words", "app", ""},
+		{"example of what nobody else can do", "examples/words", "internal/router", "examples are for others"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -208,6 +217,27 @@ func TestCheckImports(t *testing.T) {
 				t.Errorf("%s imports %s: got %q, want %q", tt.pkg, tt.imported, problems, tt.problem)
 			}
 		})
+	}
+}
+
+// maxExampleLines keeps examples what one reads at a glance.
+const maxExampleLines = 99
+
+func TestExamples(t *testing.T) {
+	dirs, err := filepath.Glob("examples/*")
+	if err != nil || len(dirs) < 4 {
+		t.Fatalf("examples are %q, %v", dirs, err)
+	}
+	for _, dir := range dirs {
+		files, err := filepath.Glob(dir + "/*.go")
+		if want := []string{dir + "/main.go", dir + "/main_test.go"}; err != nil || !slices.Equal(files, want) {
+			t.Errorf("%s has %q, %v; want %q", dir, files, err, want)
+			continue
+		}
+		data, err := os.ReadFile(files[0])
+		if n := bytes.Count(data, []byte("\n")); err != nil || n > maxExampleLines {
+			t.Errorf("%s has %d lines, %v; want at most %d", files[0], n, err, maxExampleLines)
+		}
 	}
 }
 

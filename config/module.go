@@ -22,9 +22,6 @@ func IsModule(name string) bool {
 	return slices.ContainsFunc(fieldsOf(reflect.TypeFor[Modules]()), func(f reflect.StructField) bool { return f.Tag.Get("toml") == name })
 }
 
-// HasModule reports whether the file has the table of an extension.
-func (c *Config) HasModule(name string) bool { return c.extensions[name] != nil }
-
 // DecodeModule decodes the table of an extension into the struct p points to,
 // over what that holds, as strictly as everything else; see CheckModule for what
 // it may be. Problems have their positions.

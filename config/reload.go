@@ -2,9 +2,7 @@ package config
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
-	"slices"
 )
 
 // Problem returns a problem with the value of a key, at its place in the file.
@@ -23,18 +21,9 @@ func (c *Config) Problem(key, text string) Problem {
 
 // NeedsRestart returns the keys of the settings in which next differs from c and
 // which take effect only when the server starts. Of the tables of extensions it
-// only knows whether they are there; see ModuleNeedsRestart.
+// knows nothing; see ModuleNeedsRestart.
 func (c *Config) NeedsRestart(next *Config) []string {
-	keys := changes("", reflect.ValueOf(c).Elem(), reflect.ValueOf(next).Elem())
-	names := slices.Collect(maps.Keys(c.extensions))
-	names = slices.AppendSeq(names, maps.Keys(next.extensions))
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		if c.HasModule(name) != next.HasModule(name) {
-			keys = append(keys, "modules."+name)
-		}
-	}
-	return keys
+	return changes("", reflect.ValueOf(c).Elem(), reflect.ValueOf(next).Elem())
 }
 
 // changes returns the keys below path in which two tables differ, but for those

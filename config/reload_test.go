@@ -77,7 +77,7 @@ hosts = ["a.test"]
 [[listen.c2s]]
 [[listen.c2s]]
 port = 5223
-`, []string{"listen.c2s", "modules.mod_muc", "modules.mod_mine"}},
+`, []string{"listen.c2s", "modules.mod_muc"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

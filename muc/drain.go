@@ -84,6 +84,9 @@ func (r *Room) takeNote(n note) {
 	}
 	defer r.recoverApply(nil)
 	n.take(r)
+	if !r.waiting && !r.staged.empty() { // a Notify function has called a setter
+		r.commit(nil)
+	}
 }
 
 // nextCommand returns what is to be done next, nil if nothing is at hand.

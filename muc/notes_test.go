@@ -222,3 +222,47 @@ func TestBeforeCreateStages(t *testing.T) {
 		}
 	})
 }
+
+// TestSettersOfLateHooks: what a function stages that runs when a message has been
+// committed takes effect, too, whatever comes to the room next.
+func TestSettersOfLateHooks(t *testing.T) {
+	t.Parallel()
+	var notes *muc.Notes
+	files := &troubled{}
+	ext := extension(func(h *muc.Hooks) {
+		notes = muc.NewNotes(h, "ext")
+		h.MessageSent.Add("ext", 0, func(ev *muc.PostedEvent) {
+			if ev.Message.RealJID.IsZero() {
+				return
+			}
+			if err := notes.Set(ev.Room, "said", ev.Stanza.Body()); err != nil {
+				t.Error(err)
+			}
+			if err := ev.Room.Post(body("answer")); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	o := muc.Options{Store: files, Archive: files, Extensions: []muc.Extension{ext}, Defaults: map[string][]string{muc.FieldPersistent: {"1"}}}
+	run(t, o, func(w *world) {
+		w.send(enter("anna"))
+		w.send(accept)
+		w.send(say("anna", "question"))
+		files.settle(t, nil)
+		synctest.Wait()
+		files.settle(t, nil) // the answer
+		w.expect("anna@test/r", ">question<", "from='coven@conf.test'", ">answer<")
+		h, err := w.Room(w.t.Context(), jid.MustParse("coven@conf.test"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Do(w.t.Context(), func(r *muc.Room) error {
+			if got := notes.Get(r, "said"); got != "question" {
+				t.Errorf("noted %q", got)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+}

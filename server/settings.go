@@ -16,12 +16,11 @@ import (
 //		Words []string `toml:"words" reload:"yes" doc:"Words that nobody says."`
 //	}
 //
-// What stands in a file is checked as strictly as the rest of it, at the start,
+// An extension runs with its defaults if there is no table. What stands in a file is checked as strictly as the rest of it, at the start,
 // by muster check, and when the server reloads. It is safe for concurrent use.
 type Settings[T any] struct {
 	initial T
 	name    string
-	present bool
 	current atomic.Pointer[T]
 	changed []func(T) (func(), error)
 }
@@ -40,7 +39,7 @@ func ReadSettings[T any](r *Registrar, defaults T) (*Settings[T], error) {
 	if r.table != nil {
 		return nil, errors.New("settings are read once")
 	}
-	s := &Settings[T]{initial: defaults, name: r.name, present: r.config.HasModule(r.name)}
+	s := &Settings[T]{initial: defaults, name: r.name}
 	if err := config.CheckModule(defaults); err != nil {
 		return nil, err
 	}
@@ -55,9 +54,6 @@ func ReadSettings[T any](r *Registrar, defaults T) (*Settings[T], error) {
 
 // Load returns the settings as they are now. They are not to be changed.
 func (s *Settings[T]) Load() *T { return s.current.Load() }
-
-// Present reports whether the file has the table.
-func (s *Settings[T]) Present() bool { return s.present }
 
 // OnReload adds what is done whenever the server reloads its configuration,
 // changed or not. prepare gets the settings to come, may take some seconds, and
