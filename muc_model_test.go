@@ -102,3 +102,42 @@ func (s *state) text() string {
 	slices.Sort(lines)
 	return fmt.Sprintf("%q %s", s.subject, strings.Join(lines, ", "))
 }
+
+// why is the status code of somebody who has been put out by a change of
+// affiliations: he is banned, by name or by domain, or no member any more
+// (XEP-0045 §9.1, §9.4).
+func (m *model) why(account string) string {
+	_, domain, _ := strings.Cut(account, "@")
+	e := m.entries[account]
+	if e.affiliation == muc.None {
+		e = m.entries[domain]
+	}
+	if e.affiliation == muc.Outcast {
+		return "301"
+	}
+	return "321"
+}
+
+// checkExits: of those who were inside before and are not any more, everybody has
+// been told, themselves too, and why.
+func (p *party) checkExits(before *state, why func(account string) string) {
+	if before == nil {
+		return
+	}
+	after := p.inspect()
+	if after == nil { // a temporary room that is empty now
+		after = &state{}
+	}
+	for nick, who := range before.people {
+		if _, stays := after.people[nick]; stays {
+			continue
+		}
+		account, _, _ := strings.Cut(who.sessions[0], "/")
+		for _, g := range p.guests {
+			concerned := g.view != nil || slices.Contains(who.sessions, g.account.String()+"/"+g.resource)
+			if got := g.exits[nick]; concerned && got != why(account) {
+				p.t.Fatalf("%s has been told that %s has gone because of %q, want %q", g.name(), nick, got, why(account))
+			}
+		}
+	}
+}

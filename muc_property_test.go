@@ -123,14 +123,18 @@ func (p *party) step(g *guest) {
 		p.say(g, `<presence to='coven@conf.test/`+nick+`'><status>`+nick+`</status></presence>`) // a new nickname for who is inside
 	case n < 37:
 		p.say(g, `<presence type='unavailable' to='coven@conf.test/`+nick+`'/>`)
-	case n < 52:
+	case n < 44:
 		p.say(g, `<message type='groupchat' to='coven@conf.test'><body>`+nick+`</body></message>`)
+	case n < 52:
+		p.babble()
 	case n < 54:
 		p.say(g, `<message type='groupchat' to='coven@conf.test'><subject>`+nick+`</subject></message>`)
 	case n < 68:
 		p.govern(g, nick)
 	case n < 76:
+		before := p.inspect()
 		p.ask(g, "set", fmt.Sprintf(mucAdmin, fmt.Sprintf("<item nick='%s' role='%s'/>", nick, pick(p.rand, "none", "visitor", "participant", "moderator"))))
+		p.checkExits(before, func(string) string { return "307" })
 	case n < 88:
 		p.configure(g)
 	case n < 90:
@@ -144,6 +148,18 @@ func (p *party) step(g *guest) {
 		g.connect()
 		p.settle()
 	}
+}
+
+// babble lets several speak at once.
+func (p *party) babble() {
+	for range 6 {
+		g := p.guests[p.rand.IntN(len(p.guests))]
+		p.log = append(p.log, g.name()+" speaks with others")
+		st := stanza.Stanza{Kind: stanza.Message, Type: stanza.TypeGroupchat, To: jid.MustParse(coven)}.
+			With(stanza.NewElement(stanza.NSClient, "body").AddText("hear me"))
+		g.send(st.Element())
+	}
+	p.settle()
 }
 
 // enter lets somebody into the room, who opens it if it is new.
@@ -182,8 +198,15 @@ func (p *party) govern(g *guest, nick string) {
 	for _, w := range list {
 		items += w.xml()
 	}
+	p.change(g, items, list)
+}
+
+// change asks for the items that list describes.
+func (p *party) change(g *guest, items string, list []wish) {
+	before := p.inspect()
 	if p.ask(g, "set", fmt.Sprintf(mucAdmin, items)).Type == stanza.TypeResult {
 		p.model.agreed(list)
+		p.checkExits(before, p.model.why)
 	}
 }
 
@@ -194,9 +217,7 @@ func (p *party) governNick(g *guest, nick string) {
 		w.whom, _, _ = strings.Cut(s.people[nick].sessions[0], "/")
 	}
 	item := "<item nick='" + nick + "' affiliation='" + w.affiliation + "'/>"
-	if p.ask(g, "set", fmt.Sprintf(mucAdmin, item)).Type == stanza.TypeResult {
-		p.model.agreed([]wish{w})
-	}
+	p.change(g, item, []wish{w})
 }
 
 // configure changes a setting or two.
@@ -224,9 +245,11 @@ func (p *party) configure(g *guest) {
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		form += "<field var='muc#roomconfig_" + name + "'><value>" + set[name] + "</value></field>"
 	}
+	before := p.inspect()
 	if p.ask(g, "set", fmt.Sprintf(mucForm, form)).Type != stanza.TypeResult {
 		return
 	}
+	p.checkExits(before, func(string) string { return "322" })
 	for name, value := range set {
 		p.model.settings["muc#roomconfig_"+name] = []string{value}
 	}
@@ -283,6 +306,9 @@ func (p *party) connectAll() {
 // say sends something and takes what comes of it.
 func (p *party) say(g *guest, xml string) {
 	p.log = append(p.log, g.name()+": "+xml)
+	for _, g := range p.guests {
+		g.exits = make(map[string]string)
+	}
 	st, err := stanza.Parse([]byte(xml))
 	if err != nil {
 		p.t.Fatal(err)
@@ -322,9 +348,10 @@ type guest struct {
 	subject string           // the last one, while inside
 	heard   []string         // ids of what was said, history included, since it entered
 	answers map[string]*stanza.Stanza
-	found   []string // ids of an archive query
-	leaked  bool     // somebody else's address has come since the last check
-	knew    bool     // might see addresses in the last check
+	found   []string          // ids of an archive query
+	exits   map[string]string // status codes of those who have left since somebody did something, by nickname
+	leaked  bool              // somebody else's address has come since the last check
+	knew    bool              // might see addresses in the last check
 }
 
 // sight is what a client knows of an occupant.
@@ -341,7 +368,7 @@ func (g *guest) name() string { return g.account.Local() + "/" + g.resource }
 // forget begins a new session, which will take the old one's place.
 func (g *guest) forget() {
 	g.roamer = &roamer{w: g.w, account: g.account, resource: g.resource, inbox: make(map[string]int)}
-	g.view, g.heard, g.answers, g.created = nil, nil, make(map[string]*stanza.Stanza), false
+	g.view, g.heard, g.answers, g.exits, g.created = nil, nil, make(map[string]*stanza.Stanza), make(map[string]string), false
 }
 
 // listen takes what has come.
@@ -386,6 +413,7 @@ func (g *guest) see(st *stanza.Stanza) {
 	}
 	self := slices.Contains(codes, "110")
 	if st.Type == stanza.TypeUnavailable {
+		g.exits[st.From.Resource()] = strings.Join(slices.DeleteFunc(slices.Clone(codes), func(c string) bool { return c == "" || c == "110" }), " ")
 		delete(g.view, st.From.Resource())
 		if self && !slices.Contains(codes, "303") {
 			g.view, g.heard = nil, nil
