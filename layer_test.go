@@ -50,6 +50,7 @@ var tiers = map[string]int{
 	"internal/groupfile": 3,
 	"internal/offline":   3,
 	"internal/register":  3,
+	"internal/invite":    3,
 	"internal/roster":    3,
 	"internal/userdata":  3,
 	"internal/s2s":       3,

@@ -62,6 +62,7 @@ type commands struct {
 	User      userCommands     `cmd:"" help:"Administrate the accounts of a running server."`
 	Token     tokenCommands    `cmd:"" help:"Administrate the tokens of the HTTP API of a running server."`
 	Group     groupCommands    `cmd:"" help:"Administrate the groups of people of a running server."`
+	Invite    inviteCommands   `cmd:"" help:"Administrate the invitations to a running server."`
 	Room      roomCommands     `cmd:"" help:"Administrate the rooms of a running server."`
 	Status    statusCommand    `cmd:"" help:"Ask a running server how it is."`
 	Backup    backupCommand    `cmd:"" help:"Write all data of a server to one file, while it runs or not."`

@@ -14,9 +14,9 @@ type GroupsInternal struct {
 
 func (g *GroupsInternal) defaults() { *g = GroupsInternal{} }
 
-// groupsInternal checks [modules.mod_groups_internal].
+// groupsInternal checks [modules.mod_groups_internal], if it is there.
 func (d *decoder) groupsInternal(c *Config, g *GroupsInternal) {
-	if g.GroupsMUCHost == "" {
+	if g == nil || g.GroupsMUCHost == "" {
 		return
 	}
 	j, err := jid.Parse(g.GroupsMUCHost)

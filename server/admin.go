@@ -18,7 +18,7 @@ const tokenBurst = 2
 // HTTP share.
 func (s *Server) buildAdmin(cfg *config.Config) {
 	s.admin = admin.New(admin.Options{
-		Accounts: s.accounts, Clients: s.clients, Tokens: s.db, LastSeen: s.activity, Groups: s.groups,
+		Accounts: s.accounts, Clients: s.clients, Tokens: s.db, LastSeen: s.activity, Groups: s.groups, Invites: s.invites,
 		Rooms: &admin.Rooms{Admin: s.roomAdmin, Domain: s.roomsOf, Host: s.hostOf},
 		Info:  s.Info, Hosts: cfg.General.Hosts, Metrics: s.metrics(), Logger: s.logger("admin"),
 		Version: Version(), APIMetrics: api.NewMetrics(s.registry),

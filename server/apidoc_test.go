@@ -63,6 +63,15 @@ func apiCalls() []call {
 			}
 		}
 	}
+	inviting := map[string]string{"invitation": ""}
+	invited := func(t *testing.T, w *apiWorld) {
+		t.Helper()
+		var v admin.IssuedInvite
+		if err := json.Unmarshal(w.do(t, "POST", "/invitations", `{}`).body, &v); err != nil {
+			t.Fatal(err)
+		}
+		inviting["invitation"] = v.ID
+	}
 	return []call{
 		{id: "createUser", body: `{"name":"romeo","password":"secret"}`, status: 201},
 		{id: "putUser", path: user("juliet"), body: `{"password":"secret"}`, status: 201},
@@ -114,6 +123,11 @@ func apiCalls() []call {
 		{id: "removeGroupChat", path: chat, status: 204},
 		{id: "removeGroupMember", path: member("juliet"), status: 204},
 		{id: "deleteGroup", path: group, status: 204},
+		{id: "createInvitation", body: `{"username":"nurse","ttl":3600}`, status: 201},
+		{id: "createInvitation", body: `{"reusable":true}`, status: 201},
+		{id: "listInvitations", query: "limit=1", status: 200},
+		{id: "getInvitation", path: inviting, status: 200, before: invited},
+		{id: "revokeInvitation", path: inviting, status: 204},
 		{id: "getServer", status: 200},
 		{id: "getMetrics", status: 200},
 		{id: "openapi", status: 200},

@@ -12,17 +12,24 @@ import (
 )
 
 // buildRegistration makes registration by clients, if modules.mod_register is
-// there.
+// there; with modules.mod_invites alone, for those who are invited.
 func (s *Server) buildRegistration(cfg *config.Config) {
-	if cfg.Modules.Register == nil {
+	if cfg.Modules.Register == nil && s.invites == nil {
 		return
 	}
+	var invitations register.Invitations
+	if s.invites != nil {
+		invitations = s.invites
+	}
 	s.registration = register.New(register.Options{
-		Accounts: s.accounts, Router: s.router, Secure: s.secure,
+		Accounts: s.accounts, Router: s.router, Secure: s.secure, Invitations: invitations,
 		AllowInsecure: cfg.Auth.AllowPlainWithoutTLS, LimitLoopback: cfg.General.LimitLoopback,
 		Settings: registerSettings(cfg, s.policies.Load().rules),
 		Logger:   s.logger("register"), Registerer: s.registry,
 	})
+	if cfg.Modules.Register == nil {
+		return
+	}
 	for _, t := range []stanza.Type{stanza.TypeGet, stanza.TypeSet} {
 		s.router.HandleHost(stanza.NSRegister, t, s.registration.HandleIQ)
 		s.router.HandleAccount(stanza.NSRegister, t, s.registration.HandleIQ)
@@ -34,7 +41,7 @@ func (s *Server) beforeLogin() c2s.Registration {
 	if s.registration == nil {
 		return nil // an interface without a value
 	}
-	return s.registration
+	return beforeLogin{s.registration}
 }
 
 // secure reports whether others cannot read what a session says.
@@ -46,6 +53,9 @@ func (s *Server) secure(full jid.JID) bool {
 // registerSettings are the settings of registration, which are valid.
 func registerSettings(cfg *config.Config, rules *access.Rules) register.Settings {
 	m := cfg.Modules.Register
+	if m == nil {
+		return register.Settings{Closed: true, Every: time.Duration(cfg.General.RegistrationTimeout) * time.Second}
+	}
 	settings := register.Settings{
 		Closed: m.Access == access.None,
 		Allows: func(account jid.JID) bool { return rules.Allows(m.Access, account.Domain(), account) },

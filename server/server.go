@@ -27,6 +27,7 @@ import (
 	"github.com/muster-im/muster/internal/c2s"
 	"github.com/muster-im/muster/internal/entity"
 	"github.com/muster-im/muster/internal/groupfile"
+	"github.com/muster-im/muster/internal/invite"
 	"github.com/muster-im/muster/internal/muclog"
 	"github.com/muster-im/muster/internal/register"
 	"github.com/muster-im/muster/internal/roomadmin"
@@ -93,7 +94,8 @@ type Server struct {
 	roomAdmin     *roomadmin.Admin
 	roomLog       *muclog.Log // nil: rooms are not logged
 	clients       *c2s.Server
-	registration  *register.Service  // nil unless modules.mod_register is there
+	registration  *register.Service  // nil unless modules.mod_register or mod_invites is there
+	invites       *invite.Service    // nil unless modules.mod_invites is there
 	serving       context.Context    //nolint:containedctx // what services are called with; ends after the last connection
 	endServe      context.CancelFunc // ends serving
 	components    *s2s.Components
@@ -158,7 +160,7 @@ func (s *Server) Run(ctx context.Context) error {
 // connect. ctx bounds only that.
 func (s *Server) Start(ctx context.Context) error {
 	cfg := s.config.Load()
-	if err := s.startGroups(ctx); err != nil {
+	if err := errors.Join(s.startGroups(ctx), s.startInvites(ctx)); err != nil {
 		return err
 	}
 	if err := s.accounts.Resume(ctx); err != nil {

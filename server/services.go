@@ -56,13 +56,15 @@ func (s *Server) buildServices(cfg *config.Config) error {
 	}
 	s.contacts = roster.New(roster.Options{
 		Store: s.db, Router: s.router, Offline: waiting, Blocks: s.blocks, Left: s.activity.Left, Groups: contactGroups,
-		Logger: s.logger("roster"), Registerer: s.registry,
+		Invited: s.acceptInvitation,
+		Logger:  s.logger("roster"), Registerer: s.registry,
 	})
 	s.router.SetContacts(s.contacts)
 	s.blocks.SetPresence(s.contacts)
 	s.about = s.describe(cfg)
 	s.keepUserData()
 	s.onAccountDeleted(waiting)
+	s.buildInvites(cfg)
 	s.buildRegistration(cfg)
 	if err := s.buildClients(cfg, hasher); err != nil {
 		return err

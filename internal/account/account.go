@@ -23,8 +23,9 @@ import (
 
 // Store keeps accounts.
 type Store interface {
-	// CreateAccount adds an account, store.ErrConflict if it exists,
-	// store.ErrRemoving if one of that name is being removed.
+	// CreateAccount adds an account, store.ErrConflict if it exists or, as
+	// store.ErrReserved, is to be somebody else's, store.ErrRemoving if one of that
+	// name is being removed, store.ErrInvitation if its invitation is used up.
 	CreateAccount(ctx context.Context, a store.Account) error
 	// Account returns an account with its keys, or store.ErrNotFound.
 	Account(ctx context.Context, account jid.JID) (store.Account, error)
@@ -114,6 +115,12 @@ func (s *Service) check(account jid.JID) error {
 // Create adds an account. If one of that name is being removed, that is done
 // first.
 func (s *Service) Create(ctx context.Context, account jid.JID, password string) error {
+	return s.CreateInvited(ctx, account, password, "")
+}
+
+// CreateInvited is Create for somebody who uses an invitation, whose id is given;
+// both happen or neither. It fails with store.ErrInvitation if that is used up.
+func (s *Service) CreateInvited(ctx context.Context, account jid.JID, password, invitation string) error {
 	if err := s.check(account); err != nil {
 		return err
 	}
@@ -121,7 +128,7 @@ func (s *Service) Create(ctx context.Context, account jid.JID, password string) 
 	if err != nil {
 		return err
 	}
-	a := store.Account{JID: account, Keys: stored(keys), Created: time.Now().UTC()}
+	a := store.Account{JID: account, Keys: stored(keys), Created: time.Now().UTC(), Invitation: invitation}
 	err = s.opts.Store.CreateAccount(ctx, a)
 	if errors.Is(err, store.ErrRemoving) {
 		if err = s.finish(ctx, account); err == nil {

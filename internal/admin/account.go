@@ -250,6 +250,8 @@ func accountError(j jid.JID, err error) error {
 		return nil
 	case errors.Is(err, store.ErrNotFound):
 		return api.NotFound("there is no account " + j.String())
+	case errors.Is(err, store.ErrReserved):
+		return api.Conflict(j.String() + " is kept for somebody who is invited: muster invite list shows by whom")
 	case errors.Is(err, store.ErrConflict):
 		return api.Conflict("there is an account " + j.String() + " already")
 	case errors.Is(err, sasl.ErrPassword):

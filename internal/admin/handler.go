@@ -9,6 +9,7 @@ import (
 
 	"github.com/muster-im/muster/groups"
 	"github.com/muster-im/muster/internal/api"
+	"github.com/muster-im/muster/internal/invite"
 )
 
 // Options are what the administration works on. Accounts and Hosts are required.
@@ -18,6 +19,7 @@ type Options struct {
 	Clients  Clients
 	Tokens   Tokens
 	Groups   *groups.Service
+	Invites  *invite.Service
 	// LastSeen says when an account's last session went; store.ErrNotFound if
 	// that is not known.
 	LastSeen LastSeen
@@ -51,7 +53,7 @@ func New(o Options) *Admin {
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
-	a.routes = slices.Concat(a.serverRoutes(), a.accountRoutes(), a.groupRoutes(), a.tokenRoutes())
+	a.routes = slices.Concat(a.serverRoutes(), a.accountRoutes(), a.groupRoutes(), a.invitationRoutes(), a.tokenRoutes())
 	if o.Rooms != nil {
 		a.routes = append(a.routes, a.roomRoutes()...)
 	}

@@ -26,17 +26,18 @@ type negotiation struct {
 	lang          string // of the client's stream, for stanzas that name none
 	streamID      string
 	channel       sasl.Channel
-	failures      int  // of authentication
-	mismatches    int  // of channel binding, which are no failures yet
-	registered    bool // an account has been made
-	registrations int  // tries to make one
+	failures      int          // of authentication
+	mismatches    int          // of channel binding, which are no failures yet
+	registration  Registration // nil: there is none; another one for who has shown an invitation
+	registered    bool         // an account has been made
+	registrations int          // tries to make one
 	account       jid.JID
 	mechanism     sasl.Mechanism
 }
 
 // negotiate brings a connection to a session; nil if it has ended before.
 func (k *link) negotiate(ctx context.Context) (s *Session) {
-	n := &negotiation{link: k, deadline: time.Now().Add(k.srv.opts.AuthTimeout)}
+	n := &negotiation{link: k, registration: k.srv.opts.Registration, deadline: time.Now().Add(k.srv.opts.AuthTimeout)}
 	defer func() {
 		if v := recover(); v != nil {
 			s = nil
@@ -168,6 +169,9 @@ func (n *negotiation) featuresBefore() []*stanza.Element {
 	}
 	if len(offer) == 0 {
 		return list
+	}
+	if n.takesInvitations() {
+		list = append(list, stanza.NewElement(nsInviteFeature, "register"))
 	}
 	if n.offersRegistration() {
 		list = append(list, stanza.NewElement("http://jabber.org/features/iq-register", "register"))

@@ -14,6 +14,13 @@ import (
 // clerk is a registration that makes accounts unless they are called romeo.
 type clerk struct{ secureOnly bool }
 
+func (clerk) Invites(net.Addr, bool) bool { return false }
+
+func (clerk) Invited(_ context.Context, _ string, _ net.Addr, _ bool, iq *stanza.Stanza) (stanza.Stanza, Registration) {
+	answer, _ := iq.ErrorReply(stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, ""))
+	return answer, nil
+}
+
 func (c clerk) Offered(_ net.Addr, secure bool) bool { return secure || !c.secureOnly }
 
 func (c clerk) Register(_ context.Context, host string, _ net.Addr, _ bool, iq *stanza.Stanza) (stanza.Stanza, bool) {

@@ -52,15 +52,19 @@ func parseQuery(q *stanza.Element) (query, error) {
 }
 
 // fields are what is wanted of somebody who has no account: for old clients and,
-// in the same words, as a form (XEP-0077 §3.1, §6).
-func fields() *stanza.Element {
+// in the same words, as a form (XEP-0077 §3.1, §6). username is the one that he is invited as, or "".
+func fields(username string) *stanza.Element {
 	const instructions = "Choose a username and a password."
 	q := stanza.NewElement(stanza.NSRegister, "query").AddTextElement("instructions", instructions).
-		AddTextElement("username", "").AddTextElement("password", "")
+		AddTextElement("username", username).AddTextElement("password", "")
 	form := stanza.NewForm(stanza.FormForm, stanza.NSRegister)
+	name := stanza.Field{Var: "username", Type: stanza.FieldTextSingle, Label: "Username", Required: true}
+	if username != "" {
+		name.Values = []string{username}
+	}
 	form.Title, form.Instructions = "Registration", []string{instructions}
 	form.Add(
-		stanza.Field{Var: "username", Type: stanza.FieldTextSingle, Label: "Username", Required: true},
+		name,
 		stanza.Field{Var: "password", Type: stanza.FieldTextPrivate, Label: "Password", Required: true},
 	)
 	return q.Add(form.Element())

@@ -37,6 +37,8 @@ type Router interface {
 type Options struct {
 	Accounts Accounts
 	Router   Router
+	// Invitations let people in where registration is closed; nil: there are none.
+	Invitations Invitations
 	// Secure reports whether nobody else can read what a session says.
 	Secure func(full jid.JID) bool
 	// AllowInsecure permits passwords that others could read, for tests.

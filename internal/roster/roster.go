@@ -93,6 +93,9 @@ type Options struct {
 	MaxPresence int           // bytes of what presence holds, which is kept for each session and in each room; 0 is 32 KiB
 	MaxDirected int           // addresses that have directed presence of one session; 0 is 10000
 	MaxKept     int           // contacts of people with sessions that are kept in memory; 0 is 500000
+	// Invited makes two accounts contacts with the token of an invitation, if it is
+	// good for that; see Befriend. nil: there are no invitations.
+	Invited func(ctx context.Context, inviter, who jid.JID, token string) (bool, error)
 	// Left is told of the last presence of a session that was available, before
 	// anybody else is. It must not wait. nil: nobody.
 	Left func(account jid.JID, p stanza.Stanza)

@@ -30,6 +30,9 @@ func (s *Service) sendSubscription(ctx context.Context, p stanza.Stanza) (busy <
 		s.refuse(ctx, &p, client, stanza.NewError(stanza.Cancel, stanza.NotAllowed, "An account sees its own presence anyway."))
 		return nil
 	}
+	if s.invited(ctx, &p) {
+		return nil
+	}
 	defer s.lockPair(p.From, p.To)()
 	o, err := s.sent(ctx, p.From, p.To, p.Type)
 	if err != nil {

@@ -11,8 +11,10 @@ import (
 )
 
 // CreateAccount stores a new account, store.ErrConflict if there is one of that
-// name, store.ErrRemoving if one is being removed. The account has nothing that
-// somebody stored under its name before.
+// name, store.ErrReserved if somebody is invited who is to have it,
+// store.ErrRemoving if one is being removed, store.ErrInvitation if its own
+// invitation is used up. The account has nothing that somebody stored under its
+// name before.
 func (db *DB) CreateAccount(ctx context.Context, a store.Account) error {
 	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
 		n, err := q.exec(ctx, `INSERT INTO accounts (domain, local, created) VALUES ($1, $2, $3)
@@ -30,6 +32,14 @@ func (db *DB) CreateAccount(ctx context.Context, a store.Account) error {
 		}
 		if err := deleteAccountData(ctx, q, a.JID); err != nil {
 			return err
+		}
+		if err := checkReserved(ctx, q, a.JID.Domain(), a.JID.Local(), a.Invitation, a.Created); err != nil {
+			return err
+		}
+		if a.Invitation != "" {
+			if err := useInvitation(ctx, q, a.Invitation, a.JID, true); err != nil {
+				return err
+			}
 		}
 		return insertKeys(ctx, q, a.JID, a.Keys)
 	})

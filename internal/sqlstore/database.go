@@ -294,7 +294,7 @@ func (d *database) close() error {
 // known returns the error that callers may test for which err is, or nil.
 func known(err error) error {
 	for _, k := range []error{
-		store.ErrNotFound, store.ErrConflict, store.ErrRemoving, store.ErrFull, store.ErrInDoubt,
+		store.ErrNotFound, store.ErrReserved, store.ErrConflict, store.ErrInvitation, store.ErrRemoving, store.ErrFull, store.ErrInDoubt,
 		muc.ErrNoRoom, muc.ErrStaleEpoch,
 		groups.ErrGroupNotFound, groups.ErrConflict, groups.ErrRevision,
 		context.Canceled, context.DeadlineExceeded,

@@ -22,6 +22,8 @@ func deleteAccountData(ctx context.Context, q querier, account jid.JID) error {
 		"DELETE FROM reserved_nicks WHERE owner = $1",
 		"DELETE FROM contact_group_members WHERE member = $1",
 		"DELETE FROM given_bookmarks WHERE owner = $1",
+		"DELETE FROM invitations WHERE inviter = $1",
+		"DELETE FROM arrivals WHERE account = $1",
 		releaseRoomNicks,
 	} {
 		if _, err := q.exec(ctx, query, owner); err != nil {

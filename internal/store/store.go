@@ -29,6 +29,8 @@ type Account struct {
 	JID     jid.JID // bare
 	Keys    []SCRAMKeys
 	Created time.Time
+	// Invitation, of a new account, is the one that it uses.
+	Invitation string
 }
 
 // SCRAMKeys authenticate one account by one hash (RFC 5802 §3).
