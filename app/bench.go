@@ -24,6 +24,7 @@ type benchCommands struct {
 	Chat       chatCommand       `cmd:"" help:"Let people talk in pairs, measure the server."`
 	IRC        ircCommand        `cmd:"" name:"irc" help:"Fill a channel of an IRC server, for comparison."`
 	Login      loginCommand      `cmd:"" help:"Log in and out, measure the server."`
+	Groups     groupsCommand     `cmd:"" help:"Change a large group of people, measure the server."`
 	Idle       idleCommand       `cmd:"" help:"Hold sessions that do nothing, measure what they cost."`
 }
 
@@ -106,6 +107,27 @@ func (f *benchFlags) delete(ctx context.Context, created []jid.JID) error {
 
 func (f *benchFlags) client() *admin.Client {
 	return admin.NewClient(filepath.Join(f.CreateIn, admin.SocketName))
+}
+
+type groupsCommand struct {
+	bench.GroupsOptions `embed:""`
+	benchFlags
+}
+
+// Help shows examples.
+func (groupsCommand) Help() string {
+	return `Works with a Muster on this machine. Examples:
+
+    muster bench groups --create-in muster-data --insecure --pid $(pidof muster)
+    muster bench groups --create-in muster-data --members 1000 --online 100 --json`
+}
+
+// Run changes groups and measures.
+func (c *groupsCommand) Run(ctx context.Context, e *env) error {
+	if c.CreateIn != "" {
+		c.Admin = c.client()
+	}
+	return c.measure(ctx, e, &c.Options, c.Accounts(), func() (bench.Report, error) { return bench.Groups(ctx, c.GroupsOptions) })
 }
 
 type fanoutCommand struct {

@@ -55,3 +55,29 @@ func TestBenchCleansUp(t *testing.T) {
 		t.Errorf("without a server: %+v", got)
 	}
 }
+
+// The meter of groups sees everybody told of everything, and leaves no group.
+func TestBenchGroups(t *testing.T) {
+	t.Parallel()
+	file, dataDir := configFile(t, "[modules.mod_groups_internal]\n")
+	s := serving(t, file)
+	bench := func(args ...string) result {
+		t.Helper()
+		return execute(t, "", append([]string{
+			"bench", "groups", "--addr", s.Info().Listeners[0].Address, "--insecure",
+			"--members", "4", "--online", "2", "--newcomers", "1", "--teams", "2", "--team-size", "2", "--requests", "1",
+		}, args...)...)
+	}
+	if got := bench(); got.status != exitError || !strings.Contains(got.stderr, "create-in") {
+		t.Errorf("without a data directory: %+v", got)
+	}
+	if got := bench("--create-in", dataDir, "--online", "5"); got.status != exitError || !strings.Contains(got.stderr, "online") {
+		t.Errorf("more online than there are: %+v", got)
+	}
+	if got := bench("--create-in", dataDir); got.status != exitOK || !strings.Contains(got.stdout, "add somebody online") {
+		t.Errorf("%+v", got)
+	}
+	if got := execute(t, "", "group", "list", "--config", file); !strings.Contains(got.stdout, "no groups") {
+		t.Errorf("left behind: %+v", got)
+	}
+}

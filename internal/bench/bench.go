@@ -1,7 +1,7 @@
 // Package bench loads an XMPP server and measures it: any server, through its
 // client port, with accounts that exist. Fanout fills rooms and lets them talk;
 // Mix lets people use many rooms at their ease;
-// Join lets many enter one at once; Chat lets people talk in pairs; Login logs in and out; Idle holds sessions that
+// Join lets many enter one at once; Chat lets people talk in pairs; Login logs in and out; Groups changes groups of people; Idle holds sessions that
 // do nothing. CPU and memory of the server come from
 // /proc, so they need Linux and the process ids.
 //
