@@ -1,10 +1,12 @@
 package roster
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
 	"github.com/muster-im/muster/internal/router"
+	"github.com/muster-im/muster/internal/shared"
 	"github.com/muster-im/muster/internal/sqlstore"
 	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
@@ -116,4 +118,36 @@ func BenchmarkPush(b *testing.B) {
 			unlock()
 		}
 	})
+}
+
+// BenchmarkGroupList answers a request for the contact list of somebody in ten
+// groups of a thousand.
+func BenchmarkGroupList(b *testing.B) {
+	db, err := sqlstore.Open(b.Context(), sqlstore.Options{Driver: sqlstore.SQLite, Dir: b.TempDir(), Durability: "process"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // a benchmark
+	g := &teams{list: make(map[shared.Key]*shared.Snapshot)}
+	for i := range 10 {
+		members := []jid.JID{romeo}
+		for k := range 999 {
+			members = append(members, jid.MustParse(fmt.Sprintf("member%d-%d@example.org", i, k)))
+		}
+		o := team(fmt.Sprint("Team ", i), members...)
+		o.Key = shared.Key(o.Label)
+		g.set(o)
+	}
+	r := router.New(router.Options{Accounts: accounts{romeo}})
+	r.AddHost("example.org")
+	s := New(Options{Store: db, Router: r, Groups: shared.NewDirectory(g)})
+	me := &sink{jid: jid.MustParse("romeo@example.org/orchard")}
+	r.Bind(me)
+	iq := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeGet, ID: "a", From: me.jid, To: romeo}.With(stanza.NewElement(stanza.NSRoster, "query"))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Get(b.Context(), &iq); !errors.Is(err, router.ErrAnswered) {
+			b.Fatal(err)
+		}
+	}
 }

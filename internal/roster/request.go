@@ -44,10 +44,7 @@ func (s *Service) Get(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, 
 	if versioned {
 		query.SetAttr("ver", sh.ver(version))
 	}
-	query.Children = make([]stanza.Node, 0, len(shown))
-	for i := range shown {
-		query.Children = append(query.Children, stanza.Node{Element: itemElement(&shown[i])})
-	}
+	query.Children = itemNodes(shown)
 	session.State().SetInterested()
 	answer(session, iq, query)
 	return nil, router.ErrAnswered
@@ -104,6 +101,7 @@ func (s *Service) shownItems(sh *sharing, items []store.RosterItem) (shown []sto
 		for i := range items {
 			stored[items[i].Contact] = i
 		}
+		shown = make([]store.RosterItem, 0, sh.view.Most()+len(items))
 		for c := range sh.view.Contacts() {
 			if !sh.shows(&c) {
 				continue
@@ -140,28 +138,68 @@ func answer(session router.Session, iq *stanza.Stanza, payload *stanza.Element) 
 
 // itemElement is an item on the wire (RFC 6121 §2.1.2).
 func itemElement(item *store.RosterItem) *stanza.Element {
-	attrs := append(make([]string, 0, 10), "jid", item.Contact.String())
+	return itemNodes([]store.RosterItem{*item})[0].Element
+}
+
+// itemNodes are items on the wire (RFC 6121 §2.1.2). Lists are long: what they
+// consist of is allocated at once.
+func itemNodes(items []store.RosterItem) []stanza.Node {
+	groups := 0
+	for i := range items {
+		groups += len(items[i].Groups)
+	}
+	const most = 5 // attributes
+	elements := make([]stanza.Element, 0, len(items)+groups)
+	attrs := make([]stanza.Attr, 0, most*len(items))
+	nodes := make([]stanza.Node, len(items), len(items)+2*groups)
+	add := func(local string) *stanza.Element {
+		elements = append(elements, stanza.Element{Name: stanza.Name{Space: stanza.NSRoster, Local: local}})
+		return &elements[len(elements)-1]
+	}
+	for i := range items {
+		e := add("item")
+		from := len(attrs)
+		attrs = appendItemAttrs(attrs, &items[i])
+		e.Attrs = attrs[from:len(attrs):len(attrs)]
+		nodes[i].Element = e
+		if !items[i].InRoster || len(items[i].Groups) == 0 {
+			continue
+		}
+		first := len(nodes)
+		for range items[i].Groups {
+			nodes = append(nodes, stanza.Node{Element: add("group")})
+		}
+		e.Children = nodes[first:len(nodes):len(nodes)]
+		for k, g := range items[i].Groups {
+			at := len(nodes)
+			nodes = append(nodes, stanza.Node{Text: g})
+			e.Children[k].Element.Children = nodes[at : at+1 : at+1]
+		}
+	}
+	return nodes[:len(items):len(items)]
+}
+
+// appendItemAttrs appends the attributes of an item.
+func appendItemAttrs(attrs []stanza.Attr, item *store.RosterItem) []stanza.Attr {
+	add := func(name, value string) {
+		attrs = append(attrs, stanza.Attr{Name: stanza.Name{Local: name}, Value: value})
+	}
+	add("jid", item.Contact.String())
 	if !item.InRoster {
-		return stanza.NewElement(stanza.NSRoster, "item", append(attrs, "subscription", "remove")...)
+		add("subscription", "remove")
+		return attrs
 	}
 	if item.Name != "" {
-		attrs = append(attrs, "name", item.Name)
+		add("name", item.Name)
 	}
-	attrs = append(attrs, "subscription", string(item.Subscription))
+	add("subscription", string(item.Subscription))
 	if item.PendingOut {
-		attrs = append(attrs, "ask", "subscribe")
+		add("ask", "subscribe")
 	}
 	if item.Approved {
-		attrs = append(attrs, "approved", "true")
+		add("approved", "true")
 	}
-	e := stanza.NewElement(stanza.NSRoster, "item", attrs...)
-	if len(item.Groups) > 0 {
-		e.Children = make([]stanza.Node, 0, len(item.Groups))
-	}
-	for _, g := range item.Groups {
-		e.AddTextElement("group", g)
-	}
-	return e
+	return attrs
 }
 
 // Set answers a change of the roster by its owner (RFC 6121 §2.3–§2.5).

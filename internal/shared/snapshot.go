@@ -196,7 +196,10 @@ func labelOf(key Key, text string) []Label {
 func Compare(a, b jid.JID) int { return compare(a, b) }
 
 func compare(a, b jid.JID) int {
-	return cmp.Or(cmp.Compare(a.Domain(), b.Domain()), cmp.Compare(a.Local(), b.Local()))
+	if x, y := a.Domain(), b.Domain(); x != y {
+		return cmp.Compare(x, y)
+	}
+	return cmp.Compare(a.Local(), b.Local())
 }
 
 // Source has groups that bring contacts.

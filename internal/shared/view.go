@@ -97,6 +97,16 @@ func (v *View) Contact(j jid.JID) (c Contact, ok bool) {
 	return c, ok
 }
 
+// Most is not less than how many Contacts there are.
+func (v *View) Most() (n int) {
+	if v != nil {
+		for i := range v.groups {
+			n += len(v.groups[i].entries)
+		}
+	}
+	return n
+}
+
 // Contacts iterates over everybody of whom groups say something, ordered by
 // address.
 func (v *View) Contacts() iter.Seq[Contact] {
