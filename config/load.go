@@ -173,7 +173,7 @@ func (d *decoder) check(c *Config) {
 	if r := c.Modules.Register; r != nil {
 		d.register(c, r, n)
 	}
-	d.invites(c.Modules.Invites, n)
+	d.invites(c.Modules.Invites)
 	d.groupsInternal(c, c.Modules.GroupsInternal)
 	d.pools(c)
 	c.unused, c.dubious = n.unused(), n.poolWarnings()
