@@ -153,9 +153,10 @@ func (g *groupRun) settle(ctx context.Context) error {
 	}
 }
 
-// fill makes a group of people with these numbers.
+// fill makes a group of people with these numbers, who are no contacts any more
+// once it is gone.
 func (g *groupRun) fill(ctx context.Context, id string, users ...int) error {
-	if err := g.Admin.Do(ctx, http.MethodPost, "/groups", map[string]string{"id": id, "name": id}, nil); err != nil {
+	if err := g.Admin.Do(ctx, http.MethodPost, "/groups", map[string]string{"id": id, "name": id, "contract": "overlay"}, nil); err != nil {
 		return fmt.Errorf("make group %s: %w", id, err)
 	}
 	const most = 1000

@@ -401,11 +401,16 @@ func (s *Service) push(owner jid.JID, item *store.RosterItem) {
 // pushOf is the push of an item. It comes from the account itself, which is
 // the one sender that clients accept it from (RFC 6121 §2.1.6).
 func (s *Service) pushOf(owner jid.JID, item *store.RosterItem, ver string) *stanza.Encoded {
+	return s.pushOfElement(owner, itemElement(item), ver)
+}
+
+// pushOfElement is pushOf for an item that is on the wire already.
+func (s *Service) pushOfElement(owner jid.JID, item *stanza.Element, ver string) *stanza.Encoded {
 	query := stanza.NewElement(stanza.NSRoster, "query")
 	if ver != "" {
 		query.SetAttr("ver", ver)
 	}
-	query.Add(itemElement(item))
+	query.Add(item)
 	id := "push-" + strconv.FormatUint(s.pushed.Add(1), 36)
 	push := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeSet, ID: id, From: owner}
 	return stanza.Encode(push.With(query))

@@ -464,9 +464,9 @@ func (s *Service) follow(ctx context.Context, account jid.JID) (seen sights, err
 	}
 	next := *sh
 	next.view = view
-	var items []store.RosterItem
-	var vers []string
-	for _, j := range view.Changed(sh.view) {
+	changed := view.Changed(sh.view)
+	items, vers := make([]store.RosterItem, 0, len(changed)), make([]string, 0, len(changed))
+	for _, j := range changed {
 		item := store.RosterItem{Contact: j, Subscription: store.SubNone}
 		if _, stored := find(contacts, j); stored {
 			if item, err = s.item(ctx, account, j); err != nil {
@@ -507,8 +507,11 @@ func (s *Service) pushAll(owner jid.JID, items []store.RosterItem, vers []string
 		if !session.State().Interested() || len(items) == 0 {
 			continue
 		}
-		for i := len(batch); i < len(items); i++ {
-			batch = append(batch, s.pushOf(owner, &items[i], vers[i]))
+		if batch == nil {
+			batch = make([]*stanza.Encoded, len(items))
+			for i, node := range itemNodes(items) {
+				batch[i] = s.pushOfElement(owner, node.Element, vers[i])
+			}
 		}
 		s.metrics.pushes.Add(float64(len(batch)))
 		session.Deliver(batch)
