@@ -45,7 +45,10 @@ type list[F any] struct {
 	sealed  bool
 }
 
-func (l *list[F]) add(name string, priority int, fn F) {
+func (l *list[F]) add(name string, priority int, fn F, missing bool) {
+	if missing {
+		panic("hook: " + name + " is nil: give Add a function")
+	}
 	if l.sealed {
 		panic("hook: " + name + " added after the service has started; add hooks in Register")
 	}
@@ -84,7 +87,9 @@ func leave(o Observer, name string, err *error) {
 type Filter[E any] struct{ list[func(*E) error] }
 
 // Add adds fn under a name that logs and metrics show.
-func (h *Filter[E]) Add(name string, priority int, fn func(*E) error) { h.add(name, priority, fn) }
+func (h *Filter[E]) Add(name string, priority int, fn func(*E) error) {
+	h.add(name, priority, fn, fn == nil)
+}
 
 // Run runs the functions in order until one returns an error or panics.
 func (h *Filter[E]) Run(o Observer, ev *E) error {
@@ -106,7 +111,7 @@ func callFilter[E any](o Observer, e *entry[func(*E) error], ev *E) (err error) 
 type Notify[E any] struct{ list[func(*E)] }
 
 // Add adds fn under a name that logs and metrics show.
-func (h *Notify[E]) Add(name string, priority int, fn func(*E)) { h.add(name, priority, fn) }
+func (h *Notify[E]) Add(name string, priority int, fn func(*E)) { h.add(name, priority, fn, fn == nil) }
 
 // Run runs all functions in order. A function that panics does not keep the
 // others from running; the panics are joined in the result.
@@ -133,7 +138,7 @@ type Decide[E, R any] struct{ list[func(*E) (R, bool)] }
 
 // Add adds fn under a name that logs and metrics show.
 func (h *Decide[E, R]) Add(name string, priority int, fn func(*E) (R, bool)) {
-	h.add(name, priority, fn)
+	h.add(name, priority, fn, fn == nil)
 }
 
 // Run asks the functions in order and returns the first answer, or otherwise

@@ -97,3 +97,22 @@ func TestRunsAllocateNothing(t *testing.T) {
 		t.Errorf("ten filters and ten notifications: %v allocations, want 0", allocs)
 	}
 }
+
+func TestNoFunction(t *testing.T) {
+	t.Parallel()
+	var f hook.Filter[event]
+	var n hook.Notify[event]
+	var d hook.Decide[event, int]
+	for kind, add := range map[string]func(){
+		"Filter": func() { f.Add("nothing", 0, nil) }, "Notify": func() { n.Add("nothing", 0, nil) }, "Decide": func() { d.Add("nothing", 0, nil) },
+	} {
+		func() {
+			defer func() {
+				if v, _ := recover().(string); !strings.Contains(v, "nothing is nil") {
+					t.Errorf("%s: panic %q does not say what is nil", kind, v)
+				}
+			}()
+			add()
+		}()
+	}
+}

@@ -18,7 +18,14 @@ const (
 var affiliationNames = [...]string{"outcast", "none", "member", "admin", "owner"} //nolint:gochecknoglobals // a table
 
 // String returns the word on the wire.
-func (a Affiliation) String() string { return affiliationNames[a-Outcast] }
+func (a Affiliation) String() string {
+	if a.known() {
+		return affiliationNames[a-Outcast]
+	}
+	return fmt.Sprintf("Affiliation(%d)", int8(a))
+}
+
+func (a Affiliation) known() bool { return a >= Outcast && a <= Owner }
 
 // ParseAffiliation reads the word on the wire.
 func ParseAffiliation(s string) (Affiliation, error) {
@@ -44,7 +51,14 @@ const (
 var roleNames = [...]string{"none", "visitor", "participant", "moderator"} //nolint:gochecknoglobals // a table
 
 // String returns the word on the wire.
-func (r Role) String() string { return roleNames[r] }
+func (r Role) String() string {
+	if r.known() {
+		return roleNames[r]
+	}
+	return fmt.Sprintf("Role(%d)", int8(r))
+}
+
+func (r Role) known() bool { return r >= RoleNone && r <= Moderator }
 
 // ParseRole reads the word on the wire.
 func ParseRole(s string) (Role, error) {

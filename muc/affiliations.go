@@ -26,6 +26,12 @@ type AffiliationOptions struct {
 // a *stanza.Error if it is refused. Other data of the entry stay.
 func (r *Room) SetAffiliation(actor Actor, j jid.JID, a Affiliation, o AffiliationOptions) error {
 	j = j.Bare()
+	switch {
+	case j.IsZero():
+		return stanza.NewError(stanza.Modify, stanza.JIDMalformed, "An affiliation needs an address.")
+	case !a.known():
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, "There is no affiliation "+a.String()+".")
+	}
 	if j.Local() == "" && a == Owner {
 		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "A domain cannot own a room.")
 	}
@@ -115,6 +121,12 @@ func (r *Room) SetRole(actor Actor, o *Occupant, role Role, reason string) error
 }
 
 func (r *Room) checkRole(actor Actor, o *Occupant, role Role, reason string) error {
+	switch {
+	case o == nil || o.gone:
+		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "A role needs somebody who is in the room.")
+	case !role.known():
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, "There is no role "+role.String()+".")
+	}
 	if !actor.system {
 		if err := r.maySetRole(actor, o, role); err != nil {
 			return err

@@ -42,6 +42,7 @@ type Arrivals struct {
 
 	requests map[string]*hook.Filter[Arrival]
 	any      bool // there is at least one function
+	sealed   bool
 }
 
 // Request is the filter of IQ requests with a payload of that namespace, to the
@@ -52,6 +53,9 @@ type Arrivals struct {
 func (a *Arrivals) Request(namespace string) *hook.Filter[Arrival] {
 	f := a.requests[namespace]
 	if f == nil {
+		if a.sealed {
+			panic("muc: a filter of requests added after the service has started; add it in Register")
+		}
 		f = &hook.Filter[Arrival]{}
 		if a.requests == nil {
 			a.requests = make(map[string]*hook.Filter[Arrival])
@@ -63,6 +67,7 @@ func (a *Arrivals) Request(namespace string) *hook.Filter[Arrival] {
 
 // Seal refuses further functions.
 func (a *Arrivals) Seal() {
+	a.sealed = true
 	fixed := []*hook.Filter[Arrival]{
 		&a.Presence, &a.Groupchat, &a.PrivateMessage, &a.Invitation, &a.Decline, &a.VoiceRequest, &a.VoiceAnswer, &a.RoomMessage,
 	}

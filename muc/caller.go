@@ -58,9 +58,12 @@ func (s *Service) checkCall(room jid.JID) error {
 	case closing:
 		return fmt.Errorf("room %s: %w", room, ErrClosed)
 	case room.Local() == "" || room.DomainOnly() != s.domain:
-		return fmt.Errorf("%w: %s is no address of a room; give one like name@%s", ErrNoRoom, room, s.domain)
+		return fmt.Errorf("%w: %q is no address of a room; give one like name@%s", ErrNoRoom, room, s.domain)
 	case insideRoom():
 		return fmt.Errorf("room %s: %w", room, ErrInRoom)
 	}
 	return nil
 }
+
+// errNoFunction is what a handle says to nil.
+var errNoFunction = errors.New("nothing to run: the function is nil")

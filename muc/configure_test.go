@@ -26,14 +26,17 @@ func TestEverySetting(t *testing.T) {
 		muc.FieldWhois:       {[]string{"anyone"}, "172"},
 		muc.FieldMaxUsers:    {[]string{"50"}, "104"},
 
-		"muc#roomconfig_changesubject":     {[]string{"0"}, "104"},
-		"muc#roomconfig_moderatedroom":     {[]string{"1"}, "104"},
-		"muc#roomconfig_membersonly":       {[]string{"1"}, "104"},
-		"muc#roomconfig_roomsecret":        {[]string{"cauldronburn"}, "104"},
-		"muc#roomconfig_allowinvites":      {[]string{"0"}, "104"},
-		"muc#roomconfig_historylength":     {[]string{"7"}, "104"},
-		"muc#roomconfig_presencebroadcast": {[]string{"moderator"}, "104"},
-		"muc#roomconfig_allowpm":           {[]string{"moderators"}, "104"},
+		muc.FieldChangeSubject:     {[]string{"0"}, "104"},
+		muc.FieldModerated:         {[]string{"1"}, "104"},
+		muc.FieldMembersOnly:       {[]string{"1"}, "104"},
+		muc.FieldPassword:          {[]string{"cauldronburn"}, "104"},
+		muc.FieldAllowInvites:      {[]string{"0"}, "104"},
+		muc.FieldHistoryLength:     {[]string{"7"}, "104"},
+		muc.FieldPresenceBroadcast: {[]string{"moderator"}, "104"},
+		muc.FieldPrivateMessages:   {[]string{"moderators"}, "104"},
+		muc.FieldArchiving:         {[]string{"0"}, "171"},
+		muc.FieldRegistration:      {[]string{"everybody"}, "104"},
+		muc.FieldHats:              {[]string{"0"}, "104"},
 	}
 	for variable, test := range settings {
 		t.Run(variable, func(t *testing.T) {

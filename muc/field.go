@@ -100,6 +100,7 @@ func addField[T comparable](h *Hooks, spec FieldSpec, kind settings.Kind[T], ini
 }
 
 func (h *Hooks) addCore(spec FieldSpec, kind stanza.FieldType) *fieldCore {
+	h.mustBeOpen("field " + spec.Var)
 	c := &fieldCore{spec: spec, index: len(h.fields), kind: kind}
 	c.Setting = settings.Setting{Var: spec.Var, Stored: cmp.Or(spec.Stored, spec.Var), Hidden: spec.Label == ""}
 	h.fields = append(h.fields, c)

@@ -56,12 +56,18 @@ func (h *Handle) JID() jid.JID { return h.jid }
 // Do runs fn inside the room. What fn stages through the room's setters is
 // committed and applied before Do returns; if fn returns an error, nothing is.
 func (h *Handle) Do(ctx context.Context, fn func(*Room) error) error {
+	if fn == nil {
+		return fmt.Errorf("room %s: %w", h.jid, errNoFunction)
+	}
 	return h.call(ctx, &callCommand{fn: fn})
 }
 
 // Change is Do for changes of affiliations: it refuses to leave the room without
 // an owner, if it has one.
 func (h *Handle) Change(ctx context.Context, fn func(*Room) error) error {
+	if fn == nil {
+		return h.Do(ctx, nil)
+	}
 	return h.Do(ctx, func(r *Room) error {
 		if err := fn(r); err != nil {
 			return err

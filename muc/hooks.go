@@ -195,6 +195,7 @@ type Hooks struct {
 
 	fields []*fieldCore
 	slots  int
+	sealed bool
 	notes  []string // prefixes that are taken
 
 	requests        map[requestKind]*hook.Filter[RequestEvent]        // see OnRequest
@@ -203,6 +204,7 @@ type Hooks struct {
 
 // seal refuses further functions.
 func (h *Hooks) seal() {
+	h.sealed = true
 	v := reflect.ValueOf(h).Elem()
 	for i := range v.NumField() {
 		if !v.Type().Field(i).IsExported() {
@@ -211,6 +213,13 @@ func (h *Hooks) seal() {
 		if s, ok := reflect.TypeAssert[interface{ Seal() }](v.Field(i).Addr()); ok {
 			s.Seal()
 		}
+	}
+}
+
+// mustBeOpen panics if the service has begun, which knows of nothing new.
+func (h *Hooks) mustBeOpen(what string) {
+	if h.sealed {
+		panic("muc: " + what + " added after the service has started; add it in Register")
 	}
 }
 
@@ -514,6 +523,7 @@ type Slot[T any] struct{ index int }
 
 // NewSlot reserves a place in every room of the service that h belongs to.
 func NewSlot[T any](h *Hooks) *Slot[T] {
+	h.mustBeOpen("a slot")
 	h.slots++
 	return &Slot[T]{h.slots - 1}
 }

@@ -209,6 +209,7 @@ func (r *Room) subjectArchived(t *ticket) {
 // Post stages something that the room itself says, through hooks and archive
 // like everybody's messages; BeforeMessage may refuse it.
 func (r *Room) Post(st stanza.Stanza) error {
+	st.Kind = stanza.Message
 	ev := MessageEvent{Event: Event{Room: r, req: &request{detached: true}}, Stanza: &st, SubjectChange: isSubjectChange(&st)}
 	if err := r.svc.hooks.BeforeMessage.Run(&r.watch, &ev); err != nil {
 		return err

@@ -195,6 +195,12 @@ func (s *Service) Temporary() []RoomDescriptor {
 // Awake runs fn inside the room as Handle.Do does, but only if the room is in
 // memory, which it reports.
 func (s *Service) Awake(ctx context.Context, room jid.JID, fn func(*Room) error) (bool, error) {
+	if fn == nil {
+		return false, fmt.Errorf("room %s: %w", room, errNoFunction)
+	}
+	if err := s.checkCall(room); err != nil {
+		return false, err
+	}
 	s.mu.RLock()
 	r := s.rooms[room.Bare()]
 	s.mu.RUnlock()

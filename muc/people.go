@@ -41,8 +41,11 @@ func (r *Room) SaveOccupant(o OccupantSpec) error {
 	if err != nil {
 		return err
 	}
-	if len(o.Sessions) == 0 {
+	switch {
+	case len(o.Sessions) == 0:
 		return stanza.NewError(stanza.Modify, stanza.BadRequest, nick+" needs at least one session.")
+	case !o.Role.known():
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, "There is no role "+o.Role.String()+".")
 	}
 	account := o.Sessions[0].RealJID.Bare()
 	if there := r.occupants[key]; there != nil && there.bare != account {

@@ -70,6 +70,7 @@ type requestKind struct {
 // Event.Defer is not for it. Nobody else may answer the same. Who must not know
 // of a room does not get so far.
 func (h *Hooks) OnRequest(name string, kind stanza.Type, payload stanza.Name, answer func(*RequestEvent) error) {
+	h.mustBeOpen(name)
 	key := requestKind{kind, payload}
 	if h.requests == nil {
 		h.requests = make(map[requestKind]*hook.Filter[RequestEvent])

@@ -166,7 +166,10 @@ func New(o Options) (*Service, error) {
 	s.rounds = tasks.NewPool(&s.tasks, roundWorkers)
 	s.core = addCoreFields(s.hooks, &s.opts)
 	registerEntryChecks(s.hooks)
-	for _, e := range o.Extensions {
+	for i, e := range o.Extensions {
+		if e == nil {
+			return nil, fmt.Errorf("room service: extension %d is nil: leave it out", i)
+		}
 		e.Register(s.hooks)
 	}
 	s.hooks.seal()
@@ -375,6 +378,9 @@ func (s *Service) forget(r *Room) {
 // is under way, and waits for all of it or for ctx to end. Nothing is accepted
 // any more.
 func (s *Service) Shutdown(ctx context.Context) error {
+	if insideRoom() { // which would wait for itself
+		return fmt.Errorf("shut down %s: %w", s.domain, ErrInRoom)
+	}
 	s.mu.Lock()
 	s.closing = true
 	rooms := make([]*Room, 0, len(s.rooms))

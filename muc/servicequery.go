@@ -24,6 +24,7 @@ func (ev *ServiceRequestEvent) Answer(payload *stanza.Element) { ev.answer = pay
 // block; who asks sends nothing more meanwhile. A *stanza.Error refuses the
 // request. Nobody else may answer the same.
 func (h *Hooks) OnServiceRequest(name string, kind stanza.Type, payload stanza.Name, answer func(*ServiceRequestEvent) error) {
+	h.mustBeOpen(name)
 	key := requestKind{kind, payload}
 	if h.serviceRequests == nil {
 		h.serviceRequests = make(map[requestKind]*hook.Filter[ServiceRequestEvent])
