@@ -64,6 +64,7 @@ var tiers = map[string]int{
 	"stanza":            1,
 	"internal/backup":   1,
 	"internal/mailbox":  1,
+	"internal/entries":  1,
 	"internal/access":   1,
 	"internal/shaper":   1,
 	"internal/tasks":    1,
@@ -96,7 +97,7 @@ const (
 
 // roomy are packages that may be larger, because what they own cannot be parted:
 // a room's state has one owner.
-var roomy = map[string]int{"muc": 8900}
+var roomy = map[string]int{"muc": 9050}
 
 // pkg is what go list says of a package.
 type pkg struct {

@@ -39,9 +39,9 @@ func TestManyChanges(t *testing.T) {
 			one.setRecord(rec)
 		}
 		many.changeRecords(changes)
-		if len(one.affiliations) != len(many.affiliations) || !maps.Equal(one.index.nicks, many.index.nicks) {
+		if len(one.affiliations) != len(many.affiliations) || !maps.Equal(one.index.Nicks, many.index.Nicks) {
 			t.Fatalf("round %d: %d entries and %d nicknames, want %d and %d", round,
-				len(many.affiliations), len(many.index.nicks), len(one.affiliations), len(one.index.nicks))
+				len(many.affiliations), len(many.index.Nicks), len(one.affiliations), len(one.index.Nicks))
 		}
 		for a := Outcast; a <= Owner; a++ {
 			if !slices.Equal(one.index.of(a), many.index.of(a)) {
