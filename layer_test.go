@@ -78,6 +78,7 @@ var tiers = map[string]int{
 	"hook":               0,
 	"internal/xmlstream": 0,
 	"internal/sdnotify":  0,
+	"internal/lanes":     0,
 	"internal/peers":     0,
 	"internal/stanzaid":  0,
 

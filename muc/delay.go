@@ -2,9 +2,9 @@ package muc
 
 import (
 	"errors"
-	"slices"
 	"time"
 
+	"github.com/muster-im/muster/internal/lanes"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -38,7 +38,7 @@ func (ev *Event) CanWait() bool { return ev.req != nil && !ev.req.detached && ev
 
 // Waiting reports whether another stanza of that session and kind waits after
 // Delay.
-func (ev *Event) Waiting() bool { return ev.Room.delays.lanes[laneOf(ev.req)] != nil }
+func (ev *Event) Waiting() bool { return ev.Room.delays.In(laneOf(ev.req)) != nil }
 
 // Time is when the room has taken up the stanza. What was to wait until then
 // has had its turn.
@@ -66,53 +66,30 @@ type lane struct {
 
 func laneOf(q *request) lane { return lane{q.st.From, q.st.Kind} }
 
-// delayed is a stanza that waits for its time.
-type delayed struct {
-	cmd     command
-	at      time.Time
-	waiting []command // messages behind an entry
-}
-
-// delays are a room's stanzas that wait for their time. There is a timer only
-// while there are some.
-type delays struct {
-	lanes map[lane]*delayed
-	order []*delayed // next first
-	timer *time.Timer
-	armed bool // the timer's note is to come
-}
+// delays are a room's stanzas that wait for their time, and messages behind
+// entries.
+type delays = lanes.Queue[lane, command]
 
 // delay lets c wait for its time.
 func (r *Room) delay(c command) {
 	d, q := &r.delays, c.base()
 	l := laneOf(q)
-	former := d.lanes[l]
+	former := d.In(l)
 	switch {
 	case r.svc.ctx.Err() != nil:
 		r.abort(c, stanza.NewError(stanza.Wait, stanza.ServiceUnavailable, "The chat service is shutting down.").Because(ReasonShutdown))
 	case former != nil && l.kind == stanza.Presence:
 		r.svc.metrics.superseded.Inc()
-		q.supersede(former.cmd.base())
-		r.finished(former.cmd.base())
-		former.cmd = c
+		q.supersede(former.Value.base())
+		r.finished(former.Value.base())
+		former.Value = c
 	case former != nil:
 		r.abort(c, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Your last message waits for its turn. Send more slowly.").Because(ReasonPace))
-	case len(d.order) >= maxDelayed:
+	case d.Len() >= maxDelayed:
 		r.abort(c, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too much waits for its turn in this room.").Because(ReasonPace))
 	default:
 		r.svc.metrics.delayed.Inc()
-		if d.lanes == nil {
-			d.lanes = make(map[lane]*delayed)
-		}
-		e := &delayed{cmd: c, at: q.until}
-		d.lanes[l] = e
-		i, _ := slices.BinarySearchFunc(d.order, e.at, func(o *delayed, at time.Time) int {
-			if o.at.After(at) {
-				return 1
-			}
-			return -1
-		})
-		d.order = slices.Insert(d.order, i, e)
+		d.Add(l, c, q.until)
 		r.setAlarm()
 	}
 }
@@ -132,41 +109,21 @@ func (q *request) supersede(former *request) {
 }
 
 // setAlarm sets the timer for the first that waits.
-func (r *Room) setAlarm() {
-	d := &r.delays
-	if d.armed && !d.timer.Stop() {
-		return // its note comes, and sets it anew
-	}
-	d.armed = len(d.order) > 0
-	if !d.armed {
-		*d = delays{}
-		return
-	}
-	wait := time.Until(d.order[0].at)
-	if d.timer == nil {
-		d.timer = time.AfterFunc(wait, func() { r.tell(dueNote{}) })
-	} else {
-		d.timer.Reset(wait)
-	}
-}
+func (r *Room) setAlarm() { r.delays.Arm(func() { r.tell(dueNote{}) }) }
 
 // dueNote says that somebody's time has come.
 type dueNote struct{}
 
 func (dueNote) take(r *Room) {
-	r.delays.armed = false
+	r.delays.Rang()
 	r.releaseDue(time.Now())
 	r.setAlarm()
 }
 
 // releaseDue hands on what has waited long enough.
 func (r *Room) releaseDue(now time.Time) {
-	d := &r.delays
-	for len(d.order) > 0 && !d.order[0].at.After(now) {
-		e := d.order[0]
-		d.order = slices.Delete(d.order, 0, 1)
-		delete(d.lanes, laneOf(e.cmd.base()))
-		r.backlog = append(append(r.backlog, e.cmd), e.waiting...)
+	for e := r.delays.Due(now); e != nil; e = r.delays.Due(now) {
+		r.backlog = append(r.backlog, e.All()...)
 	}
 }
 
@@ -177,20 +134,20 @@ func (r *Room) overtake(c command) bool {
 	if q.st.Kind == stanza.Presence && (q.st.Type == stanza.TypeUnavailable || q.st.Type == stanza.TypeError) {
 		r.dropDelayed(q.st.From)
 		if e := r.undelay(lane{q.st.From, stanza.Presence}); e != nil { // an entry, too
-			r.finished(e.cmd.base())
-			r.backlog = append(e.waiting, r.backlog...)
+			r.finished(e.Value.base())
+			r.backlog = append(e.Behind, r.backlog...)
 		}
 		return false
 	}
-	entry := r.delays.lanes[lane{q.st.From, stanza.Presence}]
+	entry := r.delays.In(lane{q.st.From, stanza.Presence})
 	if entry == nil || q.st.Kind != stanza.Message || r.sessions[q.st.From] != nil {
 		return false
 	}
-	if len(entry.waiting) >= maxHeld {
+	if len(entry.Behind) >= maxHeld {
 		r.refuse(q, stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Wait until you have entered the room.").Because(ReasonBusy))
 		return true
 	}
-	entry.waiting = append(entry.waiting, c)
+	entry.Behind = append(entry.Behind, c)
 	return true
 }
 
@@ -198,25 +155,19 @@ func (r *Room) overtake(c command) bool {
 // enter anew.
 func (r *Room) dropDelayed(from jid.JID) {
 	if e := r.undelay(lane{from, stanza.Message}); e != nil {
-		r.refuse(e.cmd.base(), stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You have left before it was the message's turn.").Because(ReasonOutside))
+		r.refuse(e.Value.base(), stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You have left before it was the message's turn.").Because(ReasonOutside))
 	}
 	update := lane{from, stanza.Presence}
-	if e := r.delays.lanes[update]; e != nil && e.cmd.base().st.Child(stanza.NSMUC, "x") == nil {
+	if e := r.delays.In(update); e != nil && e.Value.base().st.Child(stanza.NSMUC, "x") == nil {
 		r.undelay(update)
-		r.finished(e.cmd.base())
+		r.finished(e.Value.base())
 	}
 }
 
 // undelay takes out what waits in a lane, nil if nothing does.
-func (r *Room) undelay(l lane) *delayed {
-	d := &r.delays
-	e := d.lanes[l]
-	if e == nil {
-		return nil
-	}
-	delete(d.lanes, l)
-	d.order = slices.DeleteFunc(d.order, func(o *delayed) bool { return o == e })
-	if len(d.order) == 0 {
+func (r *Room) undelay(l lane) *lanes.Item[lane, command] {
+	e := r.delays.Remove(l)
+	if e != nil && r.delays.Len() == 0 {
 		r.setAlarm()
 	}
 	return e
@@ -224,12 +175,7 @@ func (r *Room) undelay(l lane) *delayed {
 
 // takeDelayed takes out everything that waits.
 func (r *Room) takeDelayed() []command {
-	d := &r.delays
-	var list []command
-	for _, e := range d.order {
-		list = append(append(list, e.cmd), e.waiting...)
-	}
-	d.order, d.lanes = nil, nil
+	list := r.delays.Clear()
 	r.setAlarm()
 	return list
 }

@@ -81,7 +81,7 @@ func (r *Room) happened(now time.Time) {
 // quiet reports whether nothing is under way in the room: nothing waits in it,
 // and nobody will report back.
 func (r *Room) quiet() bool {
-	return !r.waiting && !r.storing && len(r.outbox) == 0 && len(r.held) == 0 && len(r.delays.order) == 0 && !r.delays.armed &&
+	return !r.waiting && !r.storing && len(r.outbox) == 0 && len(r.held) == 0 && r.delays.Idle() &&
 		len(r.asking) == 0 && len(r.backlog) == 0 && r.next == len(r.batch)
 }
 

@@ -200,7 +200,7 @@ func (r *Room) detain(c command) bool {
 // be stored, it applies.
 func (r *Room) execute(c command) {
 	r.happened(r.turn)
-	if r.held != nil && r.detain(c) || len(r.delays.order) > 0 && r.overtake(c) {
+	if r.held != nil && r.detain(c) || r.delays.Len() > 0 && r.overtake(c) {
 		return
 	}
 	err := r.decide(c)
