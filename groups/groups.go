@@ -94,6 +94,8 @@ const (
 type (
 	Source          = shared.Source
 	Snapshot        = shared.Snapshot
+	Span            = shared.Span
+	Change          = shared.Change
 	SnapshotOptions = shared.SnapshotOptions
 	Entry           = shared.Entry
 	Key             = shared.Key

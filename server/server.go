@@ -40,6 +40,7 @@ import (
 	"github.com/muster-im/muster/internal/userdata"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
+	"github.com/muster-im/muster/stanza"
 )
 
 // ShutdownTimeout is the time within which a server ends.
@@ -244,8 +245,8 @@ func (s *Server) onEnd(name string, most time.Duration, end func(ctx context.Con
 func (s *Server) onStart(begin func()) { s.starts = append(s.starts, begin) }
 
 // Info says what the server is and where it listens.
-func (s *Server) Info() admin.Info {
-	info := admin.Info{
+func (s *Server) Info() Info {
+	info := Info{
 		Version: Version(), PID: os.Getpid(), Started: s.started,
 		Hosts: s.config.Load().General.Hosts, RoomHosts: s.RoomHosts(), Listeners: *s.listeners.Load(),
 	}
@@ -274,12 +275,21 @@ func (s *Server) Rooms(domain string) *muc.Service {
 	return nil
 }
 
-// RoomAdmin administrates the rooms of all domains.
-func (s *Server) RoomAdmin() *roomadmin.Admin { return s.roomAdmin }
+// Service is somebody who takes the stanzas of a domain. Handle takes one with
+// valid addresses and never waits; a non-nil channel asks the caller to read no
+// more from the sender until it closes.
+type Service interface {
+	Handle(st stanza.Stanza) (busy <-chan struct{})
+}
 
-// Router brings stanzas to where they are addressed. Services of further
-// domains are added to it before Start.
-func (s *Server) Router() *router.Router { return s.router }
+// AddService gives a domain to a service, before Start.
+func (s *Server) AddService(domain string, service Service) { s.router.AddService(domain, service) }
+
+// Route brings a stanza to where it is addressed, and may wait for the database. A
+// non-nil channel asks the caller to bring no more of this sender until it closes.
+func (s *Server) Route(ctx context.Context, st stanza.Stanza) (busy <-chan struct{}) {
+	return s.router.Route(ctx, st)
+}
 
 // AddUser creates an account.
 func (s *Server) AddUser(ctx context.Context, account jid.JID, password string) error {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/server"
 	"github.com/muster-im/muster/stanza"
 )
 
@@ -17,16 +17,16 @@ const Far = "far.test"
 type Remote struct {
 	mu sync.Mutex
 	// Guarded by mu.
-	router  *router.Router
+	server  *server.Server
 	current *peer // nil: nobody listens
 }
 
 // attach connects the domain before the server starts.
-func (f *Remote) attach(r *router.Router) {
+func (f *Remote) attach(s *server.Server) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.router, f.current = r, nil
-	r.AddService(Far, f)
+	f.server, f.current = s, nil
+	s.AddService(Far, f)
 }
 
 // Handle takes what is routed to the domain.
@@ -59,8 +59,8 @@ func (f *Remote) send(data []byte) error {
 		return fmt.Errorf("a stanza of %s has from there, and to", Far)
 	}
 	f.mu.Lock()
-	r := f.router
+	s := f.server
 	f.mu.Unlock()
-	r.Route(context.Background(), st)
+	s.Route(context.Background(), st)
 	return nil
 }

@@ -91,7 +91,7 @@ func (w *whole) start() error {
 		return fmt.Errorf("start the server: %w", err)
 	}
 	w.server = s
-	w.far.attach(s.Router())
+	w.far.attach(s)
 	return s.Start(context.Background())
 }
 
