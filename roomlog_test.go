@@ -45,3 +45,29 @@ func TestRoomLog(t *testing.T) {
 		return &logged{xmpptest.NewServer(t, files), dir}
 	})
 }
+
+// TestRoomLogStops: a log says when its room leaves memory, and why people have to.
+func TestRoomLogStops(t *testing.T) {
+	t.Parallel()
+	xmpptest.Run(t, "testdata/script/muc-log-stop.txt", func(t testing.TB, files map[string]string) xmpptest.System {
+		dir := filepath.Join(t.TempDir(), "logs")
+		files["muster.toml"] += fmt.Sprintf("outdir = %q\n", dir)
+		return &filed{xmpptest.NewServer(t, files), func() error {
+			got, err := os.ReadFile(filepath.Join(dir, "coven@conf.test", "2000", "01", "01.txt"))
+			const want = `[00:00:00] Chatroom is created
+[00:00:00] Romeo joins the room
+[00:00:00] Chatroom configuration modified
+[00:10:30] Romeo has been removed: The room hibernates, because nothing happens in it. Enter again when you like.
+[00:10:30] Chatroom is stopped
+[00:15:00] Chatroom is started
+[00:15:00] Romeo joins the room
+[00:15:00] Romeo leaves the room
+[00:15:00] Chatroom is stopped
+`
+			if err == nil && string(got) != want {
+				err = fmt.Errorf("the log is\n%s\nwant\n%s", got, want)
+			}
+			return err
+		}}
+	})
+}

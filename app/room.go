@@ -27,6 +27,7 @@ type roomCommands struct {
 	Affiliations roomAffiliationsCommand `cmd:"" help:"List who belongs to a room."`
 	Affiliate    roomAffiliateCommand    `cmd:"" help:"Make somebody owner, admin, member, outcast or none of these."`
 	Occupants    roomOccupantsCommand    `cmd:"" help:"List who is in a room."`
+	Role         roomRoleCommand         `cmd:"" help:"Give somebody who is in a room another role."`
 	Kick         roomKickCommand         `cmd:"" help:"Put somebody out of a room."`
 	Message      roomMessageCommand      `cmd:"" help:"Say something in a room."`
 	Invite       roomInviteCommand       `cmd:"" help:"Invite people into a room."`
@@ -101,8 +102,13 @@ func queryOf(pairs ...string) url.Values {
 // table prints rows with columns.
 func (e *env) table(rows [][]string) error {
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 3, ' ', 0)
+	oneLine := strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ", "\t", " ", "\v", " ", "\f", " ")
 	for _, row := range rows {
-		fmt.Fprintln(w, strings.Join(row, "\t")) //nolint:errcheck // see Flush
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = oneLine.Replace(cell)
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t")) //nolint:errcheck // see Flush
 	}
 	return w.Flush()
 }
@@ -141,7 +147,11 @@ func (c *roomListCommand) Run(ctx context.Context, e *env) error {
 		return e.printJSON(list)
 	}
 	if len(list) == 0 {
-		e.printf("There are no such rooms: muster room create NAME makes one.\n")
+		at := ""
+		if c.Host != "" {
+			at = "@" + c.Host
+		}
+		e.printf("There are no such rooms: muster room create NAME%s makes one.\n", at)
 		return nil
 	}
 	return e.table(roomRows(list))
@@ -338,18 +348,53 @@ func (c *roomAffiliationsCommand) Run(ctx context.Context, e *env) error {
 
 type roomAffiliateCommand struct {
 	roomFlags
-	Who         string `arg:"" help:"Address of a person, or a domain."`
+	Who         string `arg:"" help:"Address of a person, his name alone if he has an account here, or a domain."`
 	Affiliation string `arg:"" help:"owner, admin, member, none or outcast."`
 	Reason      string `placeholder:"TEXT" help:"What people are told."`
 }
 
 // Run changes an affiliation.
 func (c *roomAffiliateCommand) Run(ctx context.Context, e *env) error {
-	room, err := c.do(ctx, e, http.MethodPut, nil, admin.AffiliationChange{Affiliation: c.Affiliation, Reason: c.Reason}, nil, "affiliations", c.Who)
-	if err == nil && !c.JSON {
-		e.printf("%s is %s of %s\n", c.Who, c.Affiliation, room)
+	client, room, err := c.open(ctx, e)
+	if err != nil {
+		return err
 	}
-	return err
+	who, err := personOrDomain(ctx, client, c.Who)
+	if err != nil {
+		return c.explain(err)
+	}
+	path := admin.Path("rooms", room.String(), "affiliations", who.String())
+	if err := client.Do(ctx, http.MethodPut, path, admin.AffiliationChange{Affiliation: c.Affiliation, Reason: c.Reason}, nil); err != nil {
+		return c.explain(err)
+	}
+	if !c.JSON {
+		e.printf("%s is %s of %s\n", who, c.Affiliation, room)
+	}
+	return nil
+}
+
+// personOrDomain reads whose affiliation is meant. A domain has a dot, or is a host
+// of the server; another bare name is a user's.
+func personOrDomain(ctx context.Context, client *admin.Client, s string) (jid.JID, error) {
+	if strings.ContainsAny(s, "@.:") {
+		return parseAddress(s)
+	}
+	info, err := client.Info(ctx)
+	if err != nil {
+		return jid.JID{}, err
+	}
+	if slices.ContainsFunc(info.Hosts, func(h string) bool { return strings.EqualFold(h, s) }) {
+		return parseAddress(s)
+	}
+	return address(ctx, client, s)
+}
+
+func parseAddress(s string) (jid.JID, error) {
+	j, err := jid.Parse(s)
+	if err != nil {
+		return j, fmt.Errorf("%.80q: %w", s, err)
+	}
+	return j, nil
 }
 
 type roomOccupantsCommand struct{ roomFlags }
@@ -373,6 +418,22 @@ func (c *roomOccupantsCommand) Run(ctx context.Context, e *env) error {
 		rows = append(rows, []string{o.Nick, o.JID.String(), o.Role, o.Affiliation, strconv.Itoa(len(o.Sessions))})
 	}
 	return e.table(rows)
+}
+
+type roomRoleCommand struct {
+	roomFlags
+	Nick   string `arg:"" help:"Nickname of the occupant."`
+	Role   string `arg:"" enum:"moderator,participant,visitor" help:"moderator, participant or visitor."`
+	Reason string `placeholder:"TEXT" help:"What people are told."`
+}
+
+// Run changes a role.
+func (c *roomRoleCommand) Run(ctx context.Context, e *env) error {
+	room, err := c.do(ctx, e, http.MethodPut, nil, admin.RoleChange{Role: c.Role, Reason: c.Reason}, nil, "occupants", c.Nick, "role")
+	if err == nil && !c.JSON {
+		e.printf("%s is %s in %s until he leaves\n", c.Nick, c.Role, room)
+	}
+	return err
 }
 
 type roomKickCommand struct {
@@ -411,8 +472,15 @@ func (c *roomMessageCommand) Run(ctx context.Context, e *env) error {
 	if _, err := c.do(ctx, e, http.MethodPost, nil, m, &said, "messages"); err != nil {
 		return err
 	}
-	if c.JSON {
+	switch {
+	case c.JSON:
 		return e.printJSON(said)
+	case c.Subject != nil:
+		e.printf("the subject is changed\n")
+	case said.ID != "":
+		e.printf("said, with the id %s\n", said.ID)
+	default:
+		e.printf("said\n")
 	}
 	return nil
 }
@@ -427,22 +495,32 @@ type roomInviteCommand struct {
 
 // Run invites people.
 func (c *roomInviteCommand) Run(ctx context.Context, e *env) error {
+	client, room, err := c.open(ctx, e)
+	if err != nil {
+		return err
+	}
 	v := roomadmin.Invitation{Reason: c.Reason, Direct: c.Direct}
 	for _, s := range c.Who {
-		j, err := jid.Parse(s)
+		j, err := address(ctx, client, s)
 		if err != nil {
-			return err
+			return c.explain(err)
 		}
 		v.To = append(v.To, j)
 	}
 	if c.From != "" {
-		var err error
-		if v.From, err = jid.Parse(c.From); err != nil {
-			return err
+		if v.From, err = address(ctx, client, c.From); err != nil {
+			return c.explain(err)
 		}
 	}
-	_, err := c.do(ctx, e, http.MethodPost, nil, v, nil, "invitations")
-	return err
+	if err := client.Do(ctx, http.MethodPost, admin.Path("rooms", room.String(), "invitations"), v, nil); err != nil {
+		return c.explain(err)
+	}
+	if !c.JSON {
+		for _, j := range v.To {
+			e.printf("invited %s\n", j)
+		}
+	}
+	return nil
 }
 
 type roomHistoryCommand struct {
@@ -464,9 +542,13 @@ func (c *roomHistoryCommand) Run(ctx context.Context, e *env) error {
 		m := &page.Messages[i]
 		text := m.Body
 		if m.Subject != nil {
-			text = "* subject: " + *m.Subject
+			text = "subject: " + *m.Subject
 		}
-		e.printf("%s  %s: %s\n", m.Time.Local().Format("2006-01-02 15:04:05"), m.Nick, text)
+		who := m.Nick + ":"
+		if m.Nick == "" { // the room itself
+			who = "*"
+		}
+		e.printf("%s  %s %s\n", m.Time.Local().Format("2006-01-02 15:04:05"), who, text)
 	}
 	if page.Before != "" {
 		e.printf("There are older ones: --before %s\n", page.Before)
@@ -478,10 +560,14 @@ type roomDestroyCommand struct {
 	roomFlags
 	Reason      string `placeholder:"TEXT" help:"What people are told."`
 	Alternative string `placeholder:"ROOM" help:"Address of the room to which people are to go instead."`
+	Yes         bool   `help:"Really destroy it, with everything in it."`
 }
 
 // Run destroys a room.
 func (c *roomDestroyCommand) Run(ctx context.Context, e *env) error {
+	if !c.Yes {
+		return fmt.Errorf("this would destroy %s with all that was said in it, for good: look at it with muster room show %[1]s, and then add --yes", c.Room)
+	}
 	room, err := c.do(ctx, e, http.MethodDelete, queryOf("reason", c.Reason, "alternative", c.Alternative), nil, nil)
 	if err == nil && !c.JSON {
 		e.printf("destroyed %s\n", room)

@@ -183,7 +183,7 @@ func (r *Room) applyValues(values map[int]any, first bool) {
 	r.reconsiderAll()
 	r.announceConfig(values, first)
 	r.svc.relist(r)
-	r.notify(r.svc.hooks.Configured.Run(&r.watch, &ConfiguredEvent{Room: r, Changed: func(key string) bool {
+	r.notify(r.svc.hooks.Configured.Run(&r.watch, &ConfiguredEvent{Room: r, New: r.making, Changed: func(key string) bool {
 		for i := range values {
 			if r.svc.hooks.fields[i].spec.Var == key {
 				return true

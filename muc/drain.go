@@ -127,6 +127,7 @@ func (r *Room) retire() bool {
 		return false
 	}
 	if r.exists {
+		r.stopped()
 		r.svc.roomEnded(r)
 	}
 	r.svc.forget(r)

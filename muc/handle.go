@@ -136,6 +136,7 @@ type createCommand struct {
 // undo takes back what decide had to begin so that configure could work on it.
 func (c *createCommand) undo(r *Room) {
 	if c.begun {
+		r.making = false
 		r.end()
 	}
 }
@@ -145,7 +146,7 @@ func (c *createCommand) decide(r *Room) error {
 		return ErrRoomExists
 	}
 	r.begin(r.svc.now())
-	c.begun = true
+	c.begun, r.making = true, true
 	for _, rec := range r.svc.opts.Affiliations {
 		r.setRecord(rec)
 	}
@@ -165,6 +166,7 @@ func (c *createCommand) decide(r *Room) error {
 func (c *createCommand) stranger() {}
 
 func (c *createCommand) apply(r *Room) {
+	r.making = false
 	r.notify(r.svc.hooks.RoomCreated.Run(&r.watch, &RoomEvent{r}))
 }
 

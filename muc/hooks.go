@@ -54,6 +54,10 @@ type Hooks struct {
 	// RoomLoaded runs when a stored room wakes, before anything else happens in
 	// it.
 	RoomLoaded hook.Notify[LoadEvent]
+	// RoomStopped runs when a room leaves memory that was not destroyed: a stored
+	// one that sleeps until somebody wants it, a temporary one for good, and every
+	// one when the service ends. Setters do nothing there.
+	RoomStopped hook.Notify[RoomEvent]
 	// Hibernating runs when nothing has happened in the room for long: who keeps
 	// what can be made again lets go of it. Setters do nothing there.
 	Hibernating hook.Notify[RoomEvent]
@@ -472,6 +476,7 @@ type ConfigureEvent struct {
 type ConfiguredEvent struct {
 	Room    *Room
 	Changed func(key string) bool
+	New     bool // code makes the room like that: RoomCreated follows
 }
 
 // DestroyEvent is the end of a room.

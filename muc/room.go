@@ -47,6 +47,7 @@ type Room struct {
 	exists      bool
 	stored      bool
 	locked      bool // until the creator has configured it (XEP-0045 §10.1)
+	making      bool // by code, until RoomCreated
 }
 
 // open is what a room works with. Until delays, all of it is empty when nothing
@@ -211,10 +212,18 @@ func (r *Room) end() {
 	r.subject, r.subjectID = Subject{}, ""
 }
 
+// stopped tells of a room that leaves memory and was not destroyed.
+func (r *Room) stopped() {
+	if r.exists && !r.locked {
+		r.notify(r.svc.hooks.RoomStopped.Run(&r.watch, &RoomEvent{r}))
+	}
+}
+
 // emptied is called when the last occupant has gone: a temporary or locked room
 // ends (XEP-0045 §10.1, §10.2).
 func (r *Room) emptied() {
 	if r.locked || !r.Persistent() {
+		r.stopped()
 		r.end()
 	}
 	r.used()

@@ -411,5 +411,6 @@ func (shutdownNote) take(r *Room) {
 	}
 	if r.exists {
 		r.evictAll(removed(statusShutdown, Actor{}, "The chat service is shutting down."), statusShutdown)
+		r.stopped()
 	}
 }

@@ -116,6 +116,13 @@ func TestRoomAPINamesMistakes(t *testing.T) {
 		{method: "GET", path: room + "/affiliations", body: "", status: 200, want: `"items":[]`},
 		{method: "GET", path: room + "/config", body: "", status: 200, want: `"title":"Kitchen"`},
 	})
+	w.run(t, []step{
+		{
+			method: "POST", path: room + "/invitations", body: `{"to":["a@far.test","nobody@localhost","b.test"]}`, status: 422,
+			want: `{"pointer":"#/to/0","detail":"a@far.test cannot be reached: this server is not connected to far.test"},` +
+				`{"pointer":"#/to/1","detail":"there is no account nobody@localhost"},{"pointer":"#/to/2","detail":"want addresses of people, got \"b.test\""}`,
+		},
+	})
 	reader := w.newToken(t, admin.NewToken{Name: "monitoring", Scopes: []string{"rooms:read"}})
 	for _, path := range []string{room, room + "/config"} {
 		a := w.do(t, "GET", path, "", "Authorization: Bearer "+reader)

@@ -28,7 +28,8 @@ const roomsEnd = 4 * time.Second
 func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive) error {
 	s.roomAdmin = roomadmin.New(roomadmin.Options{
 		Services: func() []*muc.Service { return s.rooms }, Store: s.db, Archive: archive, Send: s.router.Send, Exists: s.accountExists,
-		Logger: s.logger("roomadmin"), Registerer: s.registry,
+		Reaches: s.reaches,
+		Logger:  s.logger("roomadmin"), Registerer: s.registry,
 	})
 	if !cfg.HasRooms() {
 		return nil
@@ -124,6 +125,10 @@ func (s *Server) accountExists(ctx context.Context, account jid.JID) (bool, erro
 	}
 	return s.router.Exists(ctx, account)
 }
+
+// reaches reports whether stanzas for a domain go anywhere. An attached server
+// leaves that to the others.
+func (s *Server) reaches(domain string) bool { return len(s.links) > 0 || s.router.Reaches(domain) }
 
 // loadNicknames returns the nicknames that are reserved in the rooms of a
 // domain. Those of accounts end with them.

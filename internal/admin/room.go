@@ -176,8 +176,11 @@ func roomListError(err error, under, list string) error {
 
 // roomField is where in the body that is what is wrong.
 func roomField(e *roomadmin.Error, under, list string) string {
-	if e.Item > 0 && list != "" {
-		return list + "/" + strconv.Itoa(e.Item-1) + "/" + e.Field
+	switch item := strconv.Itoa(e.Item - 1); {
+	case e.Item > 0 && list == e.Field:
+		return list + "/" + item
+	case e.Item > 0 && list != "":
+		return list + "/" + item + "/" + e.Field
 	}
 	switch e.Field {
 	case "jid", "owner", "to", "from", "body", "subject", "nick", "affiliation", "role":
@@ -501,5 +504,5 @@ func (a *Admin) invite(ctx context.Context, r *api.Request, in roomadmin.Invitat
 	if err != nil {
 		return none, err
 	}
-	return none, roomError(a.rooms().Invite(ctx, room, in), "")
+	return none, roomListError(a.rooms().Invite(ctx, room, in), "", "to")
 }

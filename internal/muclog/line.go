@@ -27,6 +27,7 @@ const (
 	renamed
 	created
 	started
+	stopped
 	destroyed
 	configured
 	loggingOn
@@ -59,11 +60,12 @@ var forms = [...]form{ //nolint:gochecknoglobals // a table
 	banned:       {"mb", "%N has been banned", because},
 	unaffiliated: {"mk", "%N has been removed because of an affiliation change", because},
 	membersOnly:  {"mk", "%N has been removed because the room is for members only now", because},
-	shutdown:     {"mk", "%N has been removed because the service ends", because},
+	shutdown:     {"mk", "%N has been removed", because},
 	vanished:     {"ml", "%N has been removed because he could not be reached", because},
 	renamed:      {"mnc", "%N is now known as %T", ""},
 	created:      {"mrcm", "Chatroom is created", ""},
 	started:      {"mrcm", "Chatroom is started", ""},
+	stopped:      {"mrcm", "Chatroom is stopped", ""},
 	destroyed:    {"mrcm", "Chatroom is destroyed", because},
 	configured:   {"mrcm", "Chatroom configuration modified", ""},
 	loggingOn:    {"mrcm", "Logging is switched on. Occupants: %T", ""},

@@ -38,6 +38,7 @@ func (x *rooms) Register(h *muc.Hooks) {
 	h.Logged.Add("log", 0, func(ev *muc.RoomEvent) (bool, bool) { on := x.on.Get(ev.Room); return on, on })
 	h.RoomCreated.Add("log", 0, func(ev *muc.RoomEvent) { x.add(ev.Room, entry{kind: created}) })
 	h.RoomLoaded.Add("log", 0, func(ev *muc.LoadEvent) { x.add(ev.Room, entry{kind: started}) })
+	h.RoomStopped.Add("log", 0, func(ev *muc.RoomEvent) { x.add(ev.Room, entry{kind: stopped}) })
 	h.Joined.Add("log", 0, func(ev *muc.JoinedEvent) {
 		x.add(ev.Room, entry{kind: joined, nick: ev.Session.Occupant().Nick()})
 	})
@@ -105,6 +106,7 @@ func (x *rooms) sent(ev *muc.PostedEvent) {
 // configured logs that settings have changed, and always that logging has.
 func (x *rooms) configured(ev *muc.ConfiguredEvent) {
 	switch changed := ev.Changed(x.on.Key()); {
+	case ev.New: // it is created as it is
 	case !changed:
 		x.add(ev.Room, entry{kind: configured})
 	case x.on.Get(ev.Room):

@@ -86,10 +86,8 @@ func (a *Admin) Invite(ctx context.Context, room jid.JID, v Invitation) (err err
 	case v.Direct && v.From.IsZero():
 		return invalid("from", "who invites directly?")
 	}
-	for _, j := range v.To {
-		if j.Local() == "" {
-			return invalid("to", "want addresses of people, got %q", j)
-		}
+	if err := a.checkReach(ctx, v.To); err != nil {
+		return err
 	}
 	s, err := a.at(room)
 	if err != nil {
@@ -118,6 +116,33 @@ func (a *Admin) Invite(ctx context.Context, room jid.JID, v Invitation) (err err
 	}
 	_, err = h.Send(ctx, who, stanza.Stanza{Kind: stanza.Message, To: room}.With(x))
 	return err
+}
+
+// checkReach names everybody to whom nothing can be sent from here.
+func (a *Admin) checkReach(ctx context.Context, people []jid.JID) error {
+	var wrong []*Error
+	for i, j := range people {
+		var err *Error
+		switch ok, e := a.Exists(ctx, j.Bare()); {
+		case j.Local() == "":
+			err = invalid("to", "want addresses of people, got %q", j)
+		case e != nil:
+			return e
+		case !ok:
+			err = invalid("to", "there is no account %s", j.Bare())
+		case !a.Reaches(j.Domain()):
+			err = invalid("to", "%s cannot be reached: this server is not connected to %s", j.Bare(), j.Domain())
+		default:
+			continue
+		}
+		err.Item = i + 1
+		wrong = append(wrong, err)
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	wrong[0].More = wrong[1:]
+	return wrong[0]
 }
 
 // inviteDirectly sends invitations that come from the inviter (XEP-0249). He

@@ -42,6 +42,9 @@ type Options struct {
 	// Exists reports whether there is such an account; true for accounts of
 	// other servers, of which nothing is known.
 	Exists func(ctx context.Context, account jid.JID) (bool, error)
+	// Reaches reports whether stanzas for a domain, which may be this server's,
+	// go anywhere.
+	Reaches func(domain string) bool
 	// Send takes a stanza for whatever address.
 	Send       func(st stanza.Stanza)
 	Logger     *slog.Logger          // nil: silent

@@ -228,6 +228,9 @@ func (t *Setting) values(v any) ([]string, *Error) {
 		TypeBool: "true or false", TypeNumber: "a whole number", TypeText: "a text",
 		TypeChoice: "one of " + strings.Join(t.Choices, ", "), TypeList: "a list of " + strings.Join(t.Choices, ", "),
 	}[t.Type]
+	if t.variable == roomConfig+"allowpm" && (v == "true" || v == "false") { // from the command line
+		v = v == "true"
+	}
 	if n, ok := number(v); ok && t.Max > 0 && n > t.Max {
 		return nil, invalid(t.Name, "at most %d, got %d", t.Max, n)
 	}
@@ -271,18 +274,9 @@ func (t *Setting) values(v any) ([]string, *Error) {
 			return x, nil
 		}
 	case []any:
-		if t.Type != TypeList {
-			break
+		if list, ok := texts(x); ok && t.Type == TypeList {
+			return list, nil
 		}
-		list := make([]string, len(x))
-		for i, e := range x {
-			word, ok := e.(string)
-			if !ok {
-				return nil, wrong()
-			}
-			list[i] = word
-		}
-		return list, nil
 	}
 	return nil, wrong()
 }
@@ -315,4 +309,17 @@ func (a *Admin) Secrets(room jid.JID) []string {
 		}
 	}
 	return names
+}
+
+// texts are the elements of a list, if all of them are texts.
+func texts(list []any) ([]string, bool) {
+	words := make([]string, len(list))
+	for i, e := range list {
+		word, ok := e.(string)
+		if !ok {
+			return nil, false
+		}
+		words[i] = word
+	}
+	return words, true
 }

@@ -206,6 +206,9 @@ func (r *Router) service(domain string) Service {
 	return r.remote.Service(domain)
 }
 
+// Reaches reports whether stanzas for a domain go anywhere.
+func (r *Router) Reaches(domain string) bool { return r.IsHost(domain) || r.service(domain) != nil }
+
 // IsLocal reports whether a domain is a host's or a service's.
 func (r *Router) IsLocal(domain string) bool { return r.IsHost(domain) || r.services[domain] != nil }
 
