@@ -195,7 +195,13 @@ func (r *Room) join(ev *JoinEvent, renamed bool) {
 		o.viewers = r.askViewers(o)
 	}
 	r.used()
-	r.svc.metrics.joined(joinKind(ev.New, first))
+	kind := joinSession
+	if ev.New {
+		kind = joinCreated
+	} else if first {
+		kind = joinEntered
+	}
+	r.svc.metrics.joined(kind)
 	r.sendOccupants(s)
 	r.announceToOthers(o, &showing{})
 	r.announceToSelf(o, []*Session{s}, &showing{codes: r.entryCodes(ev.New, renamed)})

@@ -76,15 +76,4 @@ func (m *metrics) refused(err *stanza.Error) {
 	m.refusals.WithLabelValues(string(err.Condition), reasonOf(err)).Inc()
 }
 
-// joinKind is what the entry of a session is that was not inside.
-func joinKind(created, first bool) string {
-	switch {
-	case created:
-		return joinCreated
-	case first:
-		return joinEntered
-	}
-	return joinSession
-}
-
 func (m *metrics) joined(kind string) { m.joins.WithLabelValues(kind).Inc() }

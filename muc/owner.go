@@ -137,7 +137,10 @@ func (r *Room) decideForm(actor Actor, form *stanza.Form, q *request) error {
 
 func (r *Room) stageField(actor Actor, f *fieldCore, values []string) *FieldError {
 	if f.spec.Allowed != nil && !f.spec.Allowed(r, actor) {
-		refused := stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You may not set "+f.spec.Var+".").Because(fieldReason(f.spec.Var))
+		refused := stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You may not set "+f.spec.Var+".").Because(ReasonField)
+		if f.spec.Var == FieldPersistent {
+			refused.Reason = ReasonAccessPersistent
+		}
 		return &FieldError{Var: f.spec.Var, Text: "you may not set this", Err: refused}
 	}
 	if err := r.stageValue(actor, f, values); err != nil {

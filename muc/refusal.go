@@ -70,14 +70,6 @@ func reasonOf(err *stanza.Error) string {
 	return ReasonOther
 }
 
-// fieldReason is why somebody may not set a field of the form.
-func fieldReason(variable string) string {
-	if variable == FieldPersistent {
-		return ReasonAccessPersistent
-	}
-	return ReasonField
-}
-
 // errorReply is st's refusal, counted. It has the numeric code that clients
 // older than RFC 6120 read (XEP-0086), and that MongooseIM sends: a program that
 // looks at it goes on working.
