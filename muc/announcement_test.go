@@ -20,7 +20,7 @@ func TestAnnouncement(t *testing.T) {
 		w.expectNothing("ben@test/r")
 		w.send("<message from='boss@test/r' to='conf.test' id='3'><body>we close at ten</body><x xmlns='u'/></message>")
 		for _, who := range []string{"anna@test/r", "ben@test/r"} {
-			w.expect(who, "<message type='groupchat' from='coven@conf.test' to='"+who+"'><body>we close at ten</body></message>")
+			w.expect(who, "<message type='groupchat' from='coven@conf.test' to='"+who+"'><body>we close at ten</body><stanza-id xmlns='urn:xmpp:sid:0'")
 		}
 		w.send("<message type='groupchat' from='boss@test/r' to='coven@conf.test' id='4'><body>you too</body></message>")
 		w.expect("ben@test/r", "from='coven@conf.test' to='ben@test/r'", "you too")

@@ -82,7 +82,7 @@ func (c *infoCommand) node(r *Room, node string, items bool) *stanza.Element {
 
 // describe says what this package knows of the room.
 func (r *Room) describe(ev *DiscoEvent) {
-	for _, f := range []string{stanza.NSMUC, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing, stanza.NSRSM, featureStableID, featureSelfPing, roomConfig, roomInfoFormType} {
+	for _, f := range []string{stanza.NSMUC, stanza.NSDiscoInfo, stanza.NSDiscoItems, stanza.NSPing, stanza.NSRSM, stanza.NSStanzaID, featureStableID, featureSelfPing, roomConfig, roomInfoFormType} {
 		ev.Feature(f)
 	}
 	for _, pair := range []struct {

@@ -125,7 +125,7 @@ func (r *Room) publish(q *request, ev *MessageEvent, historic, archive bool) {
 	r.used()
 	out := r.sanitized(ev.Stanza)
 	out.From, out.Type = m.From, stanza.TypeGroupchat
-	if archive {
+	if archive || historic && !r.archives() { // in an archived room an id is a promise that the archive has it
 		out = out.With(stanza.NewElement(stanza.NSStanzaID, "stanza-id", "by", r.jid.String(), "id", m.ID))
 	}
 	out = r.Attribute(out, m.RealJID)

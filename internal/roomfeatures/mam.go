@@ -50,7 +50,6 @@ func (f mam) Register(h *muc.Hooks) {
 	})
 	h.OnRequest("archive-metadata", stanza.TypeGet, stanza.Name{Space: nsMAM, Local: "metadata"}, metadata)
 	h.Disco.Add("archive-query", 0, func(ev *muc.DiscoEvent) {
-		ev.Feature(stanza.NSStanzaID) // XEP-0359 §5
 		if ev.Room.Archives() {
 			ev.Feature(nsMAM)
 			ev.Feature(nsMAMExtended)

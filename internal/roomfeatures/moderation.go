@@ -12,18 +12,16 @@ import (
 
 const nsModerate = "urn:xmpp:message-moderate:1"
 
-// moderation lets moderators retract what others have said (XEP-0425), in rooms
-// that keep their messages: those are known by their ids alone. The archive has
-// forgotten the message before anybody hears of it, and if that fails nothing
-// has happened.
+// moderation lets moderators retract what others have said (XEP-0425). The
+// archive has forgotten the message before anybody hears of it, and if that
+// fails nothing has happened. A room that keeps nothing passes on what it has
+// forgotten itself: clients may have it yet.
 type moderation struct{ ids *occupantID } // nil: there are none
 
 func (f moderation) Register(h *muc.Hooks) {
 	h.OnRequest("moderation", stanza.TypeSet, stanza.Name{Space: nsModerate, Local: "moderate"}, f.moderate)
 	h.Disco.Add("moderation", 0, func(ev *muc.DiscoEvent) {
-		if ev.Room.Archives() {
-			ev.Feature(nsModerate)
-		}
+		ev.Feature(nsModerate)
 	})
 }
 
@@ -37,12 +35,19 @@ func (f moderation) moderate(ev *muc.RequestEvent) error {
 		return stanza.NewError(stanza.Modify, stanza.BadRequest, "The request names a message by its stanza id.")
 	case moderate.Child(nsRetract, "retract") == nil:
 		return stanza.NewError(stanza.Cancel, stanza.FeatureNotImplemented, "Messages can be retracted and nothing else.")
-	case !ev.Room.Archives():
-		return noMessage()
 	}
 	find, archive, moderated := ev.Room.Message(id), ev.Room.Archive(), f.moderated(ev)
 	mark := retracted(time.Now()).Add(moderated)
 	addReason(mark, reason)
+	then := func(r *muc.Room) error {
+		r.Replaced(func(m *muc.ArchivedMessage) bool { return m.ID == id && entomb(m, mark) })
+		retract := stanza.NewElement(nsRetract, "retract", "id", id).Add(moderated)
+		addReason(retract, reason)
+		return r.Post(stanza.Stanza{Kind: stanza.Message, Type: stanza.TypeGroupchat, ID: rand.Text()}.With(retract))
+	}
+	if !ev.Room.Archives() {
+		return then(ev.Room)
+	}
 	ev.AnswerLater(func(ctx context.Context) (muc.Answer, error) {
 		m, err := find(ctx)
 		if errors.Is(err, muc.ErrNoMessage) {
@@ -57,12 +62,7 @@ func (f moderation) moderate(ev *muc.RequestEvent) error {
 		if err := bury(ctx, archive, m, mark); err != nil {
 			return muc.Answer{}, err
 		}
-		return muc.Answer{Then: func(r *muc.Room) error {
-			r.Replaced(func(m *muc.ArchivedMessage) bool { return m.ID == id && entomb(m, mark) })
-			retract := stanza.NewElement(nsRetract, "retract", "id", id).Add(moderated)
-			addReason(retract, reason)
-			return r.Post(stanza.Stanza{Kind: stanza.Message, Type: stanza.TypeGroupchat, ID: rand.Text()}.With(retract))
-		}}, nil
+		return muc.Answer{Then: then}, nil
 	})
 	return nil
 }

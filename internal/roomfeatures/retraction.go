@@ -68,21 +68,11 @@ func (retraction) posted(ev *muc.PostedEvent) {
 	if retract == nil || ev.Message.RealJID.IsZero() {
 		return
 	}
-	id, sender, kept := retract.Attr("id"), ev.Message.RealJID, ev.Room.Archives()
+	id, sender := retract.Attr("id"), ev.Message.RealJID
 	mark := retracted(ev.Message.Time, "id", ev.Stanza.ID)
 	ev.Room.Replaced(func(m *muc.ArchivedMessage) bool {
-		if m.RealJID != sender || kept && m.ID != id || !kept && !hasID(m, id) {
-			return false
-		}
-		return entomb(m, mark)
+		return m.RealJID == sender && m.ID == id && entomb(m, mark)
 	})
-}
-
-// hasID reports whether that is the id which a message's sender has given it,
-// by which it is known where the room gives none (§5.1).
-func hasID(m *muc.ArchivedMessage, id string) bool {
-	st, err := stanza.Parse(m.Stanza)
-	return err == nil && (st.ID == id || st.Child(stanza.NSStanzaID, "origin-id").Attr("id") == id)
 }
 
 // withoutClaims is a client's message without what only the room may say of
