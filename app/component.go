@@ -12,9 +12,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/muster-im/muster/config"
-	"github.com/muster-im/muster/internal/sdnotify"
 	"github.com/muster-im/muster/server"
 )
 
@@ -36,7 +36,8 @@ func (componentCommand) Help() string {
 (XEP-0114). That server needs a few lines, too: see docs/attach.md. The hosts of
 the configuration are the other server's: the rules of [access] speak of its
 accounts, and there are no listeners for clients. Without a configuration the
-domain's parent is the host. Examples:
+domain's parent is the host. SIGHUP reloads the configuration, as that of muster
+serve. Examples:
 
     muster component --server localhost:5347 --domain rooms.example.org --secret-file secret
     muster component --server xmpp.example.org:5348 --tls --secret-file secret --config rooms.toml`
@@ -44,6 +45,8 @@ domain's parent is the host. Examples:
 
 // Run runs the rooms until ctx ends, or the other server refuses them.
 func (c *componentCommand) Run(ctx context.Context, e *env) error {
+	p, end := newProcess()
+	defer end()
 	attach, err := c.attach()
 	if err != nil {
 		return err
@@ -52,15 +55,24 @@ func (c *componentCommand) Run(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
+	if cfg.IsFile() {
+		c.Config = cfg.Name() // what is reloaded, also if the file goes away
+	}
 	level := new(slog.LevelVar)
-	log := (&serveCommand{LogFormat: c.LogFormat}).logger(e, level)
-	m := &manager{sdnotify.New(os.Getenv), log}
+	log := logger(e, level, c.LogFormat)
+	status := func(cfg *config.Config) string {
+		return "serving " + strings.Join(roomDomains(cfg), ", ") + " for " + c.Server
+	}
 	domains := roomDomains(cfg)
 	var said sync.Map
+	var standing atomic.Int32
 	attach.OnAttached = func(domain string) {
-		if _, again := said.LoadOrStore(domain, true); !again {
-			e.printf("%s is attached to %s\n", domain, c.Server)
-			m.told(m.Ready("attached to " + c.Server + ": " + domain))
+		if _, again := said.LoadOrStore(domain, true); again {
+			return
+		}
+		e.printf("%s is attached to %s\n", domain, c.Server)
+		if int(standing.Add(1)) == len(domains) {
+			p.told(log, p.Ready(status(cfg)))
 		}
 	}
 	srv, err := server.New(cfg, server.Options{Logger: log, LogLevel: level, Extensions: e.extensions, Attach: attach})
@@ -72,15 +84,12 @@ func (c *componentCommand) Run(ctx context.Context, e *env) error {
 		if e.serving != nil {
 			e.serving(srv)
 		}
-		select {
-		case <-ctx.Done():
-		case err = <-srv.Failed():
-		}
+		err = p.serve(ctx, &served{
+			server: srv, log: log, status: status,
+			load: func() (*config.Config, error) { return c.load(e) },
+		})
 	}
-	m.told(m.Stopping())
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), server.ShutdownTimeout)
-	defer cancel()
-	return errors.Join(err, srv.Shutdown(end))
+	return p.shutDown(ctx, srv, log, err)
 }
 
 // attach reads what is needed for the link.

@@ -7,11 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/signal"
-	"runtime/debug"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/internal/admin"
@@ -39,18 +35,10 @@ error. Examples:
     muster serve --config /etc/muster/muster.toml --log-format json`
 }
 
-// collectAt is by how many percent the heap grows until garbage is collected,
-// unless the environment says it (docs/decisions/0008-garbage.md).
-const collectAt = 200
-
 // Run runs the server until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, e *env) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
-	if os.Getenv("GOGC") == "" {
-		defer debug.SetGCPercent(debug.SetGCPercent(collectAt))
-	}
+	p, end := newProcess()
+	defer end()
 	listeners, err := sdnotify.Listeners(os.Getenv)
 	if err != nil {
 		return err
@@ -63,86 +51,38 @@ func (c *serveCommand) Run(ctx context.Context, e *env) error {
 		c.Config = cfg.Name() // what is reloaded, also if the file goes away
 	}
 	level := new(slog.LevelVar)
-	log := c.logger(e, level)
+	log := logger(e, level, c.LogFormat)
 	srv, err := server.New(cfg, server.Options{Logger: log, LogLevel: level, Extensions: e.extensions, Listeners: listeners})
 	if err != nil {
 		return err
 	}
-	manager := &manager{sdnotify.New(os.Getenv), log}
-	err = srv.Start(ctx)
-	if err == nil {
+	if err = srv.Start(ctx); err == nil {
 		c.greet(e, cfg, srv.Info())
 		if e.serving != nil {
 			e.serving(srv)
 		}
-		manager.told(manager.Ready("serving " + strings.Join(cfg.General.Hosts, ", ")))
-		c.serve(ctx, e, srv, hangup, manager)
+		p.told(log, p.Ready(servingHosts(cfg)))
+		err = p.serve(ctx, &served{
+			server: srv, log: log, status: servingHosts,
+			load: func() (*config.Config, error) { return e.loadConfig(c.Config) },
+		})
 	}
-	manager.told(manager.Stopping())
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), server.ShutdownTimeout)
-	defer cancel()
-	return errors.Join(err, srv.Shutdown(end))
+	return p.shutDown(ctx, srv, log, err)
 }
 
-// manager is the service manager, if there is one.
-type manager struct {
-	*sdnotify.Notifier
-	log *slog.Logger
+func servingHosts(cfg *config.Config) string {
+	return "serving " + strings.Join(cfg.General.Hosts, ", ")
 }
 
-// told logs that the manager could not be told something.
-func (m *manager) told(err error) {
-	if err != nil {
-		m.log.Warn("service manager", slog.Any("err", err))
-	}
-}
-
-// serve reloads the configuration at each hangup until ctx ends. The watchdog
-// watches this loop: it turns as long as the process gets any work done.
-func (c *serveCommand) serve(ctx context.Context, e *env, srv *server.Server, hangup <-chan os.Signal, m *manager) {
-	var watchdog <-chan time.Time // nil: nobody waits
-	if interval := m.WatchdogInterval(); interval > 0 {
-		ticker := time.NewTicker(interval)
-		defer ticker.Stop()
-		watchdog = ticker.C
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-watchdog:
-			m.told(m.Alive())
-		case <-hangup:
-			m.told(m.Reloading())
-			m.told(m.Ready(c.reload(e, srv, m.log)))
-		}
-	}
-}
-
-// reload takes the configuration into use as it is now, or leaves everything as
-// it was and logs why. It returns what to say in a word.
-func (c *serveCommand) reload(e *env, srv *server.Server, log *slog.Logger) (status string) {
-	cfg, err := e.loadConfig(c.Config)
-	if err == nil {
-		err = srv.Reload(cfg)
-	}
-	if err == nil {
-		return "serving " + strings.Join(cfg.General.Hosts, ", ")
-	}
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		log.Error("the configuration stays as it was", slog.String("problem", line))
-	}
-	return "serving; a reload was refused, see the log"
-}
-
-func (c *serveCommand) logger(e *env, level slog.Leveler) *slog.Logger {
+// logger logs to standard error in a format of --log-format.
+func logger(e *env, level slog.Leveler, format string) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && a.Key == slog.LevelKey && a.Value.Any() == slog.LevelDebug-4 {
 			return slog.String(slog.LevelKey, "TRACE")
 		}
 		return a
 	}}
-	if c.LogFormat == "json" {
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(e.stderr, o))
 	}
 	return slog.New(slog.NewTextHandler(e.stderr, o))

@@ -18,18 +18,10 @@ import (
 	"time"
 )
 
-// Under systemd the server says when it is ready, reloads, ends, and that it is
-// alive; a reload that is refused leaves it ready.
-func TestServiceManager(t *testing.T) {
-	t.Parallel()
-	file, _ := configFile(t, "")
-	address := filepath.Join(filepath.Dir(file), "notify")
-	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: address, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	next := func(want string) {
+// notices returns what waits for the next message to a service manager, and wants
+// it to begin in a way.
+func notices(t *testing.T, socket *net.UnixConn) (next func(want string)) {
+	return func(want string) {
 		t.Helper()
 		for {
 			buf := make([]byte, 512)
@@ -47,6 +39,20 @@ func TestServiceManager(t *testing.T) {
 			return
 		}
 	}
+}
+
+// Under systemd the server says when it is ready, reloads, ends, and that it is
+// alive; a reload that is refused leaves it ready.
+func TestServiceManager(t *testing.T) {
+	t.Parallel()
+	file, _ := configFile(t, "")
+	address := filepath.Join(filepath.Dir(file), "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: address, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	next := notices(t, socket)
 	p := startWith(t, []string{"NOTIFY_SOCKET=" + address, "WATCHDOG_USEC=200000"}, "serve", "--config", file)
 	next("READY=1\nSTATUS=serving localhost")
 	next("WATCHDOG=1")
@@ -202,5 +208,54 @@ func TestHangupTakesCertificatesAndLevel(t *testing.T) {
 	p.signal(t, syscall.SIGTERM)
 	if err := p.wait(); err != nil {
 		t.Error(err)
+	}
+}
+
+// The rooms of another server reload with a hangup, which must not end them, and
+// tell the service manager that they live.
+func TestComponentUnderAManager(t *testing.T) {
+	t.Parallel()
+	other, _ := configFile(t, "host = \"rooms.localhost\"\n[[listen.component]]\nport = 0\npassword = \"between us\"\ndomains = [\"talk.localhost\"]\n")
+	address := ""
+	for _, l := range serving(t, other).Info().Listeners {
+		if l.Kind == "component" {
+			address = l.Address
+		}
+	}
+	dir := shortDir(t)
+	socket, secret, file := filepath.Join(dir, "notify"), filepath.Join(dir, "secret"), filepath.Join(dir, "rooms.toml")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	next := notices(t, conn)
+	text := "[general]\nhosts = [\"localhost\"]\ndata_dir = '" + dir + "/data'\nloglevel = \"warning\"\n[modules.mod_muc]\nhost = \"talk.localhost\"\n"
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(secret, "between us\n")
+	write(file, text)
+	p := startWith(t, []string{"NOTIFY_SOCKET=" + socket, "WATCHDOG_USEC=200000"}, "component", "--server", address, "--secret-file", secret, "--config", file)
+	ready := "READY=1\nSTATUS=serving talk.localhost for " + address
+	next(ready)
+	next("WATCHDOG=1")
+	write(file, strings.Replace(text, "warning", "info", 1))
+	p.signal(t, syscall.SIGHUP)
+	next("RELOADING=1\nMONOTONIC_USEC=")
+	next(ready)
+	p.await(t, `level=INFO msg="configuration reloaded"`) // so the level is in use
+	write(file, text+"[[listen.c2s]]\nport = 0\n")
+	p.signal(t, syscall.SIGHUP)
+	next("RELOADING=1\nMONOTONIC_USEC=")
+	next("READY=1\nSTATUS=serving; a reload was refused, see the log")
+	p.await(t, `msg="the configuration stays as it was" problem="`+file+`:`)
+	p.signal(t, syscall.SIGTERM)
+	next("STOPPING=1")
+	if err := p.wait(); err != nil {
+		t.Errorf("%v, want status 0", err)
 	}
 }

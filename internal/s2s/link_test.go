@@ -329,3 +329,60 @@ func TestLinkTakes(t *testing.T) {
 		})
 	}
 }
+
+// TestHalfOpenLink: a connection of which only our side still knows is noticed
+// and replaced within a minute, whether nothing comes on an idle link, or nothing
+// can be sent any more either; who answers on the new one stays in his room.
+func TestHalfOpenLink(t *testing.T) {
+	t.Parallel()
+	here := func(st *stanza.Stanza) *stanza.Stanza {
+		reply := st.Result(nil)
+		return &reply
+	}
+	for _, test := range []struct {
+		name  string
+		stuck bool // what is sent is not even taken
+	}{{"idle", false}, {"stuck", true}} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				w := newWorld(t, testSecret, "romeo@example.org/orchard")
+				release := make(chan struct{})
+				var dialled time.Time
+				w.link.opts.Dial = func(ctx context.Context) (net.Conn, error) {
+					w.mute.Store(false)
+					dialled = time.Now()
+					return w.dial(ctx)
+				}
+				w.run(ctx)
+				go w.accept(func(*stanza.Stanza) *stanza.Stanza {
+					<-release
+					return nil
+				})
+				pass(5 * time.Minute)
+				w.wantPeople("romeo")
+				broken := time.Now()
+				if test.stuck {
+					w.link.Send(stanza.Stanza{Kind: stanza.Message, From: jid.MustParse("lobby@" + testDomain), To: jid.MustParse("romeo@example.org/orchard")})
+				} else {
+					w.mute.Store(true)
+				}
+				go (&fakeServer{conns: w.conns}).accept(here)
+				pass(2 * time.Minute)
+				if took := dialled.Sub(broken); took <= 0 || took > time.Minute {
+					t.Errorf("replaced after %v", took)
+				}
+				w.wantPeople("romeo")
+				if !w.link.Attached() {
+					t.Error("not attached again")
+				}
+				close(release)
+				cancel()
+				if err := <-w.done; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
