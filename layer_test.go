@@ -56,6 +56,7 @@ var tiers = map[string]int{
 	"internal/s2s":       3,
 
 	"config":            2,
+	"internal/adhoc":    2,
 	"internal/api":      2,
 	"internal/settings": 2,
 	"internal/router":   2,

@@ -6,14 +6,15 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/muster-im/muster/internal/adhoc"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 	"github.com/muster-im/muster/stanza"
 )
 
 func affiliationsForm(context.Context, *session) (*stanza.Form, error) {
-	return ask("Who belongs to a room?", roomField(),
-		choice("affiliation", "Which of them", "all", "owner", "admin", "member", "outcast")), nil
+	return adhoc.Ask("Who belongs to a room?", roomField(),
+		adhoc.Choice("affiliation", "Which of them", "all", "owner", "admin", "member", "outcast")), nil
 }
 
 func runAffiliations(ctx context.Context, s *session) (*stanza.Element, error) {
@@ -21,7 +22,7 @@ func runAffiliations(ctx context.Context, s *session) (*stanza.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := AffiliationQuery{Limit: maxPage, Affiliation: s.value(0, "affiliation")}
+	q := AffiliationQuery{Limit: maxPage, Affiliation: s.Value(0, "affiliation")}
 	if q.Affiliation == "all" {
 		q.Affiliation = ""
 	}
@@ -29,7 +30,7 @@ func runAffiliations(ctx context.Context, s *session) (*stanza.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &table{columns: []stanza.Field{
+	t := &adhoc.Table{Columns: []stanza.Field{
 		{Var: "jid", Label: "Address", Type: stanza.FieldJIDSingle},
 		{Var: "affiliation", Label: "Affiliation"},
 		{Var: "nick", Label: "Nickname"},
@@ -40,20 +41,20 @@ func runAffiliations(ctx context.Context, s *session) (*stanza.Element, error) {
 		if e.Nick != nil {
 			nick = *e.Nick
 		}
-		t.rows = append(t.rows, []string{e.JID.String(), e.Affiliation, nick, e.Reason})
+		t.Rows = append(t.Rows, []string{e.JID.String(), e.Affiliation, nick, e.Reason})
 	}
 	title := "People of " + room.String()
 	if page.Next != "" {
 		title += fmt.Sprintf(" (the first %d)", maxPage)
 	}
-	return t.element(title), nil
+	return t.Element(title), nil
 }
 
 func affiliateForm(context.Context, *session) (*stanza.Form, error) {
-	return ask("Change affiliations", roomField(),
+	return adhoc.Ask("Change affiliations", roomField(),
 		stanza.Field{Var: "jids", Type: stanza.FieldJIDMulti, Label: "Whose?", Required: true},
-		choice("affiliation", "What are they to be?", "member", "admin", "owner", "none", "outcast"),
-		text("reason", "Reason", false)), nil
+		adhoc.Choice("affiliation", "What are they to be?", "member", "admin", "owner", "none", "outcast"),
+		adhoc.Text("reason", "Reason", false)), nil
 }
 
 func runAffiliate(ctx context.Context, s *session) (*stanza.Element, error) {
@@ -70,12 +71,12 @@ func runAffiliate(ctx context.Context, s *session) (*stanza.Element, error) {
 	}
 	list := make([]Affiliation, len(people))
 	for i, j := range people {
-		list[i] = Affiliation{JID: j, Affiliation: s.value(0, "affiliation"), Reason: s.value(0, "reason")}
+		list[i] = Affiliation{JID: j, Affiliation: s.Value(0, "affiliation"), Reason: s.Value(0, "reason")}
 	}
 	if err := s.admin.Affiliate(ctx, room, jid.JID{}, list); err != nil {
 		return nil, err
 	}
-	return note("info", "The affiliations are changed."), nil
+	return adhoc.Note(adhoc.NoteInfo, "The affiliations are changed."), nil
 }
 
 func runOccupants(ctx context.Context, s *session) (*stanza.Element, error) {
@@ -87,7 +88,7 @@ func runOccupants(ctx context.Context, s *session) (*stanza.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &table{columns: []stanza.Field{
+	t := &adhoc.Table{Columns: []stanza.Field{
 		{Var: "nick", Label: "Nickname"},
 		{Var: "jid", Label: "Address", Type: stanza.FieldJIDSingle},
 		{Var: "role", Label: "Role"},
@@ -96,9 +97,9 @@ func runOccupants(ctx context.Context, s *session) (*stanza.Element, error) {
 	}}
 	for i := range list {
 		o := &list[i]
-		t.rows = append(t.rows, []string{o.Nick, o.JID.String(), o.Role, o.Affiliation, strconv.Itoa(len(o.Sessions))})
+		t.Rows = append(t.Rows, []string{o.Nick, o.JID.String(), o.Role, o.Affiliation, strconv.Itoa(len(o.Sessions))})
 	}
-	return t.element(fmt.Sprintf("%d people are in %s", len(list), room)), nil
+	return t.Element(fmt.Sprintf("%d people are in %s", len(list), room)), nil
 }
 
 // kickForm shows who is inside.
@@ -118,7 +119,7 @@ func kickForm(ctx context.Context, s *session) (*stanza.Form, error) {
 	for i := range list {
 		nicks.Options = append(nicks.Options, stanza.Option{Label: list[i].Nick + " (" + list[i].JID.String() + ")", Value: list[i].Nick})
 	}
-	return ask("Out of "+room.String(), nicks, text("reason", "Reason", false)), nil
+	return adhoc.Ask("Out of "+room.String(), nicks, adhoc.Text("reason", "Reason", false)), nil
 }
 
 func runKick(ctx context.Context, s *session) (*stanza.Element, error) {
@@ -126,21 +127,21 @@ func runKick(ctx context.Context, s *session) (*stanza.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	nicks := s.values(1, "nicks")
+	nicks := s.Values(1, "nicks")
 	if len(nicks) == 0 {
 		return nil, invalid("nicks", "who is to go?")
 	}
 	for _, nick := range nicks {
-		if err := s.admin.SetRole(ctx, room, jid.JID{}, nick, muc.RoleNone.String(), s.value(1, "reason")); err != nil {
+		if err := s.admin.SetRole(ctx, room, jid.JID{}, nick, muc.RoleNone.String(), s.Value(1, "reason")); err != nil {
 			return nil, err
 		}
 	}
-	return note("info", fmt.Sprintf("Put out: %s.", strings.Join(nicks, ", "))), nil
+	return adhoc.Note(adhoc.NoteInfo, fmt.Sprintf("Put out: %s.", strings.Join(nicks, ", "))), nil
 }
 
 func roleForm(context.Context, *session) (*stanza.Form, error) {
-	return ask("Change a role", roomField(), text("nick", "Nickname", true),
-		choice("role", "What is he to be?", "participant", "visitor", "moderator", "none"), text("reason", "Reason", false)), nil
+	return adhoc.Ask("Change a role", roomField(), adhoc.Text("nick", "Nickname", true),
+		adhoc.Choice("role", "What is he to be?", "participant", "visitor", "moderator", "none"), adhoc.Text("reason", "Reason", false)), nil
 }
 
 func runRole(ctx context.Context, s *session) (*stanza.Element, error) {
@@ -148,14 +149,14 @@ func runRole(ctx context.Context, s *session) (*stanza.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.admin.SetRole(ctx, room, jid.JID{}, s.value(0, "nick"), s.value(0, "role"), s.value(0, "reason")); err != nil {
+	if err := s.admin.SetRole(ctx, room, jid.JID{}, s.Value(0, "nick"), s.Value(0, "role"), s.Value(0, "reason")); err != nil {
 		return nil, err
 	}
-	return note("info", "The role is changed."), nil
+	return adhoc.Note(adhoc.NoteInfo, "The role is changed."), nil
 }
 
 func messageForm(context.Context, *session) (*stanza.Form, error) {
-	return ask("Say something as the room itself", roomField(), text("nick", "To this occupant only", false),
+	return adhoc.Ask("Say something as the room itself", roomField(), adhoc.Text("nick", "To this occupant only", false),
 		stanza.Field{Var: "body", Type: stanza.FieldTextMulti, Label: "What?", Required: true}), nil
 }
 
@@ -164,15 +165,15 @@ func runMessage(ctx context.Context, s *session) (*stanza.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.admin.Say(ctx, room, Message{To: s.value(0, "nick"), Body: s.value(0, "body")}); err != nil {
+	if _, err := s.admin.Say(ctx, room, Message{To: s.Value(0, "nick"), Body: s.Value(0, "body")}); err != nil {
 		return nil, err
 	}
-	return note("info", "The room has said it."), nil
+	return adhoc.Note(adhoc.NoteInfo, "The room has said it."), nil
 }
 
 func inviteForm(context.Context, *session) (*stanza.Form, error) {
-	return ask("Invite people", roomField(),
-		stanza.Field{Var: "jids", Type: stanza.FieldJIDMulti, Label: "Whom?", Required: true}, text("reason", "Reason", false)), nil
+	return adhoc.Ask("Invite people", roomField(),
+		stanza.Field{Var: "jids", Type: stanza.FieldJIDMulti, Label: "Whom?", Required: true}, adhoc.Text("reason", "Reason", false)), nil
 }
 
 func runInvite(ctx context.Context, s *session) (*stanza.Element, error) {
@@ -184,15 +185,15 @@ func runInvite(ctx context.Context, s *session) (*stanza.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.admin.Invite(ctx, room, Invitation{To: people, Reason: s.value(0, "reason")}); err != nil {
+	if err := s.admin.Invite(ctx, room, Invitation{To: people, Reason: s.Value(0, "reason")}); err != nil {
 		return nil, err
 	}
-	return note("info", "They are invited."), nil
+	return adhoc.Note(adhoc.NoteInfo, "They are invited."), nil
 }
 
 func historyForm(context.Context, *session) (*stanza.Form, error) {
-	return ask("Read what was said", roomField(), text("max", "How many messages at most (50)", false),
-		text("before", "Only messages before this one (its id)", false)), nil
+	return adhoc.Ask("Read what was said", roomField(), adhoc.Text("max", "How many messages at most (50)", false),
+		adhoc.Text("before", "Only messages before this one (its id)", false)), nil
 }
 
 func runHistory(ctx context.Context, s *session) (*stanza.Element, error) {
@@ -204,11 +205,11 @@ func runHistory(ctx context.Context, s *session) (*stanza.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := s.admin.History(ctx, room, HistoryQuery{Limit: n, Before: s.value(0, "before")})
+	page, err := s.admin.History(ctx, room, HistoryQuery{Limit: n, Before: s.Value(0, "before")})
 	if err != nil {
 		return nil, err
 	}
-	t := &table{columns: []stanza.Field{
+	t := &adhoc.Table{Columns: []stanza.Field{
 		{Var: "time", Label: "Time"}, {Var: "nick", Label: "Nickname"}, {Var: "body", Label: "Message"}, {Var: "id", Label: "Id"},
 	}}
 	for i := range page.Messages {
@@ -217,7 +218,7 @@ func runHistory(ctx context.Context, s *session) (*stanza.Element, error) {
 		if m.Subject != nil {
 			said = "Subject: " + *m.Subject
 		}
-		t.rows = append(t.rows, []string{stanza.FormatTime(m.Time), m.Nick, said, m.ID})
+		t.Rows = append(t.Rows, []string{stanza.FormatTime(m.Time), m.Nick, said, m.ID})
 	}
-	return t.element("Messages of " + room.String()), nil
+	return t.Element("Messages of " + room.String()), nil
 }

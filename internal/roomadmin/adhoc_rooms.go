@@ -7,31 +7,29 @@ import (
 	"strings"
 	"time"
 
+	"github.com/muster-im/muster/internal/adhoc"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 	"github.com/muster-im/muster/stanza"
 )
 
-// roomCommands are the commands that there are.
-func roomCommands() []command {
-	one := func(node, name string, form stage, run func(context.Context, *session) (*stanza.Element, error)) command {
-		return command{node: nodePrefix + node, name: name, stages: []stage{form}, early: 1, run: run}
-	}
-	return []command{
-		one("list", "List rooms", listForm, runList),
-		one("of", "List the rooms of a person", ofForm, runOf),
-		{nodePrefix + "create", "Create a room", []stage{createForm, newConfigForm}, 1, runCreate},
-		{nodePrefix + "config", "Configure a room", []stage{roomForm("Which room is to be configured?"), configForm}, 2, runConfig},
-		one("affiliations", "Show who belongs to a room", affiliationsForm, runAffiliations),
-		one("affiliate", "Change affiliations in a room", affiliateForm, runAffiliate),
-		one("occupants", "Show who is in a room", roomForm("Who is in which room?"), runOccupants),
-		{nodePrefix + "kick", "Put somebody out of a room", []stage{roomForm("Out of which room?"), kickForm}, 2, runKick},
-		one("role", "Change somebody's role in a room", roleForm, runRole),
-		one("message", "Say something in a room", messageForm, runMessage),
-		one("invite", "Invite people into a room", inviteForm, runInvite),
-		one("history", "Read what was said in a room", historyForm, runHistory),
-		one("destroy", "Destroy a room", destroyForm, runDestroy),
-		{nodePrefix + "unused", "Destroy rooms that nobody uses", []stage{unusedForm, unusedChoice}, 2, runUnused},
+// all are the commands that there are.
+func (c *commands) all() []adhoc.Command {
+	return []adhoc.Command{
+		c.command("list", "List rooms", 1, runList, listForm),
+		c.command("of", "List the rooms of a person", 1, runOf, ofForm),
+		c.command("create", "Create a room", 1, runCreate, createForm, newConfigForm),
+		c.command("config", "Configure a room", 2, runConfig, roomForm("Which room is to be configured?"), configForm),
+		c.command("affiliations", "Show who belongs to a room", 1, runAffiliations, affiliationsForm),
+		c.command("affiliate", "Change affiliations in a room", 1, runAffiliate, affiliateForm),
+		c.command("occupants", "Show who is in a room", 1, runOccupants, roomForm("Who is in which room?")),
+		c.command("kick", "Put somebody out of a room", 2, runKick, roomForm("Out of which room?"), kickForm),
+		c.command("role", "Change somebody's role in a room", 1, runRole, roleForm),
+		c.command("message", "Say something in a room", 1, runMessage, messageForm),
+		c.command("invite", "Invite people into a room", 1, runInvite, inviteForm),
+		c.command("history", "Read what was said in a room", 1, runHistory, historyForm),
+		c.command("destroy", "Destroy a room", 1, runDestroy, destroyForm),
+		c.command("unused", "Destroy rooms that nobody uses", 2, runUnused, unusedForm, unusedChoice),
 	}
 }
 
@@ -40,49 +38,15 @@ func roomField() stanza.Field {
 	return stanza.Field{Var: "room", Type: stanza.FieldTextSingle, Label: "Room (its name or its address)", Required: true}
 }
 
-func text(variable, label string, required bool) stanza.Field {
-	return stanza.Field{Var: variable, Type: stanza.FieldTextSingle, Label: label, Required: required}
-}
-
-func choice(variable, label string, words ...string) stanza.Field {
-	f := stanza.Field{Var: variable, Type: stanza.FieldListSingle, Label: label, Values: words[:1]}
-	for _, w := range words {
-		f.Options = append(f.Options, stanza.Option{Label: w, Value: w})
-	}
-	return f
-}
-
-func ask(title string, fields ...stanza.Field) *stanza.Form {
-	return &stanza.Form{Type: stanza.FormForm, Title: title, Fields: fields}
-}
-
 func asking(title string, fields ...stanza.Field) stage {
-	return func(context.Context, *session) (*stanza.Form, error) { return ask(title, fields...), nil }
+	return func(context.Context, *session) (*stanza.Form, error) { return adhoc.Ask(title, fields...), nil }
 }
 
 func roomForm(title string) stage { return asking(title, roomField()) }
 
-// value is the answer to a field of a stage, "" if there is none.
-func (s *session) value(at int, variable string) string {
-	if at >= len(s.answers) {
-		return ""
-	}
-	return strings.TrimSpace(strings.Join(s.values(at, variable), "\n"))
-}
-
-func (s *session) values(at int, variable string) []string {
-	if at >= len(s.answers) {
-		return nil
-	}
-	if f := s.answers[at].Field(variable); f != nil {
-		return f.Values
-	}
-	return nil
-}
-
 // room is the room that the first stage names.
 func (s *session) room() (jid.JID, error) {
-	name := s.value(0, "room")
+	name := s.Value(0, "room")
 	if name == "" {
 		return jid.JID{}, invalid("room", "which room?")
 	}
@@ -102,7 +66,7 @@ func (s *session) room() (jid.JID, error) {
 // people reads addresses, one a value.
 func (s *session) people(variable string) ([]jid.JID, error) {
 	var list []jid.JID
-	for _, v := range s.values(0, variable) {
+	for _, v := range s.Values(0, variable) {
 		if v = strings.TrimSpace(v); v == "" {
 			continue
 		}
@@ -117,7 +81,7 @@ func (s *session) people(variable string) ([]jid.JID, error) {
 
 // number reads a number that may be left out.
 func (s *session) number(variable string, otherwise int) (int, error) {
-	v := s.value(0, variable)
+	v := s.Value(0, variable)
 	if v == "" {
 		return otherwise, nil
 	}
@@ -128,35 +92,8 @@ func (s *session) number(variable string, otherwise int) (int, error) {
 	return n, nil
 }
 
-// table is a result with rows (XEP-0004 §3.4).
-type table struct {
-	columns []stanza.Field
-	rows    [][]string
-}
-
-func (t *table) element(title string) *stanza.Element {
-	x := stanza.NewElement(stanza.NSData, "x", "type", "result").AddTextElement("title", title)
-	reported := stanza.NewElement(stanza.NSData, "reported")
-	for _, c := range t.columns {
-		e := stanza.NewElement(stanza.NSData, "field", "var", c.Var, "label", c.Label)
-		if c.Type != "" {
-			e.SetAttr("type", string(c.Type))
-		}
-		reported.Add(e)
-	}
-	x.Add(reported)
-	for _, row := range t.rows {
-		item := stanza.NewElement(stanza.NSData, "item")
-		for i, v := range row {
-			item.Add(stanza.NewElement(stanza.NSData, "field", "var", t.columns[i].Var).AddTextElement("value", v))
-		}
-		x.Add(item)
-	}
-	return x
-}
-
-func roomTable(rooms []Room) *table {
-	t := &table{columns: []stanza.Field{
+func roomTable(rooms []Room) *adhoc.Table {
+	t := &adhoc.Table{Columns: []stanza.Field{
 		{Var: "jid", Label: "Address", Type: stanza.FieldJIDSingle},
 		{Var: "title", Label: "Title"},
 		{Var: "occupants", Label: "Inside"},
@@ -171,7 +108,7 @@ func roomTable(rooms []Room) *table {
 		if r.Used != nil {
 			used = stanza.FormatTime(*r.Used)
 		}
-		t.rows = append(t.rows, []string{
+		t.Rows = append(t.Rows, []string{
 			r.JID.String(), r.Title, strconv.Itoa(r.Occupants), strconv.FormatBool(r.Public),
 			strconv.FormatBool(r.Persistent), used, r.Affiliation,
 		})
@@ -180,8 +117,8 @@ func roomTable(rooms []Room) *table {
 }
 
 func listForm(context.Context, *session) (*stanza.Form, error) {
-	return ask("List rooms", text("search", "Only rooms with this in their name or title", false),
-		text("after", "Only rooms behind this name", false), text("max", "How many at most (100)", false)), nil
+	return adhoc.Ask("List rooms", adhoc.Text("search", "Only rooms with this in their name or title", false),
+		adhoc.Text("after", "Only rooms behind this name", false), adhoc.Text("max", "How many at most (100)", false)), nil
 }
 
 func runList(ctx context.Context, s *session) (*stanza.Element, error) {
@@ -190,7 +127,7 @@ func runList(ctx context.Context, s *session) (*stanza.Element, error) {
 		return nil, err
 	}
 	page, err := s.admin.List(ctx, ListQuery{
-		Host: s.service.Domain().Domain(), Search: s.value(0, "search"), After: s.value(0, "after"), Limit: n,
+		Host: s.service.Domain().Domain(), Search: s.Value(0, "search"), After: s.Value(0, "after"), Limit: n,
 	})
 	if err != nil {
 		return nil, err
@@ -199,11 +136,11 @@ func runList(ctx context.Context, s *session) (*stanza.Element, error) {
 	if page.Next != "" {
 		title += ", and more behind " + page.Next
 	}
-	return roomTable(page.Rooms).element(title), nil
+	return roomTable(page.Rooms).Element(title), nil
 }
 
 func ofForm(context.Context, *session) (*stanza.Form, error) {
-	return ask("Rooms of a person", stanza.Field{Var: "jid", Type: stanza.FieldJIDSingle, Label: "Whose rooms?", Required: true}), nil
+	return adhoc.Ask("Rooms of a person", stanza.Field{Var: "jid", Type: stanza.FieldJIDSingle, Label: "Whose rooms?", Required: true}), nil
 }
 
 func runOf(ctx context.Context, s *session) (*stanza.Element, error) {
@@ -218,11 +155,11 @@ func runOf(ctx context.Context, s *session) (*stanza.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	return roomTable(rooms).element("Rooms of " + people[0].String()), nil
+	return roomTable(rooms).Element("Rooms of " + people[0].String()), nil
 }
 
 func createForm(context.Context, *session) (*stanza.Form, error) {
-	return ask("Create a room", roomField(),
+	return adhoc.Ask("Create a room", roomField(),
 		stanza.Field{Var: "owner", Type: stanza.FieldJIDSingle, Label: "Owner (an account)"}), nil
 }
 
@@ -239,7 +176,7 @@ func newConfigForm(_ context.Context, s *session) (*stanza.Form, error) {
 
 // settingsForm is the configuration form of rooms without lists.
 func settingsForm(service *muc.Service, title string, values map[string][]string) *stanza.Form {
-	f := ask(title)
+	f := adhoc.Ask(title)
 	for _, m := range service.Settings() {
 		f.Add(stanza.Field{Var: m.Var, Type: m.Type, Label: m.Label, Options: m.Choices, Values: values[m.Var]})
 	}
@@ -249,12 +186,13 @@ func settingsForm(service *muc.Service, title string, values map[string][]string
 // answered is a form of settings that was filled in, by their names.
 func (s *session) answered(at int) Config {
 	c := Config{}
-	if at >= len(s.answers) {
+	form := s.Answer(at)
+	if form == nil {
 		return c
 	}
 	list := settings(s.service)
 	for i := range list {
-		if f := s.answers[at].Field(list[i].variable); f != nil {
+		if f := form.Field(list[i].variable); f != nil {
 			c[list[i].Name] = raw(f.Values)
 		}
 	}
@@ -278,7 +216,7 @@ func runCreate(ctx context.Context, s *session) (*stanza.Element, error) {
 	if err := s.admin.Create(ctx, n); err != nil {
 		return nil, err
 	}
-	return note("info", "The room "+room.String()+" is there."), nil
+	return adhoc.Note(adhoc.NoteInfo, "The room "+room.String()+" is there."), nil
 }
 
 func configForm(ctx context.Context, s *session) (*stanza.Form, error) {
@@ -301,11 +239,11 @@ func runConfig(ctx context.Context, s *session) (*stanza.Element, error) {
 	if _, err := s.admin.Configure(ctx, room, jid.JID{}, s.answered(1)); err != nil {
 		return nil, err
 	}
-	return note("info", "The settings of "+room.String()+" are changed."), nil
+	return adhoc.Note(adhoc.NoteInfo, "The settings of "+room.String()+" are changed."), nil
 }
 
 func destroyForm(context.Context, *session) (*stanza.Form, error) {
-	return ask("Destroy a room for good", roomField(), text("reason", "Reason", false),
+	return adhoc.Ask("Destroy a room for good", roomField(), adhoc.Text("reason", "Reason", false),
 		stanza.Field{Var: "alternative", Type: stanza.FieldJIDSingle, Label: "Room to which people are to go instead"},
 		stanza.Field{Var: "sure", Type: stanza.FieldBoolean, Label: "Yes, with everything in it", Required: true, Values: []string{"0"}}), nil
 }
@@ -315,10 +253,10 @@ func runDestroy(ctx context.Context, s *session) (*stanza.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v := s.value(0, "sure"); v != "1" && v != "true" {
+	if v := s.Value(0, "sure"); v != "1" && v != "true" {
 		return nil, invalid("sure", "say yes, or cancel")
 	}
-	d := Destruction{Reason: s.value(0, "reason")}
+	d := Destruction{Reason: s.Value(0, "reason")}
 	if to, err := s.people("alternative"); err != nil {
 		return nil, err
 	} else if len(to) > 0 {
@@ -327,11 +265,11 @@ func runDestroy(ctx context.Context, s *session) (*stanza.Element, error) {
 	if err := s.admin.Destroy(ctx, room, jid.JID{}, d); err != nil {
 		return nil, err
 	}
-	return note("info", "The room "+room.String()+" is destroyed."), nil
+	return adhoc.Note(adhoc.NoteInfo, "The room "+room.String()+" is destroyed."), nil
 }
 
 func unusedForm(context.Context, *session) (*stanza.Form, error) {
-	return ask("Rooms that nobody uses", text("days", "Not used for how many days?", true)), nil
+	return adhoc.Ask("Rooms that nobody uses", adhoc.Text("days", "Not used for how many days?", true)), nil
 }
 
 func (s *session) idle() (time.Duration, error) {
@@ -362,7 +300,7 @@ func unusedChoice(ctx context.Context, s *session) (*stanza.Form, error) {
 			Label: fmt.Sprintf("%s (%s), last used %s", r.JID, r.Title, r.Used.UTC().Format(time.DateOnly)), Value: r.JID.String(),
 		})
 	}
-	f := ask("Destroy for good", rooms, text("reason", "Reason", false))
+	f := adhoc.Ask("Destroy for good", rooms, adhoc.Text("reason", "Reason", false))
 	if page.Next != "" {
 		f.Instructions = []string{"These are the first; do it again for more."}
 	}
@@ -375,7 +313,7 @@ func runUnused(ctx context.Context, s *session) (*stanza.Element, error) {
 		return nil, err
 	}
 	var rooms []Room
-	for _, v := range s.values(1, "rooms") {
+	for _, v := range s.Values(1, "rooms") {
 		j, err := jid.Parse(v)
 		if err != nil || j.DomainOnly() != s.service.Domain() {
 			return nil, invalid("rooms", "%q is no room of this service", v)
@@ -385,9 +323,9 @@ func runUnused(ctx context.Context, s *session) (*stanza.Element, error) {
 	if len(rooms) == 0 {
 		return nil, invalid("rooms", "which rooms?")
 	}
-	gone, err := s.admin.destroyIdle(ctx, rooms, UnusedQuery{Idle: idle, Reason: s.value(1, "reason")})
+	gone, err := s.admin.destroyIdle(ctx, rooms, UnusedQuery{Idle: idle, Reason: s.Value(1, "reason")})
 	if err != nil {
 		return nil, err
 	}
-	return note("info", fmt.Sprintf("%d rooms are destroyed.", len(gone))), nil
+	return adhoc.Note(adhoc.NoteInfo, fmt.Sprintf("%d rooms are destroyed.", len(gone))), nil
 }
