@@ -108,6 +108,9 @@ func (r *Room) concerned(changes []affiliationChange) [][]*Occupant {
 	found := make([][]*Occupant, len(changes))
 	for _, o := range r.occupants {
 		for _, j := range []jid.JID{o.bare, o.bare.DomainOnly()} {
+			if j != o.bare && r.overDomain(o.bare) {
+				continue
+			}
 			for _, i := range place[j] {
 				found[i] = append(found[i], o)
 			}

@@ -146,6 +146,12 @@ func (r *Room) storedAffiliation(bare jid.JID) Affiliation {
 	return None
 }
 
+// overDomain reports whether what the room says of somebody's domain does not
+// concern him.
+func (r *Room) overDomain(bare jid.JID) bool {
+	return r.affiliations[bare].Affiliation != None || r.svc.isAdmin(bare)
+}
+
 // Affiliations iterates over all entries as they are, without what the event at
 // hand may stage meanwhile, in no particular order.
 func (r *Room) Affiliations() iter.Seq[AffiliationRecord] { return maps.Values(r.affiliations) }
