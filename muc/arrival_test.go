@@ -114,7 +114,7 @@ func (w *world) effects() string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return strings.Join(append(all, info.Name, fmt.Sprint(entries)), "\n")
+	return strings.Join(append(all, info.Name, fmt.Sprint(slices.Collect(entries))), "\n")
 }
 
 // TestBefore: each kind of what comes in may pass, be changed, refused and

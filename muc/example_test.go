@@ -113,7 +113,7 @@ func ExampleHandle_SetAffiliation() {
 	err := h.SetAffiliation(ctx, muc.System, jid.MustParse("anna@test"), muc.Owner, muc.AffiliationOptions{Reason: "founder"})
 	fmt.Println(err)
 	entries, err := h.Affiliations(ctx)
-	for _, e := range entries {
+	for e := range entries {
 		fmt.Println(e.JID, e.Affiliation, e.Reason, err)
 	}
 	// Output:

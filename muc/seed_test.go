@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -291,7 +292,7 @@ func TestOccupantsByCode(t *testing.T) {
 			}
 			return nil
 		})
-		list := only[[]muc.OccupantInfo](t)(h.Occupants(ctx))
+		list := slices.Collect(only[iter.Seq[muc.OccupantInfo]](t)(h.Occupants(ctx)))
 		if len(list) != 3 || list[0].Nick != "Robot" || list[0].ID == "" || only[muc.Info](t)(h.Info(ctx)).Occupants != 3 {
 			t.Errorf("occupants %+v", list)
 		}
@@ -409,7 +410,7 @@ func TestAffiliationsByCode(t *testing.T) {
 			}
 			return r.SetAffiliation(muc.System, dora, muc.Admin, muc.AffiliationOptions{})
 		})
-		list := only[[]muc.AffiliationRecord](t)(h.Affiliations(ctx))
+		list := slices.Collect(only[iter.Seq[muc.AffiliationRecord]](t)(h.Affiliations(ctx)))
 		if len(list) != 3 || list[2].JID != dora || list[2].Affiliation != muc.Admin || list[2].Data["shoe"] != "38" {
 			t.Errorf("entries %+v", list)
 		}

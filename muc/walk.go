@@ -104,8 +104,10 @@ type OccupantInfo struct {
 	Sessions    []jid.JID // full, the primary one first
 }
 
-// Occupants returns everybody in the room, ordered by nickname.
-func (h *Handle) Occupants(ctx context.Context) ([]OccupantInfo, error) {
+// Occupants iterates over everybody who is in the room when it is called, ordered
+// by nickname: a snapshot, so that the caller may do with the room what it likes
+// meanwhile.
+func (h *Handle) Occupants(ctx context.Context) (iter.Seq[OccupantInfo], error) {
 	var list []OccupantInfo
 	err := h.Do(ctx, func(r *Room) error {
 		for _, o := range r.occupants {
@@ -118,18 +120,19 @@ func (h *Handle) Occupants(ctx context.Context) ([]OccupantInfo, error) {
 		return nil
 	})
 	slices.SortFunc(list, func(a, b OccupantInfo) int { return cmp.Compare(a.Nick, b.Nick) })
-	return list, err
+	return slices.Values(list), err
 }
 
-// Affiliations returns all entries, ordered by address.
-func (h *Handle) Affiliations(ctx context.Context) ([]AffiliationRecord, error) {
+// Affiliations iterates over all entries that there are when it is called,
+// ordered by address: a snapshot as that of Occupants.
+func (h *Handle) Affiliations(ctx context.Context) (iter.Seq[AffiliationRecord], error) {
 	var list []AffiliationRecord
 	err := h.Do(ctx, func(r *Room) error {
 		list = slices.Collect(r.Affiliations())
 		return nil
 	})
 	slices.SortFunc(list, func(a, b AffiliationRecord) int { return compareJIDs(a.JID, b.JID) })
-	return list, err
+	return slices.Values(list), err
 }
 
 // SetRole changes the role of who has that nickname; see Room.SetRole.

@@ -137,7 +137,8 @@ func TestRoomsAndWhoIsInside(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		people, err := h.Occupants(w.t.Context())
+		occupants, err := h.Occupants(w.t.Context())
+		people := slices.Collect(occupants)
 		if err != nil || len(people) != 2 {
 			t.Fatalf("occupants %v, %v, want two", people, err)
 		}
@@ -150,7 +151,8 @@ func TestRoomsAndWhoIsInside(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.expect("anna@test/r", "role='visitor'", "hush")
-		entries, err := h.Affiliations(w.t.Context())
+		affiliations, err := h.Affiliations(w.t.Context())
+		entries := slices.Collect(affiliations)
 		if err != nil || len(entries) != 1 || entries[0].JID.String() != "anna@test" || entries[0].Affiliation != muc.Owner {
 			t.Errorf("affiliations %v, %v, want anna as owner", entries, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -57,7 +58,8 @@ func TestAffiliations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	people, err := h.Occupants(t.Context())
+	occupants, err := h.Occupants(t.Context())
+	people := slices.Collect(occupants)
 	if err != nil || len(people) != 2 || people[0].Nick != "juliet" || people[0].Affiliation != muc.Admin || people[0].Role != muc.Moderator || people[1].Affiliation != muc.Owner {
 		t.Errorf("inside are %+v, %v; want juliet as admin, romeo as owner", people, err)
 	}
