@@ -20,7 +20,7 @@ type configCommands struct {
 type configImportCommand struct {
 	From  string `required:"" enum:"mongooseim" help:"The system that the file is of: mongooseim."`
 	File  string `arg:"" placeholder:"FILE" help:"Its configuration."`
-	Out   string `placeholder:"FILE" default:"muster.toml" help:"Where to write ours."`
+	Out   string `placeholder:"FILE" default:"muster.toml" help:"Where to write ours (default: ${default})."`
 	Force bool   `help:"Overwrite it."`
 	JSON  bool   `help:"Report for machines."`
 }
@@ -28,8 +28,10 @@ type configImportCommand struct {
 // Help shows what comes out.
 func (configImportCommand) Help() string {
 	return `Every setting of the file is reported as kept, renamed, not needed or LOST. The
-exit status is 1 if a lost one says who may do what, or concerns encryption or
-secrets: read what the report says of it before you start the server. Examples:
+exit status is 1 if somebody may do more without one that is lost, or if it
+concerns encryption or secrets: read what the report says of it before you
+start the server. The file is written even then. Accounts, rooms and messages
+do not come along. Examples:
 
     muster config import --from mongooseim /etc/mongooseim/mongooseim.toml
     muster config import --from mongooseim old.toml --out new.toml --json`
@@ -106,17 +108,19 @@ func (c *configImportCommand) report(e *env, keys []config.Moved) error {
 		return out.Encode(map[string]any{"file": c.Out, "keys": keys})
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	counts := make(map[config.Fate]int)
+	counts, security := make(map[config.Fate]int), 0
 	for _, k := range keys {
 		counts[k.Fate]++
 		note := k.Note
 		if k.Security {
+			security++
 			note = "SECURITY: " + note
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", strconv.Itoa(k.Line), k.Fate, k.Key, note) //nolint:errcheck // a tabwriter's error comes with Flush
 	}
 	err := w.Flush()
-	e.printf("%s: %d settings kept, %d renamed, %d not needed, %d LOST\n",
-		c.Out, counts[config.Kept], counts[config.Renamed], counts[config.NotNeeded], counts[config.Lost])
+	e.printf("%s: %d settings kept, %d renamed, %d not needed, %d LOST (%d of them concern security)\n",
+		c.Out, counts[config.Kept], counts[config.Renamed], counts[config.NotNeeded], counts[config.Lost], security)
+	e.printf("Settings alone come along: accounts, rooms and messages stay where they are.\n")
 	return err
 }

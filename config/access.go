@@ -268,7 +268,7 @@ func (n *names) unused() Problems {
 	var list Problems
 	add := func(path string) {
 		if !n.used[path] {
-			list = append(list, n.c.Problem(path, "no setting names this: it has no effect"))
+			list = append(list, n.c.Problem(path, unnamed))
 		}
 	}
 	for name := range n.c.Access {

@@ -29,7 +29,7 @@ type Moved struct {
 	Column   int    `json:"column"`
 	Fate     Fate   `json:"fate"`
 	Note     string `json:"note,omitempty"`     // its new name, or why
-	Security bool   `json:"security,omitempty"` // lost, and it said who may do what, or what is secret
+	Security bool   `json:"security,omitempty"` // lost, and without it somebody may do what he might not
 }
 
 // Migration is a file of another system as a configuration of this one.
@@ -46,7 +46,7 @@ func FromMongooseIM(name string, data []byte) (*Migration, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &migration{src: src, fates: make(map[string]Moved)}
+	m := &migration{src: src, fates: make(map[string]Moved), parts: make(map[string]any)}
 	leaves(src.values, "", func(path string) { m.order = append(m.order, path) })
 	m.general()
 	m.listeners()
@@ -65,6 +65,7 @@ type migration struct {
 	src   *source
 	order []string         // the settings, by path
 	fates map[string]Moved // of those that are not kept, or of tables that hold them
+	parts map[string]any   // what stood in arrays and is left out, by path
 }
 
 // gone marks an element that is left out of an array, whose others keep their
@@ -90,6 +91,7 @@ func (m *migration) drop(path string, f Moved) {
 	case h.table != nil:
 		delete(h.table, h.key)
 	default:
+		m.parts[path] = h.value()
 		h.array[h.index] = gone{}
 	}
 	m.fates[path] = f
@@ -203,9 +205,10 @@ func compact(v any, path, was string, places map[string]string) any {
 	return v
 }
 
-// settle leaves out whatever this version has a problem with, until it has none.
+// settle leaves out whatever this version has a problem with, and then what it
+// takes and has no use for, until there is neither.
 func (m *migration) settle() ([]byte, error) {
-	for range len(m.order) + 1 {
+	for range 2*len(m.order) + 2 {
 		places := make(map[string]string)
 		values := compact(m.src.values, "", "", places)
 		var file bytes.Buffer
@@ -213,12 +216,16 @@ func (m *migration) settle() ([]byte, error) {
 		if err := toml.NewEncoder(&file).Encode(values); err != nil {
 			return nil, fmt.Errorf("write the configuration: %w", err)
 		}
-		_, err := parseIn(m.src.dir, m.src.name, file.Bytes(), nil)
+		c, err := parseIn(m.src.dir, m.src.name, file.Bytes(), nil)
+		before := len(m.fates)
 		if err == nil {
-			return file.Bytes(), nil
+			m.idle(c, places)
+			if len(m.fates) == before {
+				return file.Bytes(), nil
+			}
+			continue
 		}
 		problems, _ := errors.AsType[Problems](err)
-		before := len(m.fates)
 		for _, p := range problems {
 			m.refuse(stoodAt(p.Key, places), p.Text)
 		}
@@ -227,6 +234,21 @@ func (m *migration) settle() ([]byte, error) {
 		}
 	}
 	return nil, fmt.Errorf("import %s: too many problems", m.src.name)
+}
+
+// idle leaves out what this version takes without a problem, and then says that
+// it does nothing: a report and a check of the new file say the same.
+func (m *migration) idle(c *Config, places map[string]string) {
+	for _, p := range slices.Concat(c.Remarks(), c.Warnings()) {
+		path := stoodAt(p.Key, places)
+		if why, ok := strings.CutPrefix(p.Text, notNeeded); ok {
+			m.done(path, why)
+		} else if why, ok := strings.CutPrefix(p.Text, leftOut); ok {
+			m.lose(path, why)
+		} else if p.Text == unnamed {
+			m.done(path, "no setting names it")
+		}
+	}
 }
 
 // stoodAt returns where a setting of the new file stood in the old one.
@@ -251,7 +273,7 @@ func (m *migration) refuse(path, why string) {
 	}
 	switch {
 	case always[withoutIndexes(path)]:
-		m.done(path, "every server does this")
+		m.always(path)
 		return
 	case strings.HasPrefix(why, "unknown key"):
 		why = "this version does not have it"
@@ -265,6 +287,10 @@ func (m *migration) refuse(path, why string) {
 			m.cut(rule, from, why)
 			return
 		}
+	}
+	if before, _, found := strings.Cut(path, "default_room.affiliations["); found {
+		entry, _, _ := strings.Cut(path[len(before):], "]")
+		path = before + entry + "]" // an affiliation of nobody, or none of somebody, is nothing
 	}
 	if entry, _, found := strings.Cut(path, "]"); found && strings.HasPrefix(path, "acl.") {
 		path = entry + "]" // with fewer conditions it would mean more people
@@ -315,27 +341,6 @@ func (m *migration) cutAt(class, why string) {
 	}
 }
 
-// concernsSecurity reports whether a setting says who may do what, or what is
-// secret; or whether one within does.
-func concernsSecurity(path string, v any) bool {
-	sensitive := false
-	check := func(path string) {
-		for part := range strings.SplitSeq(withoutIndexes(path), ".") {
-			switch {
-			case slices.Contains([]string{
-				"auth", "acl", "tls", "s2s", "ldap", "shaper", "certfile", "keyfile", "cacertfile", "verify_mode", "password", "secret", "username", "ip_access", "registration_timeout",
-				"http_auth_pool", "affiliations", "members_only", "password_protected", "anonymous", "maygetmemberlist",
-			}, part),
-				strings.HasPrefix(part, "access"), part == "mod_privacy", part == "mod_domain_isolation", part == "mod_auth_token", part == "mod_keystore":
-				sensitive = true
-			}
-		}
-	}
-	leaves(v, path, check)
-	check(path)
-	return sensitive
-}
-
 // report says what became of every setting. What is said of a table holds for
 // what is in it.
 func (m *migration) report() []Moved {
@@ -348,11 +353,8 @@ func (m *migration) report() []Moved {
 				break
 			}
 		}
-		elements, _ := m.values(path).([]any)
-		for i := range elements {
-			if found, ok := m.fates[fmt.Sprintf("%s[%d]", path, i)]; ok && f.Fate == Kept {
-				f = found
-			}
+		if f.Fate == Kept {
+			f = m.inPart(path)
 		}
 		at, ok := m.src.places[path]
 		if !ok {
@@ -369,4 +371,26 @@ func (m *migration) report() []Moved {
 		return a.Column - b.Column
 	})
 	return list
+}
+
+// inPart says what became of an array some of whose elements may be left out.
+func (m *migration) inPart(path string) Moved {
+	f := Moved{Fate: Kept}
+	elements, _ := m.values(path).([]any)
+	for i := range elements {
+		element := fmt.Sprintf("%s[%d]", path, i)
+		found, ok := m.fates[element]
+		if !ok {
+			continue
+		}
+		note := found.Note
+		if _, isTable := m.parts[element].(map[string]any); !isTable {
+			note = fmt.Sprintf("%s: %s", show(m.parts[element]), note)
+		}
+		if f.Fate == Lost {
+			note = f.Note + "; " + note
+		}
+		f = Moved{Fate: found.Fate, Note: note, Security: f.Security || found.Security}
+	}
+	return f
 }

@@ -46,7 +46,7 @@ func TestFromMongooseIM(t *testing.T) {
 		"listen.http[0].port":                                    {Fate: config.Lost},
 		"listen.http[1].port":                                    {Fate: config.Kept},
 		"listen.c2s[0].tls.certfile":                             {Fate: config.Renamed},
-		"listen.c2s[0].tls.dhfile":                               {Fate: config.Lost, Security: true},
+		"listen.c2s[0].tls.dhfile":                               {Fate: config.NotNeeded},
 		"listen.c2s[0].num_acceptors":                            {Fate: config.NotNeeded},
 		"auth.methods":                                           {Fate: config.NotNeeded},
 		"auth.sasl_mechanisms":                                   {Fate: config.Lost, Security: true},
@@ -54,25 +54,25 @@ func TestFromMongooseIM(t *testing.T) {
 		"outgoing_pools.redis.global_distrib.scope":              {Fate: config.NotNeeded},
 		"outgoing_pools.rdbms.default.workers":                   {Fate: config.NotNeeded},
 		"outgoing_pools.rdbms.default.connection.password":       {Fate: config.Renamed},
-		"outgoing_pools.rdbms.default.connection.tls.cacertfile": {Fate: config.Lost, Security: true},
+		"outgoing_pools.rdbms.default.connection.tls.cacertfile": {Fate: config.Lost},
 		"services.service_admin_extra.submods":                   {Fate: config.NotNeeded},
 		"modules.mod_roster.backend":                             {Fate: config.NotNeeded},
-		"modules.mod_privacy":                                    {Fate: config.Lost, Security: true},
+		"modules.mod_privacy":                                    {Fate: config.Lost},
 		"modules.mod_pubsub.plugins":                             {Fate: config.Lost},
 		"modules.mod_muc.max_room_name":                          {Fate: config.Kept},
-		"modules.mod_muc.default_room.affiliations[0].resource":  {Fate: config.Kept},
+		"modules.mod_muc.default_room.affiliations[0].resource":  {Fate: config.Lost},
 		"acl.odd[0].user":                                        {Fate: config.Lost, Security: true},
 		"acl.local[0]":                                           {Fate: config.Kept},
 		"access.c2s[0].acl":                                      {Fate: config.NotNeeded}, // as in MongooseIM, where the class is not defined either
 		"access.c2s[1].value":                                    {Fate: config.Kept},
-		"access.max_user_sessions[0].value":                      {Fate: config.Lost, Security: true},
+		"access.max_user_sessions[0].value":                      {Fate: config.NotNeeded},
 		"access.muc[0].value":                                    {Fate: config.Kept},
 	} {
 		if got := keys[key]; got.Fate != want.Fate || got.Security != want.Security || got.Fate == config.Lost && got.Note == "" {
 			t.Errorf("%s: got %+v, want %+v", key, got, want)
 		}
 	}
-	if got, want := string(c.Storage.URL), "postgres://capulet:ro%3Ase%40@db.verona.test:5433/muster?sslmode=verify-full"; got != want {
+	if got, want := string(c.Storage.URL), "postgres://capulet:ro%3Ase%40@db.verona.test:5433/muster_muster?sslmode=verify-full"; got != want {
 		t.Errorf("database at %s, want %s", got, want)
 	}
 	if l := c.Listen.C2S[0]; l.IPAddress != "0.0.0.0" || l.TLS.KeyFile != "priv/ssl/server.pem" || l.TLS.Mode != "starttls_required" {
@@ -148,6 +148,66 @@ default_room.password_protected = true
 		if i < 0 || m.Keys[i].Fate != config.Lost || !m.Keys[i].Security {
 			t.Errorf("%s: %+v", key, m.Keys)
 		}
+	}
+}
+
+// TestMigrationOfStock: what every file has says nothing of security here, and
+// the report says the same as a check of what comes out.
+func TestMigrationOfStock(t *testing.T) {
+	t.Parallel()
+	m, c := migrate(t, "testdata/mongooseim/stock.toml")
+	for _, k := range m.Keys {
+		if k.Security {
+			t.Errorf("cries wolf: %+v", k)
+		}
+	}
+	for _, p := range append(c.Remarks(), c.Unused()...) {
+		t.Errorf("kept, and nothing: %v", p)
+	}
+	for _, p := range c.Warnings() {
+		if strings.Contains(p.Text, "not needed") {
+			t.Errorf("kept, and not needed: %v", p)
+		}
+	}
+}
+
+// TestMigrationOfWhatOpens: what is lost is about security where more is
+// permitted without it, and nowhere else.
+func TestMigrationOfWhatOpens(t *testing.T) {
+	t.Parallel()
+	const head = "[general]\nhosts = [\"a.test\"]\n"
+	for _, test := range []struct {
+		name, text, key string
+		fate            config.Fate
+		security        bool
+		note            string // a part of it
+	}{
+		{"whoever is kept out of new rooms", "[[modules.mod_muc.default_room.affiliations]]\nuser = \"eve\"\nserver = \"a.test\"\naffiliation = \"banned\"", "modules.mod_muc.default_room.affiliations[0].user", config.Lost, true, "want"},
+		{"whoever owns new rooms", "[[modules.mod_muc.default_room.affiliations]]\nuser = \"eve\"\nserver = 7\naffiliation = \"owner\"", "modules.mod_muc.default_room.affiliations[0].user", config.Lost, false, "no address"},
+		{"a word of several", "[modules.mod_muc]\ndefault_room.maygetmemberlist = [\"moderator\", \"king\"]", "modules.mod_muc.default_room.maygetmemberlist", config.Lost, false, "\"king\": "},
+		{"versions of TLS", "[[listen.c2s]]\nport = 5222\ntls.versions = [\"tlsv1.3\"]", "listen.c2s[0].tls.versions", config.Lost, true, "1.2"},
+		{"old versions of TLS", "[[listen.c2s]]\nport = 5222\ntls.versions = [\"tlsv1.2\", \"tlsv1.3\"]", "listen.c2s[0].tls.versions", config.NotNeeded, false, "safe"},
+		{"archives that are denied", "[access]\nmam_lookup_messages = [{acl = \"all\", value = \"deny\"}]", "access.mam_lookup_messages[0].value", config.Lost, true, "archives"},
+		{"search for users", "[modules.mod_vcard]\nhost = \"vjud.@HOST@\"", "modules.mod_vcard.host", config.Lost, false, "search"},
+		{"domains that are kept apart", "[modules.mod_domain_isolation]", "modules.mod_domain_isolation", config.Lost, true, ""},
+		{"more iterations", "[auth]\nscram_iterations = 64000", "auth.scram_iterations", config.Lost, true, "10000"},
+		{"rules of what is not served", "[modules.mod_http_upload]\naccess = \"up\"", "modules.mod_http_upload.access", config.Lost, false, ""},
+		{"rules of one host", "[[host_config]]\nhost = \"a.test\"\n[host_config.modules.mod_muc]\naccess = \"typo\"", "host_config[0].modules.mod_muc.access", config.Lost, true, "nobody may"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			m, err := config.FromMongooseIM("m.toml", []byte(head+test.text+"\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(m.Keys, func(k config.Moved) bool { return k.Key == test.key })
+			if i < 0 {
+				t.Fatalf("nothing is said of %s: %+v", test.key, m.Keys)
+			}
+			if k := m.Keys[i]; k.Fate != test.fate || k.Security != test.security || !strings.Contains(k.Note, test.note) {
+				t.Errorf("got %+v", k)
+			}
+		})
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/netip"
 	"net/url"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,37 +29,36 @@ var unneeded = map[string]string{ //nolint:gochecknoglobals // a table
 	"general.rdbms_server_type":                "storage.driver says it",
 	"general.replaced_wait_timeout":            "who is replaced is gone at once",
 	"general.language":                         "texts are English",
-	"instrumentation.prometheus":               "listen.http serves /metrics",
-	"instrumentation.exometer":                 "metrics are Prometheus's",
-	"instrumentation.log":                      "metrics are Prometheus's",
-	"instrumentation.probe_interval":           "gauges are read when they are asked for",
-	"internal_databases":                       "what nodes share needs no database",
 	"outgoing_pools.redis":                     "sessions are in memory",
 	"auth.password":                            "only SCRAM keys are stored",
 	"services.service_admin_extra":             "administration has its own commands",
 	"services.service_mongoose_system_metrics": "nothing is reported to anybody",
 	"modules.mod_adhoc":                        "services have their commands",
-	"modules.mod_blocking":                     "every server does this",
+	"modules.mod_blocking":                     "clients block people by XEP-0191, without settings",
 	"modules.mod_cache_users":                  "accounts are cached by themselves",
+	"s2s":                                      "there is no federation",
+	"general.hide_service_name":                "nothing but XEP-0092 tells what runs here",
 	"modules.mod_amp":                          "no client asks for it any more",
 }
 
-// rest says of what stands anywhere that it needs no setting, unless this
-// version has one of that name, and of rules that MongooseIM names by itself
-// that nothing here does.
+// rest says of what stands anywhere that it needs no setting, and of rules that
+// MongooseIM asks without a setting that names them that nothing here does.
 func (m *migration) rest() {
 	for path, why := range unneeded {
-		if v := m.values(path); v != nil && !accepted(path, v) {
-			m.done(path, why)
-		}
+		m.done(path, why)
 	}
+	m.lose("modules.mod_privacy", "there are no privacy lists: clients block people by XEP-0191")
 	classes := m.table("acl")
 	for _, name := range slices.Sorted(maps.Keys(m.table("access"))) {
-		if strings.HasPrefix(name, "max_") || strings.HasPrefix(name, "mam_") {
-			m.lose("access."+name, "no setting here asks this rule")
+		clauses, _ := m.values("access." + name).([]any)
+		if why := own(name); why != "" {
+			if denies(clauses) {
+				m.lose("access."+name, "archives are open to whom they belong to, and to who is in a room; nobody is denied that")
+			} else {
+				m.done("access."+name, why)
+			}
 			continue
 		}
-		clauses, _ := m.values("access." + name).([]any)
 		for i := range clauses {
 			clause, _ := clauses[i].(map[string]any)
 			class, _ := clause["acl"].(string)
@@ -69,21 +67,6 @@ func (m *migration) rest() {
 			}
 		}
 	}
-}
-
-// accepted reports whether this version takes a table or a value by itself.
-func accepted(path string, v any) bool {
-	src := &source{values: map[string]any{}, keys: map[string]position{}, places: map[string]position{}}
-	table := src.values
-	parts := strings.Split(path, ".")
-	for _, part := range parts[:len(parts)-1] {
-		next := make(map[string]any)
-		table[part], table = next, next
-	}
-	table[parts[len(parts)-1]] = v
-	d := &decoder{src: src}
-	d.table("", src.values, reflect.ValueOf(Default()).Elem(), nil)
-	return !slices.ContainsFunc(d.problems, func(p Problem) bool { return strings.HasPrefix(p.Key, path) || strings.HasPrefix(path, p.Key) })
 }
 
 // general brings [general] into our words.
@@ -109,14 +92,21 @@ func (m *migration) listeners() {
 			m.client(fmt.Sprintf("listen.c2s[%d]", i), l)
 		}
 	}
+	components, _ := listen["component"].([]any)
+	for i := range components {
+		if l, ok := components[i].(map[string]any); ok {
+			m.component(fmt.Sprintf("listen.component[%d]", i), l)
+		}
+	}
 	http, _ := listen["http"].([]any)
 	for i := range http {
 		l, _ := http[i].(map[string]any)
 		path := fmt.Sprintf("listen.http[%d]", i)
 		if !servesMetrics(l) {
-			m.lose(path, "what it serves is not there: ours is for metrics and administration")
+			m.lose(path, api(l))
 			continue
 		}
+		m.oldTLS(path + ".tls")
 		m.done(path+".handlers", "metrics are served at /metrics")
 		m.done(path+".transport", "connections are accepted as they come")
 		m.address(path, l)
@@ -128,12 +118,7 @@ func (m *migration) client(path string, l map[string]any) {
 	for _, key := range []string{"num_acceptors", "backlog", "max_connections", "reuse_port", "hibernate_after", "c2s_state_timeout", "backwards_compatible_session", "proto"} {
 		m.done(path+"."+key, "connections are accepted as they come")
 	}
-	if tls, ok := l["tls"].(map[string]any); ok {
-		m.done(path+".tls.module", "there is one implementation of TLS")
-		if tls["verify_mode"] == "none" {
-			m.done(path+".tls.verify_mode", "certificates of clients are not asked for")
-		}
-	}
+	m.oldTLS(path + ".tls")
 	m.address(path, l)
 }
 
@@ -175,17 +160,21 @@ func (m *migration) auth() {
 		}
 	}
 	if len(others) > 0 {
-		m.lose("auth.methods", "accounts are in storage; not there: "+strings.Join(others, ", "))
+		m.lose("auth.methods", "accounts are Muster's own, in storage; not there: "+strings.Join(others, ", "))
 	} else {
-		m.done("auth.methods", "accounts are in storage")
+		m.done("auth.methods", "accounts are Muster's own, in storage: those of MongooseIM do not come along (make them with muster user add)")
 	}
 	m.done("auth.internal", "accounts are in storage")
 	m.done("auth.rdbms", "accounts are in storage")
+	m.iterations()
 }
 
-// pools brings the pool of a database into [storage]. Pools of HTTP stay if this
-// version has them.
+// pools brings the pool of a database into [storage], with a database of its
+// own: MongooseIM's tables are not ours, and it may still run. Pools of HTTP stay.
 func (m *migration) pools() {
+	for name := range m.table("outgoing_pools.http") {
+		m.oldTLS("outgoing_pools.http." + name + ".connection.tls")
+	}
 	const path = "outgoing_pools.rdbms.default"
 	c := m.table(path + ".connection")
 	if c == nil {
@@ -193,14 +182,16 @@ func (m *migration) pools() {
 	}
 	switch driver := c["driver"]; driver {
 	case "pgsql":
-		address := url.URL{Scheme: "postgres", Host: text(c["host"]), Path: "/" + text(c["database"]), User: url.UserPassword(text(c["username"]), text(c["password"]))}
+		database := text(c["database"]) + "_muster"
+		address := url.URL{Scheme: "postgres", Host: text(c["host"]), Path: "/" + database, User: url.UserPassword(text(c["username"]), text(c["password"]))}
 		if port := text(c["port"]); port != "" {
 			address.Host += ":" + port
 		}
 		tls, _ := c["tls"].(map[string]any)
 		address.RawQuery = "sslmode=" + sslMode(tls)
 		m.src.values["storage"] = map[string]any{"driver": "postgres", "url": address.String()}
-		for _, key := range []string{"driver", "host", "port", "database", "username", "password"} {
+		m.drop(path+".connection.database", Moved{Fate: Renamed, Note: fmt.Sprintf("storage.url, as %q, which has to be made (CREATE DATABASE): nothing of MongooseIM's own database is read or changed, accounts and rooms do not come along", database)})
+		for _, key := range []string{"driver", "host", "port", "username", "password"} {
 			m.drop(path+".connection."+key, Moved{Fate: Renamed, Note: "storage.url"})
 		}
 		for key := range tls {
@@ -210,7 +201,7 @@ func (m *migration) pools() {
 		}
 		m.loseRest("outgoing_pools.rdbms", "the pool has no settings of its own")
 	default:
-		m.lose("outgoing_pools.rdbms", fmt.Sprintf("databases of kind %v: want SQLite or PostgreSQL", driver))
+		m.lose("outgoing_pools.rdbms", fmt.Sprintf("databases of kind %v are not there: storage is SQLite in general.data_dir, or PostgreSQL if [storage] says so", driver))
 	}
 }
 

@@ -157,9 +157,9 @@ func (n *names) poolWarnings() Problems {
 		written := func(key string) bool { return n.d.src.keys[key] != (position{}) }
 		c := &pool.Connection
 		https := strings.HasPrefix(c.Host, "https:")
-		add(!n.used[path], path, "no setting names this: it has no effect")
-		add(written(path+".scope") && pool.Scope != "global", path+".scope", "a pool is there once, for all hosts")
-		add(written(path+".strategy"), path+".strategy", "what is asked waits for the first worker that is free, whatever the strategy")
+		add(!n.used[path], path, unnamed)
+		add(written(path+".scope") && pool.Scope != "global", path+".scope", notNeeded+"a pool is there once, for all hosts")
+		add(written(path+".strategy"), path+".strategy", notNeeded+"what is asked waits for the first worker that is free")
 		add(!https && !isLoopback(c.Host), conn+".host", "passwords cross the network readably: use https, or a service on this machine")
 		add(!https && written(tls), tls, "the address is not https: this has no effect")
 		add(https && c.TLS.VerifyMode != string(httppool.VerifyPeer), tls+".verify_mode", "anybody between here and the service can take its place and read passwords: use peer, with its certificate in cacertfile")

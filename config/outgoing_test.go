@@ -85,7 +85,7 @@ func TestPoolWarnings(t *testing.T) {
 		{"too long", begin + "connection.host = \"http://127.0.0.1\"\nconnection.request_timeout = \"6s\"\n" + use, "m.toml:5:30: outgoing_pools.http.auth.connection.request_timeout: call_timeout is shorter"},
 		{
 			"accepted", begin + "scope = \"host_type\"\nstrategy = \"next_worker\"\nconnection.host = \"http://127.0.0.1\"\n" + use,
-			"m.toml:4:9: outgoing_pools.http.auth.scope: a pool is there once, for all hosts\nm.toml:5:12: outgoing_pools.http.auth.strategy: what is asked waits for the first worker that is free",
+			"m.toml:4:9: outgoing_pools.http.auth.scope: not needed: a pool is there once, for all hosts\nm.toml:5:12: outgoing_pools.http.auth.strategy: not needed: what is asked waits for the first worker that is free",
 		},
 	}
 	for _, test := range tests {

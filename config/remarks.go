@@ -26,11 +26,11 @@ func (c *Config) Remarks() Problems {
 // remarkInternals says what has become of tables about the inside of another
 // server.
 func (c *Config) remarkInternals(add func(key, format string, args ...any)) {
-	add("instrumentation.exometer", "not needed: metrics are those of /metrics of [[listen.http]], for Prometheus; what reported to Graphite or StatsD scrapes that")
-	add("instrumentation.prometheus", "not needed: /metrics of [[listen.http]] is always there")
-	add("instrumentation.log", "not needed: what happens is logged as general.loglevel says")
+	add("instrumentation.exometer", notNeeded+"metrics are those of /metrics of [[listen.http]], for Prometheus; what reported to Graphite or StatsD scrapes that")
+	add("instrumentation.prometheus", notNeeded+"/metrics of [[listen.http]] is always there")
+	add("instrumentation.log", notNeeded+"what happens is logged as general.loglevel says")
 	for _, name := range []string{"mnesia", "cets"} {
-		add("internal_databases."+name, "not needed: what is stored is in storage, in %s; what is not is in memory, without a database", storageNames[c.Storage.Driver])
+		add("internal_databases."+name, notNeeded+"what is stored is in storage, in %s; what is not is in memory, without a database", storageNames[c.Storage.Driver])
 	}
 }
 
@@ -47,15 +47,15 @@ func (c *Config) remarkRooms(add func(key, format string, args ...any), path str
 	case m.HibernatedCheck == Never && m.HibernatedTimeout != Never:
 		add(path+"hibernated_room_timeout", "does nothing unless hibernated_room_check_interval is set, too")
 	}
-	add(path+"backend", "rooms are kept where storage.driver says, in %s", storageNames[c.Storage.Driver])
-	add(path+"online_backend", "nothing to choose: which rooms are in memory is known without a table of its own")
+	add(path+"backend", notNeeded+"rooms are kept where storage.driver says, in %s", storageNames[c.Storage.Driver])
+	add(path+"online_backend", notNeeded+"which rooms are in memory is known without a table of its own")
 	if m.DefaultRoom.PasswordProtected && m.DefaultRoom.Password == "" && m.HTTPAuthPool == NoPool {
 		add(path+"default_room.password_protected", "there is no password: the empty one lets everybody in until an owner sets another")
 	}
 	for i, a := range m.DefaultRoom.Affiliations {
 		if a.Resource != "" {
 			add(fmt.Sprintf("%sdefault_room.affiliations[%d].resource", path, i),
-				"left out: %s@%s is %s with every client (XEP-0045 §5.2)", a.User, a.Server, a.Affiliation)
+				leftOut+"%s@%s is %s with every client (XEP-0045 §5.2)", a.User, a.Server, a.Affiliation)
 		}
 	}
 }
