@@ -55,24 +55,21 @@ func (a roomArchive) Delete(ctx context.Context, room jid.JID) error {
 // store.ErrNotFound if there is no such room.
 func (s *Server) archiveLimits(ctx context.Context, room jid.JID) (store.ArchiveLimits, error) {
 	var limits store.ArchiveLimits
-	if mam := s.config.Load().Modules.MAM; mam != nil {
-		limits = store.ArchiveLimits{Age: time.Duration(mam.MUC.ExpiresAfter), Rows: int(mam.MUC.MaxMessages)}
-	}
+	limits.Age, limits.Rows = s.roomsKeep()
 	settings, err := s.db.RoomSettings(ctx, room)
 	if errors.Is(err, muc.ErrNoRoom) {
 		return limits, store.ErrNotFound
 	}
-	age, messages := roomfeatures.Retention(settings)
-	limits.Age, limits.Rows = stricter(limits.Age, age), stricter(limits.Rows, messages)
+	limits.Age, limits.Rows = roomfeatures.Retention(settings, limits.Age, limits.Rows)
 	return limits, err
 }
 
-// stricter is the smaller of two limits, of which 0 is none.
-func stricter[T int | time.Duration](a, b T) T {
-	if a == 0 || b == 0 {
-		return max(a, b)
+// roomsKeep is how long and how many messages all rooms keep; 0 is without end.
+func (s *Server) roomsKeep() (age time.Duration, messages int) {
+	if mam := s.config.Load().Modules.MAM; mam != nil {
+		return time.Duration(mam.MUC.ExpiresAfter), int(mam.MUC.MaxMessages)
 	}
-	return min(a, b)
+	return 0, 0
 }
 
 func archivedMessages(rows []store.ArchiveRow) []muc.ArchivedMessage {

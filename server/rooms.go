@@ -50,7 +50,7 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive) error {
 		}
 		features := roomfeatures.Options{
 			OccupantIDKey: key, RoomsPerUser: users.Limited(int(at.MUC.MaxUserConferences)), Nicknames: nicknames,
-			Pace: s.roomPace(at), Passwords: s.externalPasswords(at.MUC),
+			Pace: s.roomPace(at), Passwords: s.externalPasswords(at.MUC), Keeps: s.roomsKeep,
 		}
 		service, err := s.buildRoomService(cfg, at, features, archive)
 		if err != nil {

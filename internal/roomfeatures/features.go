@@ -4,7 +4,11 @@
 // that room.
 package roomfeatures
 
-import "github.com/muster-im/muster/muc"
+import (
+	"time"
+
+	"github.com/muster-im/muster/muc"
+)
 
 // Options choose between the variants that a service can offer.
 type Options struct {
@@ -20,6 +24,9 @@ type Options struct {
 	OccupantIDKey []byte
 	// DefaultPage and MaxPage bound what an archive query brings; 0 is 50.
 	DefaultPage, MaxPage int
+	// Keeps says how long and how many messages the service keeps, 0 being without
+	// end; nil: without end.
+	Keeps func() (age time.Duration, messages int)
 	// Nicknames are those that people reserve in all rooms of the service; nil:
 	// they cannot.
 	Nicknames *Nicknames
@@ -36,6 +43,7 @@ type Options struct {
 func All(o Options) []muc.Extension {
 	secret, members := &password{service: o.Passwords}, &membersOnly{}
 	invite := &invitations{password: secret, members: members}
+	kept := &retention{service: o.Keeps}
 	list := []muc.Extension{
 		members,
 		secret,
@@ -46,10 +54,10 @@ func All(o Options) []muc.Extension {
 		voice{},
 		subject{},
 		privateMessages{},
-		history{size: o.HistorySize},
+		history{size: o.HistorySize, retention: kept},
 		archive{logs: o.Logs},
 		mam{defaultPage: o.DefaultPage, maxPage: o.MaxPage},
-		retention{},
+		kept,
 		memberList{},
 		queries{},
 		publicList{},

@@ -12,7 +12,10 @@ import (
 
 // history sends those who enter what was said last (XEP-0045 §7.2.13,
 // §7.2.14). A stored room's history comes back from the archive.
-type history struct{ size int }
+type history struct {
+	size      int
+	retention *retention
+}
 
 // recent is a room's history, oldest first.
 type recent struct{ messages []past }
@@ -60,7 +63,9 @@ func (f history) Register(h *muc.Hooks) {
 			}
 			return
 		}
-		messages := slot.In(ev.Room).messages
+		mine := slot.In(ev.Room)
+		mine.messages = f.retention.kept(ev.Room, mine.messages)
+		messages := mine.messages
 		if limit := min(size.Get(ev.Room), f.size); limit < len(messages) { // it may have been lowered
 			messages = messages[len(messages)-limit:]
 		}
