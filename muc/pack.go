@@ -23,7 +23,6 @@ type packed struct {
 	audience     []*Session
 	slots        []any
 	relayed      map[string]*relayed
-	relayOrder   []string
 }
 
 // setting is one value.
@@ -60,7 +59,7 @@ func (r *Room) unpack() {
 		r.sessions[s.addr] = s
 		r.seat(s.occupant)
 	}
-	r.audience, r.slots, r.relayed, r.relayOrder = p.audience, p.slots, p.relayed, p.relayOrder
+	r.audience, r.slots, r.relayed = p.audience, p.slots, p.relayed
 }
 
 // shrink lets go of all that can be made again.
@@ -77,7 +76,7 @@ func (r *Room) shrink() {
 		r.slots = nil
 	}
 	if len(r.relayed) == 0 {
-		r.relayed, r.relayOrder = nil, nil
+		r.relayed = nil
 	}
 	r.batch, r.next, r.backlog, r.outbox, r.touched, r.held, r.asking, r.delays = nil, 0, nil, nil, nil, nil, nil, delays{}
 }
@@ -90,7 +89,7 @@ func (r *Room) pack() {
 	}
 	p := &packed{
 		unknown: r.unknown, subjectID: r.subjectID, data: r.data,
-		audience: slices.Clone(r.audience), slots: r.slots, relayed: r.relayed, relayOrder: r.relayOrder,
+		audience: slices.Clone(r.audience), slots: r.slots, relayed: r.relayed,
 		affiliations: slices.AppendSeq(make([]AffiliationRecord, 0, len(r.affiliations)), maps.Values(r.affiliations)),
 	}
 	if len(p.unknown) == 0 {

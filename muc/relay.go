@@ -28,7 +28,7 @@ type relayed struct {
 	to      jid.JID   // who may answer: the real address that it was sent to
 	target  *Occupant // whose address that is
 	at      *Session  // with that address; nil: it is that of his account
-	since   time.Time
+	timer   *time.Timer
 }
 
 // occupantIQCommand is an IQ request to an occupant (XEP-0045 §17.4). The room
@@ -64,7 +64,6 @@ func (c *occupantIQCommand) decide(r *Room) error {
 		c.self = true
 		return nil
 	}
-	r.expireRelayed()
 	if c.sender.asking >= maxRelayed {
 		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "Too many requests wait for answers.").Because(ReasonBusy)
 	}
@@ -78,7 +77,7 @@ func (c *occupantIQCommand) apply(r *Room) {
 		return
 	}
 	id := rand.Text()
-	q := &relayed{request: c.st, from: c.sender, to: relayTo(&c.st, c.recipient), target: c.recipient, since: r.svc.now()}
+	q := &relayed{request: c.st, from: c.sender, to: relayTo(&c.st, c.recipient), target: c.recipient}
 	r.remember(id, q)
 	out := c.st
 	out.ID, out.From, out.To = id, c.sender.occupant.jid, q.to
@@ -149,7 +148,8 @@ func (r *Room) remember(id string, q *relayed) {
 	if r.relayed == nil {
 		r.relayed = make(map[string]*relayed)
 	}
-	r.relayed[id], r.relayOrder = q, append(r.relayOrder, id)
+	r.relayed[id] = q
+	q.timer = time.AfterFunc(relayTimeout, func() { r.tell(relayDue(id)) })
 	q.from.asking++
 	q.target.answering++
 	if q.at = r.sessions[q.to]; q.at != nil {
@@ -159,6 +159,7 @@ func (r *Room) remember(id string, q *relayed) {
 
 // unrelay ends that waiting.
 func (r *Room) unrelay(id string, q *relayed) {
+	q.timer.Stop()
 	delete(r.relayed, id)
 	q.from.asking--
 	q.target.answering--
@@ -167,19 +168,12 @@ func (r *Room) unrelay(id string, q *relayed) {
 	}
 }
 
-// expireRelayed answers requests that have waited too long.
-func (r *Room) expireRelayed() {
-	now := r.svc.now()
-	for len(r.relayOrder) > 0 {
-		id := r.relayOrder[0]
-		q := r.relayed[id]
-		if q != nil && now.Sub(q.since) <= relayTimeout {
-			return // as all behind it
-		}
-		r.relayOrder = r.relayOrder[1:]
-		if q != nil {
-			r.failRelayed(id, q, stanza.NewError(stanza.Wait, stanza.RemoteServerTimeout, "The occupant has not answered."))
-		}
+// relayDue says that a request has waited long enough for its answer.
+type relayDue string
+
+func (n relayDue) take(r *Room) {
+	if q := r.relayed[string(n)]; q != nil {
+		r.failRelayed(string(n), q, stanza.NewError(stanza.Wait, stanza.RemoteServerTimeout, "The occupant has not answered."))
 	}
 }
 

@@ -81,7 +81,6 @@ type open struct {
 	audience     []*Session           // all sessions; appended to or replaced, never changed
 	slots        []any                // features' state
 	relayed      map[string]*relayed  // requests between occupants, by the room's id
-	relayOrder   []string             // their ids, with those of answered ones, from old to new
 }
 
 // JID returns the room's address.
@@ -213,7 +212,7 @@ func (r *Room) end() {
 	r.exists, r.stored, r.locked, r.asleep = false, false, false, false
 	r.values, r.shared, r.unknown, r.affiliations = r.svc.defaults, true, nil, nil
 	r.index = affiliationIndex{}
-	r.occupants, r.sessions, r.audience, r.slots, r.relayed, r.relayOrder = nil, nil, nil, nil, nil, nil
+	r.occupants, r.sessions, r.audience, r.slots, r.relayed = nil, nil, nil, nil, nil
 	r.data, r.usedAt = nil, 0
 	r.subject, r.subjectID = Subject{}, ""
 }
