@@ -1,7 +1,6 @@
 package muc
 
 import (
-	"errors"
 	"reflect"
 	"slices"
 
@@ -139,6 +138,22 @@ type Hooks struct {
 	// BeforeDecline is the same for the answer to an invitation, which goes to
 	// ev.To, who has sent it.
 	BeforeDecline hook.Filter[InviteEvent]
+
+	// BeforeVoiceRequest runs for a visitor's request for voice, once it is certain
+	// that he may ask, and before the moderators are shown it. hook.Handled says
+	// that they need not be: who grants it at once calls Room.SetRole before.
+	BeforeVoiceRequest hook.Filter[VoiceEvent]
+	// BeforeVoiceAnswer runs for what a moderator says to one, before the role
+	// changes: ev.Grant may be changed. hook.Handled leaves everything as it is.
+	BeforeVoiceAnswer hook.Filter[VoiceEvent]
+	// BeforeRegistration runs when somebody registers with the room, or ends that
+	// (ev.Remove), once it is certain that he may: ev.Nick and ev.Approval may be
+	// changed. hook.Handled answers him as if it was done, and leaves it.
+	BeforeRegistration hook.Filter[RegistrationEvent]
+	// BeforeRegistrationAnswer runs for what an admin says to somebody who wants to
+	// register: ev.Nick and ev.Grant may be changed. hook.Handled leaves everything
+	// as it is.
+	BeforeRegistrationAnswer hook.Filter[RegistrationEvent]
 
 	// DefaultRole decides the role of a newcomer. If nobody answers, owners and
 	// admins are moderators, everybody else is a participant.
@@ -368,38 +383,6 @@ type RoomMessageEvent struct {
 	Stanza  *stanza.Stanza
 	RealJID jid.JID   // who sends it, full
 	Sender  *Occupant // nil: he is not inside
-}
-
-// InviteEvent is an invitation, or what somebody says to one, that is about to be
-// passed on.
-type InviteEvent struct {
-	Event
-	From jid.JID // who sends it, full; zero: the program
-	To   jid.JID // whom it is for
-	Out  *stanza.Stanza
-}
-
-// BeforeInvite runs the hook of that name and sends what it leaves.
-func (ev *RoomMessageEvent) BeforeInvite(to jid.JID, out stanza.Stanza) error {
-	return ev.passOn(&ev.Room.svc.hooks.BeforeInvite, to, out)
-}
-
-// BeforeDecline runs the hook of that name and sends what it leaves.
-func (ev *RoomMessageEvent) BeforeDecline(to jid.JID, out stanza.Stanza) error {
-	return ev.passOn(&ev.Room.svc.hooks.BeforeDecline, to, out)
-}
-
-func (ev *RoomMessageEvent) passOn(before *hook.Filter[InviteEvent], to jid.JID, out stanza.Stanza) error {
-	r := ev.Room
-	out.To = to
-	switch err := before.Run(&r.watch, &InviteEvent{Event: ev.Event, From: ev.RealJID, To: to, Out: &out}); {
-	case errors.Is(err, hook.Handled):
-		return nil
-	case err != nil:
-		return err
-	}
-	ev.Send(out)
-	return nil
 }
 
 // PrivateIQEvent is a request of one occupant's client to another's.

@@ -1,9 +1,11 @@
 package roomfeatures
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/muster-im/muster/hook"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 	"github.com/muster-im/muster/stanza"
@@ -188,10 +190,35 @@ func (f *registration) set(ev *muc.RequestEvent) error {
 	if err := ev.Room.MayReserve(ev.Stanza.From, nick); err != nil {
 		return err
 	}
-	if f.asks(ev) {
-		return f.ask(ev, form, nick)
+	reg := &muc.RegistrationEvent{Event: ev.Event, RealJID: ev.Stanza.From.Bare(), Nick: nick, Form: form, Approval: f.asks(ev)}
+	if err := runRegistration(reg); err != nil {
+		return unlessHandled(err)
 	}
-	return admit(ev.Room, muc.System, ev.Stanza.From.Bare(), nick)
+	if reg.Approval {
+		return f.ask(ev, form, reg.Nick)
+	}
+	return admit(ev.Room, muc.System, reg.RealJID, reg.Nick)
+}
+
+// runRegistration runs the hook, and checks a nickname that it gives.
+func runRegistration(ev *muc.RegistrationEvent) error {
+	nick := ev.Nick
+	err := ev.Run()
+	if err != nil || ev.Nick == nick {
+		return err
+	}
+	if ev.Nick, err = preparedNick(ev.Room.JID(), ev.Nick); err != nil {
+		return err
+	}
+	return ev.Room.MayReserve(ev.RealJID, ev.Nick)
+}
+
+// unlessHandled returns what a request is answered with if it is not to be done.
+func unlessHandled(err error) error {
+	if errors.Is(err, hook.Handled) {
+		return nil
+	}
+	return err
 }
 
 // remove ends somebody's registration (XEP-0077 §3.2). A member is one no
@@ -201,10 +228,13 @@ func (f *registration) remove(ev *muc.RequestEvent, query *stanza.Element) error
 		return stanza.NewError(stanza.Modify, stanza.BadRequest, "<remove/> must be alone.")
 	}
 	own := ev.Room.Entry(ev.Stanza.From)
-	switch {
-	case own.Nick == "":
+	if own.Nick == "" {
 		return stanza.NewError(stanza.Auth, stanza.RegistrationRequired, "You are not registered with this room.")
-	case own.Affiliation == muc.Member:
+	}
+	if err := (&muc.RegistrationEvent{Event: ev.Event, RealJID: own.JID, Remove: true}).Run(); err != nil {
+		return unlessHandled(err)
+	}
+	if own.Affiliation == muc.Member {
 		return ev.Room.SetAffiliation(muc.System, own.JID, muc.None, muc.AffiliationOptions{Told: true})
 	}
 	return ev.Room.SetAffiliation(muc.System, own.JID, own.Affiliation, muc.AffiliationOptions{ReleaseNick: true, Told: true})

@@ -149,24 +149,31 @@ func (f *registration) answered(ev *muc.RoomMessageEvent) error {
 // decide admits somebody who has asked, or tells him that he is not. If another
 // admin was quicker, or he is banned by now, nothing happens to him.
 func (*registration) decide(ev *muc.RoomMessageEvent, who jid.JID, form *stanza.Form, allow bool) error {
-	verdict := "You are not registered with this room: an admin has declined your request."
 	switch own := ev.Room.Entry(who); {
 	case own.Affiliation >= muc.Member && own.Nick != "":
 		return nil
 	case ev.Room.Affiliation(who) == muc.Outcast:
 		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "Who has asked is banned by now.").Because(muc.ReasonBanned)
-	case allow:
-		nick, err := checkedNick(ev.Room, form.Field(registerNick))
-		if err != nil {
+	}
+	answer := &muc.RegistrationEvent{Event: ev.Event, RealJID: who, Admin: ev.RealJID, Form: form, Grant: allow}
+	if allow {
+		var err error
+		if answer.Nick, err = checkedNick(ev.Room, form.Field(registerNick)); err != nil {
 			return err
 		}
-		if err := ev.Room.MayReserve(who, nick); err != nil {
+		if err = ev.Room.MayReserve(who, answer.Nick); err != nil {
 			return err
 		}
-		if err := admit(ev.Room, muc.By(ev.RealJID), who, nick); err != nil {
+	}
+	if err := runRegistration(answer); err != nil {
+		return err
+	}
+	verdict := "You are not registered with this room: an admin has declined your request."
+	if answer.Grant && answer.Nick != "" {
+		if err := admit(ev.Room, muc.By(ev.RealJID), who, answer.Nick); err != nil {
 			return err
 		}
-		verdict = "You are registered with this room as " + nick + "."
+		verdict = "You are registered with this room as " + answer.Nick + "."
 	}
 	ev.Send(stanza.Stanza{Kind: stanza.Message, ID: rand.Text(), To: who}.With(stanza.NewElement(stanza.NSClient, "body").AddText(verdict)))
 	return nil

@@ -65,6 +65,9 @@ func (voiceRequests) ask(ev *muc.RoomMessageEvent, form *stanza.Form, before *as
 	case time.Since(before.at[ev.Sender]) < voicePause:
 		return stanza.NewError(stanza.Wait, stanza.ResourceConstraint, "You have just asked. Ask again later.").Because(muc.ReasonPace)
 	}
+	if err := (&muc.VoiceEvent{Event: ev.Event, Visitor: ev.Sender, Role: role}).Run(); err != nil {
+		return err
+	}
 	address := ev.RealJID
 	approval := stanza.NewForm(stanza.FormForm, voiceRequest)
 	approval.Title = "Request for voice"
@@ -101,19 +104,25 @@ func (voiceRequests) decide(ev *muc.RoomMessageEvent, form *stanza.Form) error {
 	if ev.Sender.Role() != muc.Moderator {
 		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only moderators may grant voice.").Because(muc.ReasonRank)
 	}
-	switch form.Value("muc#request_allow") {
-	case "1", "true":
-	case "0", "false":
-		return hook.Handled
-	default:
+	grant, err := form.Field("muc#request_allow").Bool()
+	if err != nil {
 		return stanza.NewError(stanza.Modify, stanza.BadRequest, "muc#request_allow: want a boolean.")
 	}
 	o := ev.Room.Occupant(form.Value("muc#roomnick"))
-	if o == nil || !isAddressOf(o, form.Value("muc#jid")) {
+	switch there := o != nil && isAddressOf(o, form.Value("muc#jid")); {
+	case !there && !grant:
+		return hook.Handled
+	case !there:
 		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Who has asked is not in the room any more.")
-	}
-	if o.Role() >= muc.Participant {
+	case o.Role() >= muc.Participant:
 		return hook.Handled // another moderator was quicker
+	}
+	answer := &muc.VoiceEvent{Event: ev.Event, Visitor: o, Moderator: ev.Sender, Role: muc.Participant, Grant: grant}
+	if err := answer.Run(); err != nil {
+		return err
+	}
+	if !answer.Grant {
+		return hook.Handled
 	}
 	if err := ev.Room.SetRole(muc.By(ev.RealJID), o, muc.Participant, "Voice was granted."); err != nil {
 		return err
