@@ -51,6 +51,9 @@ func (d *decoder) muclog(c *Config, n *names) {
 		return
 	}
 	n.rule(path+"access_log", m.AccessLog)
+	if _, ok := d.src.keys[path+"css_file"]; ok && m.CSSFile == "" && !d.reported(path+"css_file") {
+		d.wrong(path+"css_file", "", "want the address of a style sheet, or no such key: then the style is in the page")
+	}
 	if !c.HasRooms() {
 		d.problem(d.at("modules.mod_muc_log", path), "modules.mod_muc_log", "there are no rooms without [modules.mod_muc]")
 	}

@@ -47,10 +47,13 @@ func (c *Config) remarkRooms(add func(key, format string, args ...any), path str
 	case m.HibernatedCheck == Never && m.HibernatedTimeout != Never:
 		add(path+"hibernated_room_timeout", "does nothing unless hibernated_room_check_interval is set, too")
 	}
+	if m.LoadPermanentRooms && m.HibernateTimeout != Never && m.HibernatedCheck != Never && m.HibernatedTimeout != Never {
+		add(path+"load_permanent_rooms_at_startup", "rooms in which nothing happens are stopped again after hibernate_timeout and hibernated_room_timeout")
+	}
 	add(path+"backend", notNeeded+"rooms are kept where storage.driver says, in %s", storageNames[c.Storage.Driver])
 	add(path+"online_backend", notNeeded+"which rooms are in memory is known without a table of its own")
 	if m.DefaultRoom.PasswordProtected && m.DefaultRoom.Password == "" && m.HTTPAuthPool == NoPool {
-		add(path+"default_room.password_protected", "there is no password: the empty one lets everybody in until an owner sets another")
+		add(path+"default_room.password_protected", "there is no password: whoever sends an empty one gets in, and clients that send none do not, until an owner sets another: set password or http_auth_pool")
 	}
 	for i, a := range m.DefaultRoom.Affiliations {
 		if a.Resource != "" {

@@ -78,7 +78,7 @@ func TestSeedTables(t *testing.T) {
 // What means something else here is said, with its place.
 func TestRemarks(t *testing.T) {
 	t.Parallel()
-	const want = `default-room-table.toml:5:26: modules.mod_muc.default_room.password_protected: there is no password: the empty one lets everybody in until an owner sets another
+	const want = `default-room-table.toml:5:26: modules.mod_muc.default_room.password_protected: there is no password: whoever sends an empty one gets in, and clients that send none do not, until an owner sets another: set password or http_auth_pool
 default-room-table.toml:11:20: modules.mod_muc.default_room.affiliations[0].resource: left out: alice@localhost is member with every client (XEP-0045 §5.2)`
 	got := strings.ReplaceAll(loadSeed(t, "default-room-table.toml").Remarks().Error(), filepath.Join("testdata/seed")+"/", "")
 	if got != want {

@@ -84,8 +84,9 @@ type loaded struct {
 
 func (n *loaded) take(r *Room) {
 	r.resume()
-	if r.active = r.svc.agenda.Now(); r.unsolicited {
-		r.active -= max(r.svc.opts.Hibernation.After, 0)
+	h := &r.svc.opts.Hibernation
+	if r.active = r.svc.agenda.Now(); r.unsolicited && !h.stops() { // where rooms are stopped it has its whole time
+		r.active -= max(h.After, 0)
 	}
 	switch {
 	case n.err != nil:

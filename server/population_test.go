@@ -2,13 +2,17 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/jid"
@@ -36,6 +40,42 @@ func life(t *testing.T, dir, settings string, test func(s *Server, log *strings.
 	defer cancel()
 	if err := s.Shutdown(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// onEngines runs a test with settings that say where data is: in SQLite, and in
+// PostgreSQL if MUSTER_TEST_POSTGRES is set. Waiting for PostgreSQL takes no
+// virtual time.
+func onEngines(t *testing.T, test func(t *testing.T, storage string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) { test(t, "") })
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		dsn := os.Getenv("MUSTER_TEST_POSTGRES")
+		if dsn == "" {
+			t.Skip("MUSTER_TEST_POSTGRES is not set: see scripts/with-postgres")
+		}
+		schema := "test_" + strings.ToLower(rand.Text())
+		execPostgres(t, dsn, "CREATE SCHEMA "+schema)
+		t.Cleanup(func() { execPostgres(t, dsn, "DROP SCHEMA "+schema+" CASCADE") })
+		dsn += " search_path=" + schema
+		synctest.Test(t, func(t *testing.T) { test(t, fmt.Sprintf("[storage]\ndriver = \"postgres\"\nurl = %q\n", dsn)) })
+	})
+}
+
+func execPostgres(t *testing.T, dsn, query string) {
+	t.Helper()
+	ctx := context.Background() // a test's own context has ended when it cleans up
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx) //nolint:errcheck // nothing depends on it
+	if _, err := conn.Exec(ctx, query); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -74,7 +114,7 @@ func createRooms(t *testing.T, s *Server, domain string, n int) {
 // probe of instrumentation.probe_interval.
 func TestPopulation(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	onEngines(t, func(t *testing.T, storage string) {
 		const settings = `[instrumentation]
 probe_interval = 7
 [modules.mod_muc]
@@ -83,7 +123,7 @@ hibernated_room_check_interval = "20s"
 hibernated_room_timeout = 5000
 default_room.persistent = true
 `
-		life(t, t.TempDir(), settings, func(s *Server, _ *strings.Builder) {
+		life(t, t.TempDir(), storage+settings, func(s *Server, _ *strings.Builder) {
 			check := func(when string, hibernations, deep, recreations, online, hibernated float64) {
 				t.Helper()
 				want := map[string]float64{
@@ -120,12 +160,13 @@ default_room.persistent = true
 
 // TestLoadPermanentRoomsAtStartup: with load_permanent_rooms_at_startup all
 // stored rooms of every host are in memory soon after the start, hibernating, and
-// stay; without, none is.
+// stay, unless rooms are stopped: then as long as if somebody had been in them;
+// without, none is.
 func TestLoadPermanentRoomsAtStartup(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	onEngines(t, func(t *testing.T, storage string) {
 		dir := t.TempDir()
-		const settings = "[modules.mod_muc]\nhost = \"rooms.@HOST@\"\ndefault_room.persistent = true\n"
+		settings := storage + "[modules.mod_muc]\nhost = \"rooms.@HOST@\"\ndefault_room.persistent = true\n"
 		life(t, dir, settings, func(s *Server, _ *strings.Builder) {
 			createRooms(t, s, "rooms.localhost", 7)
 			createRooms(t, s, "rooms.localhost.test", 2)
@@ -146,6 +187,17 @@ func TestLoadPermanentRoomsAtStartup(t *testing.T) {
 			}
 			if !strings.Contains(log.String(), "loaded all rooms") {
 				t.Errorf("the log does not say so:\n%s", log)
+			}
+		})
+		const stopping = "load_permanent_rooms_at_startup = true\nhibernate_timeout = 60000\nhibernated_room_check_interval = 1000\nhibernated_room_timeout = 1500\n"
+		life(t, dir, settings+stopping, func(s *Server, _ *strings.Builder) {
+			time.Sleep(58 * time.Second) // nothing is stopped before its time
+			if got := s.Rooms("rooms.localhost").Population(); got.Online != 7 || got.Hibernations != 0 {
+				t.Errorf("rooms that are to be stopped are %+v", got)
+			}
+			time.Sleep(8 * time.Second)
+			if got := s.Rooms("rooms.localhost").Population(); got.Online != 0 || got.DeepHibernations != 7 {
+				t.Errorf("rooms that are to be stopped are %+v later", got)
 			}
 		})
 	})
