@@ -1,12 +1,11 @@
 package roster
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/muster-im/muster/internal/router"
-	"github.com/muster-im/muster/internal/shared"
 	"github.com/muster-im/muster/internal/sqlstore"
 	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
@@ -123,31 +122,29 @@ func BenchmarkPush(b *testing.B) {
 // BenchmarkGroupList answers a request for the contact list of somebody in ten
 // groups of a thousand.
 func BenchmarkGroupList(b *testing.B) {
-	db, err := sqlstore.Open(b.Context(), sqlstore.Options{Driver: sqlstore.SQLite, Dir: b.TempDir(), Durability: "process"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close() //nolint:errcheck // a benchmark
-	g := &teams{list: make(map[shared.Key]*shared.Snapshot)}
+	c := newCrowd(b)
 	for i := range 10 {
-		members := []jid.JID{romeo}
-		for k := range 999 {
-			members = append(members, jid.MustParse(fmt.Sprintf("member%d-%d@example.org", i, k)))
-		}
-		o := team(fmt.Sprint("Team ", i), members...)
-		o.Key = shared.Key(o.Label)
-		g.set(o)
+		c.set(fmt.Sprint("Team ", i), 1, append(people(i, 999), romeo)...)
 	}
-	r := router.New(router.Options{Accounts: accounts{romeo}})
-	r.AddHost("example.org")
-	s := New(Options{Store: db, Router: r, Groups: shared.NewDirectory(g)})
-	me := &sink{jid: jid.MustParse("romeo@example.org/orchard")}
-	r.Bind(me)
-	iq := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeGet, ID: "a", From: me.jid, To: romeo}.With(stanza.NewElement(stanza.NSRoster, "query"))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Get(b.Context(), &iq); !errors.Is(err, router.ErrAnswered) {
-			b.Fatal(err)
-		}
+		c.ask(b)
+	}
+}
+
+// BenchmarkNewcomer puts somebody who is online into a group of ten thousand, of
+// whom nobody else is, and takes him out.
+func BenchmarkNewcomer(b *testing.B) {
+	c := newCrowd(b)
+	others := people(0, 10_000)
+	with := append(slices.Clip(others), romeo)
+	c.set("Team", 1, others...)
+	c.ask(b)
+	b.ReportAllocs()
+	for n := int64(2); b.Loop(); n += 2 {
+		c.set("Team", n, with...)
+		c.GroupsChanged(b.Context(), []jid.JID{romeo})
+		c.set("Team", n+1, others...)
+		c.GroupsChanged(b.Context(), []jid.JID{romeo})
 	}
 }

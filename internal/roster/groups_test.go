@@ -131,7 +131,10 @@ func (v *viewer) Deliver(batch []*stanza.Encoded) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, e := range batch {
-		st := e.Stanza
+		st, err := stanza.Parse(e.AppendTo(nil, stanza.EscapeAttr(v.jid.String())))
+		if err != nil {
+			v.w.t.Errorf("%s gets what it cannot read: %v", v.jid, err)
+		}
 		if v.state.BlockList().Blocks(st.From) {
 			continue // as a session does
 		}

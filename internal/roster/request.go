@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/store"
@@ -38,16 +37,31 @@ func (s *Service) Get(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, 
 	if err != nil {
 		return nil, err
 	}
-	shown, digest := s.shownItems(sh, items)
-	sh = s.counted(owner, version, digest)
-	query := stanza.NewElement(stanza.NSRoster, "query")
-	if versioned {
-		query.SetAttr("ver", sh.ver(version))
-	}
-	query.Children = itemNodes(shown)
 	session.State().SetInterested()
-	answer(session, iq, query)
+	session.Deliver(s.list(sh, iq, items, version, versioned))
 	return nil, router.ErrAnswered
+}
+
+// list is the answer to a request for the whole roster. The account is locked.
+func (s *Service) list(sh *sharing, iq *stanza.Stanza, items []store.RosterItem, version int64, versioned bool) []*stanza.Encoded {
+	most := len(items)
+	if sh != nil {
+		most += sh.view.Most()
+	}
+	return listOf(iq, most, func(dst []byte) ([]byte, string) {
+		var digest uint64
+		s.eachShown(sh, items, func(item *store.RosterItem, shared bool) {
+			from := len(dst)
+			if dst = appendItem(dst, item); shared {
+				digest += digestOf(dst[from:])
+			}
+		})
+		sh = s.counted(iq.From.Bare(), version, digest)
+		if !versioned {
+			return dst, ""
+		}
+		return dst, sh.ver(version)
+	})
 }
 
 // catchUp answers a client that has a version of the roster, if what has
@@ -71,19 +85,19 @@ func (s *Service) catchUp(ctx context.Context, session router.Session, iq *stanz
 		if err != nil {
 			return false, err
 		}
-		_, now := s.shownItems(sh, items)
-		sh = s.counted(owner, version, now)
+		sh = s.counted(owner, version, s.digest(sh, items))
 	}
 	if sh != nil && sh.digest != digest || sh == nil && digest != 0 {
 		return false, nil
 	}
 	session.State().SetInterested()
-	answer(session, iq, nil)
+	session.Deliver([]*stanza.Encoded{stanza.Encode(iq.Result(nil))})
+	told := newPushes(owner, len(changes))
 	for i := range changes {
 		item := s.merged(sh, &changes[i])
-		s.metrics.pushes.Inc()
-		session.Deliver([]*stanza.Encoded{s.pushOf(owner, &item, sh.ver(item.Version))})
+		told.add(s, appendItem(nil, &item), sh.ver(item.Version))
 	}
+	s.deliver([]router.Session{session}, &told)
 	return true, router.ErrAnswered
 }
 
@@ -93,34 +107,48 @@ func (s *Service) merged(sh *sharing, item *store.RosterItem) store.RosterItem {
 	return merge(item, &c, shown)
 }
 
-// shownItems returns what clients are shown of a roster and of groups, and the
-// digest of the items that groups have a part in.
-func (s *Service) shownItems(sh *sharing, items []store.RosterItem) (shown []store.RosterItem, digest uint64) {
-	stored := make(map[jid.JID]int, len(items))
+// eachShown calls show with everything that clients are shown of a roster and of
+// groups, and whether groups have a part in it; the item is show's until it
+// returns.
+func (s *Service) eachShown(sh *sharing, items []store.RosterItem, show func(item *store.RosterItem, shared bool)) {
+	var stored map[jid.JID]int
 	if sh != nil {
+		stored = make(map[jid.JID]int, len(items))
 		for i := range items {
 			stored[items[i].Contact] = i
 		}
-		shown = make([]store.RosterItem, 0, sh.view.Most()+len(items))
+		var item store.RosterItem // one for all
+		var groups []string
 		for c := range sh.view.Contacts() {
 			if !sh.shows(&c) {
 				continue
 			}
-			item := store.RosterItem{Contact: c.JID, Subscription: store.SubNone}
+			item = store.RosterItem{Contact: c.JID, Subscription: store.SubNone}
 			if i, ok := stored[c.JID]; ok {
 				item = items[i]
 				stored[c.JID] = -1
 			}
-			shown = append(shown, merge(&item, &c, true))
-			digest += digestOf(&shown[len(shown)-1])
+			groups = mergeIn(groups[:0], &item, &c)
+			show(&item, true)
 		}
 	}
 	for i := range items {
 		if items[i].InRoster && stored[items[i].Contact] >= 0 {
-			shown = append(shown, items[i])
+			show(&items[i], false)
 		}
 	}
-	return shown, digest
+}
+
+// digest returns that of the items that groups have a part in.
+func (s *Service) digest(sh *sharing, items []store.RosterItem) (digest uint64) {
+	var scratch []byte
+	s.eachShown(sh, items, func(item *store.RosterItem, shared bool) {
+		if shared {
+			scratch = appendItem(scratch[:0], item)
+			digest += digestOf(scratch)
+		}
+	})
+	return digest
 }
 
 // ownOnly refuses requests for somebody else's roster (RFC 6121 §2.3.3).
@@ -129,77 +157,6 @@ func ownOnly(iq *stanza.Stanza) error {
 		return stanza.NewError(stanza.Auth, stanza.Forbidden, "A roster is its owner's.")
 	}
 	return nil
-}
-
-// answer hands the result of iq to the session that asked.
-func answer(session router.Session, iq *stanza.Stanza, payload *stanza.Element) {
-	session.Deliver([]*stanza.Encoded{stanza.Encode(iq.Result(payload))})
-}
-
-// itemElement is an item on the wire (RFC 6121 §2.1.2).
-func itemElement(item *store.RosterItem) *stanza.Element {
-	return itemNodes([]store.RosterItem{*item})[0].Element
-}
-
-// itemNodes are items on the wire (RFC 6121 §2.1.2). Lists are long: what they
-// consist of is allocated at once.
-func itemNodes(items []store.RosterItem) []stanza.Node {
-	groups := 0
-	for i := range items {
-		groups += len(items[i].Groups)
-	}
-	const most = 5 // attributes
-	elements := make([]stanza.Element, 0, len(items)+groups)
-	attrs := make([]stanza.Attr, 0, most*len(items))
-	nodes := make([]stanza.Node, len(items), len(items)+2*groups)
-	add := func(local string) *stanza.Element {
-		elements = append(elements, stanza.Element{Name: stanza.Name{Space: stanza.NSRoster, Local: local}})
-		return &elements[len(elements)-1]
-	}
-	for i := range items {
-		e := add("item")
-		from := len(attrs)
-		attrs = appendItemAttrs(attrs, &items[i])
-		e.Attrs = attrs[from:len(attrs):len(attrs)]
-		nodes[i].Element = e
-		if !items[i].InRoster || len(items[i].Groups) == 0 {
-			continue
-		}
-		first := len(nodes)
-		for range items[i].Groups {
-			nodes = append(nodes, stanza.Node{Element: add("group")})
-		}
-		e.Children = nodes[first:len(nodes):len(nodes)]
-		for k, g := range items[i].Groups {
-			at := len(nodes)
-			nodes = append(nodes, stanza.Node{Text: g})
-			e.Children[k].Element.Children = nodes[at : at+1 : at+1]
-		}
-	}
-	return nodes[:len(items):len(items)]
-}
-
-// appendItemAttrs appends the attributes of an item.
-func appendItemAttrs(attrs []stanza.Attr, item *store.RosterItem) []stanza.Attr {
-	add := func(name, value string) {
-		attrs = append(attrs, stanza.Attr{Name: stanza.Name{Local: name}, Value: value})
-	}
-	add("jid", item.Contact.String())
-	if !item.InRoster {
-		add("subscription", "remove")
-		return attrs
-	}
-	if item.Name != "" {
-		add("name", item.Name)
-	}
-	add("subscription", string(item.Subscription))
-	if item.PendingOut {
-		add("ask", "subscribe")
-	}
-	if item.Approved {
-		add("approved", "true")
-	}
-	return attrs
 }
 
 // Set answers a change of the roster by its owner (RFC 6121 §2.3–§2.5).
@@ -395,23 +352,33 @@ func (s *Service) takeOut(ctx context.Context, owner, contact jid.JID) (before s
 // account is locked.
 func (s *Service) push(owner jid.JID, item *store.RosterItem) {
 	sh := s.sharing(owner)
-	s.pushAll(owner, []store.RosterItem{s.merged(sh, item)}, []string{sh.ver(item.Version)})
-}
-
-// pushOf is the push of an item. It comes from the account itself, which is
-// the one sender that clients accept it from (RFC 6121 §2.1.6).
-func (s *Service) pushOf(owner jid.JID, item *store.RosterItem, ver string) *stanza.Encoded {
-	return s.pushOfElement(owner, itemElement(item), ver)
-}
-
-// pushOfElement is pushOf for an item that is on the wire already.
-func (s *Service) pushOfElement(owner jid.JID, item *stanza.Element, ver string) *stanza.Encoded {
-	query := stanza.NewElement(stanza.NSRoster, "query")
-	if ver != "" {
-		query.SetAttr("ver", ver)
+	if sessions := s.interested(owner); len(sessions) > 0 {
+		m := s.merged(sh, item)
+		p := newPushes(owner, 1)
+		p.add(s, appendItem(nil, &m), sh.ver(item.Version))
+		s.deliver(sessions, &p)
 	}
-	query.Add(item)
-	id := "push-" + strconv.FormatUint(s.pushed.Add(1), 36)
-	push := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeSet, ID: id, From: owner}
-	return stanza.Encode(push.With(query))
+}
+
+// interested returns the sessions that are told of changes of a roster: those that
+// have asked for it (RFC 6121 §2.1.6).
+func (s *Service) interested(owner jid.JID) (list []router.Session) {
+	for _, session := range s.opts.Router.Sessions(owner) {
+		if session.State().Interested() {
+			list = append(list, session)
+		}
+	}
+	return list
+}
+
+// deliver hands pushes to sessions.
+func (s *Service) deliver(sessions []router.Session, p *pushes) {
+	batch := p.written.Batch()
+	if len(batch) == 0 {
+		return
+	}
+	for _, session := range sessions {
+		s.metrics.pushes.Add(float64(len(batch)))
+		session.Deliver(batch)
+	}
 }

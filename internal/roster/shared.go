@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"slices"
@@ -11,7 +12,6 @@ import (
 	"github.com/muster-im/muster/internal/shared"
 	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
-	"github.com/muster-im/muster/stanza"
 )
 
 // ContactSource knows the contacts that people have through groups.
@@ -171,26 +171,32 @@ func (s state) join(groups state) state {
 // say if that is shown. The owner's own name and groups win.
 func merge(item *store.RosterItem, c *shared.Contact, shown bool) store.RosterItem {
 	m := *item
-	if !shown {
-		return m
+	if shown {
+		mergeIn(nil, &m, c)
 	}
-	stateOf(item).join(bits(c)).set(&m)
+	return m
+}
+
+// mergeIn makes a stored item what clients are shown with what groups say. Its
+// groups are in scratch, which it returns.
+func mergeIn(scratch []string, m *store.RosterItem, c *shared.Contact) []string {
+	stateOf(m).join(bits(c)).set(m)
 	m.InRoster, m.Removed = true, false
 	m.Approved = m.Approved && m.Subscription == store.SubTo
 	if m.Name == "" {
 		m.Name = c.Name
 	}
-	m.Groups = mergeGroups(item, c.Labels)
-	return m
+	m.Groups = appendGroups(scratch, m, c.Labels)
+	return m.Groups
 }
 
-// mergeGroups returns an item's groups with the labels that its owner has not
+// appendGroups appends an item's groups with the labels that its owner has not
 // taken off, each once.
-func mergeGroups(item *store.RosterItem, labels []shared.Label) []string {
-	groups := item.Groups
+func appendGroups(groups []string, item *store.RosterItem, labels []shared.Label) []string {
+	groups = append(groups, item.Groups...)
 	for _, l := range labels {
 		if !slices.Contains(item.LeftOut, string(l.Group)) && !slices.Contains(groups, l.Text) {
-			groups = append(slices.Clip(groups), l.Text)
+			groups = append(groups, l.Text)
 		}
 	}
 	return groups
@@ -229,10 +235,10 @@ func (s *Service) moved(account jid.JID, version int64, before, after *store.Ros
 	next := *sh
 	next.version = max(version, sh.version)
 	if was {
-		next.digest -= digestOf(before)
+		next.digest -= digestOf(appendItem(nil, before))
 	}
 	if is {
-		next.digest += digestOf(after)
+		next.digest += digestOf(appendItem(nil, after))
 	}
 	s.sharings.Store(account, &next)
 }
@@ -262,37 +268,6 @@ func (s *Service) counted(account jid.JID, version int64, digest uint64) *sharin
 	next.version, next.digest, next.exact = version, digest, true
 	s.sharings.Store(account, &next)
 	return &next
-}
-
-// digestOf is a number for an item as clients are shown it, which is the same
-// in every run of the server.
-func digestOf(item *store.RosterItem) uint64 {
-	const offset, prime = 14695981039346656037, 1099511628211 // FNV-1a
-	h := uint64(offset)
-	add := func(text string) {
-		for i := range len(text) {
-			h = (h ^ uint64(text[i])) * prime
-		}
-		h = (h ^ 0xff) * prime // which is in no text
-	}
-	add(item.Contact.Local())
-	add(item.Contact.Domain())
-	add(string(item.Subscription))
-	add(item.Name)
-	for _, g := range item.Groups {
-		add(g)
-	}
-	if item.PendingOut {
-		add("ask")
-	}
-	if item.Approved {
-		add("approved")
-	}
-	h ^= h >> 30 // the sum of many must not depend on what they have in common
-	h *= 0xbf58476d1ce4e5b9
-	h ^= h >> 27
-	h *= 0x94d049bb133111eb
-	return h ^ h>>31
 }
 
 // everybody returns an account's contacts, with those from groups who have
@@ -412,11 +387,14 @@ func (s *Service) GroupsChanged(ctx context.Context, accounts []jid.JID) {
 		if err != nil {
 			s.logError(ctx, "follow a change of groups", account, err)
 		}
-		for _, contact := range seen.begun {
-			s.reveal(account, contact)
-		}
+		s.reveal(account, seen.begun...)
 		for _, contact := range seen.ended {
 			s.conceal(ctx, account, contact)
+		}
+		for _, contact := range seen.removed {
+			if s.sharing(contact) != nil { // or there is nothing to be seen, and no place to see it
+				s.conceal(ctx, account, contact)
+			}
 		}
 		for _, contact := range seen.met {
 			s.reveal(contact, account)
@@ -427,22 +405,28 @@ func (s *Service) GroupsChanged(ctx context.Context, accounts []jid.JID) {
 	}
 }
 
-// sights are whom an account begins or ceases to see, and who begins or ceases to
-// see it without having it among his contacts.
-type sights struct{ begun, ended, met, parted []jid.JID }
+// sights are whom an account begins or ceases to see, the latter with those who are
+// no contacts any more apart, and who begins or ceases to see it without having it
+// among his contacts.
+type sights struct{ begun, ended, removed, met, parted []jid.JID }
 
 // note notes what becomes of a contact: how he looked, and how he looks now.
-func (l *sights) note(j jid.JID, saw, sees, met, meets bool) {
-	for _, change := range []struct {
-		was, is      bool
-		begun, ended *[]jid.JID
-	}{{saw, sees, &l.begun, &l.ended}, {met, meets, &l.met, &l.parted}} {
-		switch {
-		case change.is && !change.was:
-			*change.begun = append(*change.begun, j)
-		case change.was && !change.is:
-			*change.ended = append(*change.ended, j)
-		}
+func (l *sights) note(before, after *store.RosterItem, met, meets bool) {
+	j := after.Contact
+	saw, sees := stateOf(before)&to != 0, stateOf(after)&to != 0
+	switch {
+	case sees && !saw:
+		l.begun = append(l.begun, j)
+	case saw && !sees && after.InRoster:
+		l.ended = append(l.ended, j)
+	case saw && !sees:
+		l.removed = append(l.removed, j)
+	}
+	switch {
+	case meets && !met:
+		l.met = append(l.met, j)
+	case met && !meets:
+		l.parted = append(l.parted, j)
 	}
 }
 
@@ -465,7 +449,12 @@ func (s *Service) follow(ctx context.Context, account jid.JID) (seen sights, err
 	next := *sh
 	next.view = view
 	changed := view.Changed(sh.view)
-	items, vers := make([]store.RosterItem, 0, len(changed)), make([]string, 0, len(changed))
+	sessions := s.interested(account)
+	var told pushes
+	if len(sessions) > 0 {
+		told = newPushes(account, len(changed))
+	}
+	var old, wire []byte
 	for _, j := range changed {
 		item := store.RosterItem{Contact: j, Subscription: store.SubNone}
 		if _, stored := find(contacts, j); stored {
@@ -477,53 +466,35 @@ func (s *Service) follow(ctx context.Context, account jid.JID) (seen sights, err
 		before := merge(&item, &then, was)
 		now, is := next.contact(j)
 		after := merge(&item, &now, is)
-		seen.note(j, stateOf(&before)&to != 0, stateOf(&after)&to != 0, was && then.Meets, is && now.Meets)
+		seen.note(&before, &after, was && then.Meets, is && now.Meets)
+		old, wire = appendItem(old[:0], &before), appendItem(wire[:0], &after)
 		if was {
-			next.digest -= digestOf(&before)
+			next.digest -= digestOf(old)
 		}
 		if is {
-			next.digest += digestOf(&after)
+			next.digest += digestOf(wire)
 		}
-		if before.InRoster || after.InRoster {
-			if !sameItem(&before, &after) {
-				items, vers = append(items, after), append(vers, next.ver(next.version))
-			}
+		if len(sessions) > 0 && !bytes.Equal(old, wire) {
+			told.add(s, wire, next.ver(next.version))
 		}
 	}
-	s.pushAll(account, items, vers)
+	s.deliver(sessions, &told)
 	s.sharings.Store(account, &next)
 	return seen, nil
 }
 
-// sameItem reports whether two items look the same to clients.
-func sameItem(a, b *store.RosterItem) bool {
-	return sameShown(a, b) && a.Name == b.Name && slices.Equal(a.Groups, b.Groups)
-}
-
-// pushAll tells every interested session of changed items.
-func (s *Service) pushAll(owner jid.JID, items []store.RosterItem, vers []string) {
-	var batch []*stanza.Encoded
-	for _, session := range s.opts.Router.Sessions(owner) {
-		if !session.State().Interested() || len(items) == 0 {
-			continue
+// reveal shows an account's available sessions the presence of people whom it sees
+// through groups.
+func (s *Service) reveal(account jid.JID, contacts ...jid.JID) {
+	viewers := s.opts.Router.Sessions(account)
+	for _, contact := range contacts {
+		if s.sharing(contact) == nil {
+			continue // whoever comes now tells the viewers himself
 		}
-		if batch == nil {
-			batch = make([]*stanza.Encoded, len(items))
-			for i, node := range itemNodes(items) {
-				batch[i] = s.pushOfElement(owner, node.Element, vers[i])
+		for _, viewer := range viewers {
+			if isAvailable(viewer) && !viewer.State().BlockList().Blocks(contact) {
+				s.lookAtShared(contact, viewer)
 			}
-		}
-		s.metrics.pushes.Add(float64(len(batch)))
-		session.Deliver(batch)
-	}
-}
-
-// reveal shows an account's available sessions the presence of somebody whom it
-// sees through groups.
-func (s *Service) reveal(account, contact jid.JID) {
-	for _, session := range s.opts.Router.Sessions(account) {
-		if isAvailable(session) && !session.State().BlockList().Blocks(contact) {
-			s.lookAtShared(contact, session)
 		}
 	}
 }

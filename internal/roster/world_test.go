@@ -267,6 +267,16 @@ func describeIQ(st stanza.Stanza) string {
 	return "push " + describeItem(st.Payload().FirstElement())
 }
 
+// itemElement is an item as clients read it.
+func itemElement(item *store.RosterItem) *stanza.Element {
+	query := string(appendItem([]byte("<query xmlns='jabber:iq:roster'>"), item)) + "</query>"
+	st, err := stanza.Parse([]byte("<iq type='set' id='a'>" + query + "</iq>"))
+	if err != nil {
+		return stanza.NewElement(stanza.NSRoster, err.Error())
+	}
+	return st.Payload().FirstElement()
+}
+
 func describeItem(item *stanza.Element) string {
 	text := item.Attr("jid") + " " + item.Attr("subscription")
 	for _, name := range []string{"ask", "approved", "name"} {

@@ -7,9 +7,10 @@
 package shared
 
 import (
-	"cmp"
 	"context"
 	"slices"
+	"sort"
+	"strings"
 
 	"github.com/muster-im/muster/jid"
 )
@@ -143,11 +144,17 @@ func (s *Snapshot) Entries() []Entry { return s.entries }
 
 // entry returns somebody's entry, nil if there is none.
 func (s *Snapshot) entry(j jid.JID) *Entry {
-	i, ok := slices.BinarySearchFunc(s.entries, j, func(e Entry, j jid.JID) int { return compare(e.JID, j) })
+	i, ok := find(s.entries, j)
 	if !ok {
 		return nil
 	}
 	return &s.entries[i]
+}
+
+// find returns where somebody is among entries, and whether he is. It is asked
+// for each contact of each member, so entries are not copied on the way.
+func find(entries []Entry, j jid.JID) (int, bool) {
+	return sort.Find(len(entries), func(i int) int { return compare(j, entries[i].JID) })
 }
 
 // Change is what becomes of a group at a revision.
@@ -170,7 +177,7 @@ func (s *Snapshot) With(c Change) *Snapshot {
 	next.entries = make([]Entry, 0, len(s.entries)+len(sorted))
 	rest := s.entries
 	for _, e := range sorted {
-		i, found := slices.BinarySearchFunc(rest, e.JID, func(e Entry, j jid.JID) int { return compare(e.JID, j) })
+		i, found := find(rest, e.JID)
 		next.entries = append(next.entries, rest[:i]...)
 		if found {
 			i++
@@ -195,11 +202,11 @@ func labelOf(key Key, text string) []Label {
 // Compare orders addresses as Entries are.
 func Compare(a, b jid.JID) int { return compare(a, b) }
 
-func compare(a, b jid.JID) int {
-	if x, y := a.Domain(), b.Domain(); x != y {
-		return cmp.Compare(x, y)
+func compare(a, b jid.JID) int { // local parts first, which differ
+	if c := strings.Compare(a.Local(), b.Local()); c != 0 {
+		return c
 	}
-	return cmp.Compare(a.Local(), b.Local())
+	return strings.Compare(a.Domain(), b.Domain())
 }
 
 // Source has groups that bring contacts.

@@ -114,39 +114,78 @@ func (v *View) Contacts() iter.Seq[Contact] {
 		if v == nil {
 			return
 		}
-		rest := make([][]Entry, len(v.groups))
-		for i := range v.groups {
-			rest[i] = v.groups[i].entries
-		}
-		for {
-			c, ok, end := v.next(rest)
-			if end || ok && !yield(c) {
+		for w := v.walk(); len(w.queue) > 0; {
+			if c, ok := w.next(); ok && !yield(c) {
 				return
 			}
 		}
 	}
 }
 
+// walk goes through the entries of several groups in the order of their addresses.
+type walk struct {
+	*View
+	rest  [][]Entry // by group
+	queue []int     // groups with a rest, a heap: the first has the first address
+}
+
+func (v *View) walk() *walk {
+	w := &walk{v, make([][]Entry, len(v.groups)), make([]int, 0, len(v.groups))}
+	for i := range v.groups {
+		if w.rest[i] = v.groups[i].entries; len(w.rest[i]) > 0 {
+			w.queue = append(w.queue, i)
+		}
+	}
+	for i := len(w.queue)/2 - 1; i >= 0; i-- {
+		w.down(i)
+	}
+	return w
+}
+
+// before reports whether group a is to be looked at before group b.
+func (w *walk) before(a, b int) bool {
+	order := compare(w.rest[a][0].JID, w.rest[b][0].JID)
+	return order < 0 || order == 0 && a < b
+}
+
+// down brings a group to its place in the queue.
+func (w *walk) down(i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(w.queue) {
+			return
+		}
+		if child+1 < len(w.queue) && w.before(w.queue[child+1], w.queue[child]) {
+			child++
+		}
+		if w.before(w.queue[i], w.queue[child]) {
+			return
+		}
+		w.queue[i], w.queue[child] = w.queue[child], w.queue[i]
+		i = child
+	}
+}
+
 // next takes the first address off the rests and returns what groups say of it.
-func (v *View) next(rest [][]Entry) (c Contact, ok, end bool) {
-	for _, r := range rest {
-		if len(r) > 0 && (c.JID.IsZero() || compare(r[0].JID, c.JID) < 0) {
-			c.JID = r[0].JID
+func (w *walk) next() (c Contact, ok bool) {
+	c.JID = w.rest[w.queue[0]][0].JID
+	for len(w.queue) > 0 {
+		i := w.queue[0]
+		e := &w.rest[i][0]
+		if e.JID != c.JID {
+			break
 		}
-	}
-	if c.JID.IsZero() {
-		return c, false, true
-	}
-	for i := range rest {
-		if len(rest[i]) == 0 || rest[i][0].JID != c.JID {
-			continue
+		if c.JID != w.account {
+			ok = w.groups[i].add(&c, e) || ok
 		}
-		if c.JID != v.account {
-			ok = v.groups[i].add(&c, &rest[i][0]) || ok
+		if w.rest[i] = w.rest[i][1:]; len(w.rest[i]) == 0 {
+			last := len(w.queue) - 1
+			w.queue[0] = w.queue[last]
+			w.queue = w.queue[:last]
 		}
-		rest[i] = rest[i][1:]
+		w.down(0)
 	}
-	return c, ok, false
+	return c, ok
 }
 
 // SeenByAll reports whether the account is in a public group: everybody sees

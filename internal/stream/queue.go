@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -114,6 +115,7 @@ func (q *writeQueue) room(n int) (*[]byte, error) {
 		q.breakLocked(ErrSlowConsumer)
 		return nil, q.err
 	}
+	*q.buf = slices.Grow(*q.buf, n)
 	return q.buf, nil
 }
 

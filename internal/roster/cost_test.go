@@ -1,0 +1,106 @@
+package roster
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/muster-im/muster/internal/router"
+	"github.com/muster-im/muster/internal/shared"
+	"github.com/muster-im/muster/internal/sqlstore"
+	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
+)
+
+// crowd is a roster service with groups, and romeo, who is online.
+type crowd struct {
+	*Service
+	teams *teams
+	me    *sink
+}
+
+func newCrowd(tb testing.TB) *crowd {
+	tb.Helper()
+	db, err := sqlstore.Open(tb.Context(), sqlstore.Options{Driver: sqlstore.SQLite, Dir: tb.TempDir(), Durability: "process"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	r := router.New(router.Options{Accounts: accounts{romeo}})
+	r.AddHost("example.org")
+	c := &crowd{teams: &teams{list: make(map[shared.Key]*shared.Snapshot)}, me: &sink{jid: jid.MustParse("romeo@example.org/orchard")}}
+	c.Service = New(Options{Store: db, Router: r, Groups: shared.NewDirectory(c.teams)})
+	r.Bind(c.me)
+	return c
+}
+
+// people are the addresses of a group's members.
+func people(group, n int) (list []jid.JID) {
+	for i := range n {
+		list = append(list, jid.MustParse(fmt.Sprintf("member%d-%d@example.org", group, i)))
+	}
+	return list
+}
+
+// set makes a group of people.
+func (c *crowd) set(name string, revision int64, members ...jid.JID) {
+	o := team(name, members...)
+	o.Key, o.Revision = shared.Key(name), revision
+	c.teams.set(o)
+}
+
+// ask asks for romeo's contact list.
+func (c *crowd) ask(tb testing.TB) {
+	tb.Helper()
+	iq := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeGet, ID: "a", From: c.me.jid, To: romeo}.With(stanza.NewElement(stanza.NSRoster, "query"))
+	if _, err := c.Get(tb.Context(), &iq); !errors.Is(err, router.ErrAnswered) {
+		tb.Fatal(err)
+	}
+}
+
+// TestListAllocations: what a long contact list takes is taken at once, and not
+// for each contact.
+func TestListAllocations(t *testing.T) {
+	c := newCrowd(t)
+	const contacts = 2000
+	for i := range 2 {
+		c.set(fmt.Sprint("Team ", i), 1, append(people(i, contacts/2), romeo)...)
+	}
+	c.ask(t)
+	if allocs := testing.AllocsPerRun(5, func() { c.ask(t) }); allocs > contacts/5 {
+		t.Errorf("a list of %d contacts takes %v allocations", contacts, allocs)
+	}
+}
+
+// TestNewcomerAllocations: somebody online who comes into a large group is told of
+// each member with little more than the id of the push, and its version.
+func TestNewcomerAllocations(t *testing.T) {
+	c := newCrowd(t)
+	const members = 2000
+	others := people(0, members)
+	c.set("Team", 1, others...)
+	c.ask(t)
+	revision := int64(1)
+	comeAndGo := func() {
+		revision++
+		c.set("Team", revision, append(slices.Clip(others), romeo)...)
+		c.GroupsChanged(t.Context(), []jid.JID{romeo})
+		revision++
+		c.set("Team", revision, others...)
+		c.GroupsChanged(t.Context(), []jid.JID{romeo})
+	}
+	comeAndGo()
+	before := c.me.n
+	comeAndGo()
+	if got := c.me.n - before; got != 2*members {
+		t.Fatalf("%d pushes, want %d", got, 2*members)
+	}
+	if allocs := testing.AllocsPerRun(5, comeAndGo) / (2 * members); allocs > 8 {
+		t.Errorf("%.1f allocations for each push", allocs)
+	}
+}
