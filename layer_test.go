@@ -33,6 +33,7 @@ var tiers = map[string]int{
 	"internal/admin": 5,
 
 	"internal/bench":        4,
+	"internal/groupadmin":   4,
 	"internal/muclog":       4,
 	"internal/roomadmin":    4,
 	"internal/roomfeatures": 4,

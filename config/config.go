@@ -120,11 +120,11 @@ type Modules struct {
 	MUCLog   *MUCLog   `toml:"mod_muc_log" doc:"Logs of rooms in files, for those rooms where logging is switched on."`
 	MAM      *MAM      `toml:"mod_mam" doc:"Archives that clients can read (XEP-0313). It runs without the table, too."`
 	Register *Register `toml:"mod_register" doc:"Accounts that people make, change and remove with their clients (XEP-0077). Turning it on or off takes a restart; access = \"none\" does not."`
-	Invites  *Invites  `toml:"mod_invites" doc:"Invitations with which people make accounts, also where registration is closed (XEP-0445). Turning them on or off takes a restart."`
+	Invites  *Invites  `toml:"mod_invites" doc:"Invitations with which people make accounts, also where registration is closed (XEP-0401, XEP-0445). Turning them on or off takes a restart."`
 	Disco    *Disco    `toml:"mod_disco" doc:"What the server says of itself."`
 
 	Groups         *Groups         `toml:"mod_groups" doc:"Groups of people who are each other's contacts, from a text file. Turning them on or off takes a restart."`
-	GroupsInternal *GroupsInternal `toml:"mod_groups_internal" doc:"Groups of people who are each other's contacts, managed with muster group while the server runs. Turning them on or off takes a restart."`
+	GroupsInternal *GroupsInternal `toml:"mod_groups_internal" doc:"Groups of people who are each other's contacts, managed with muster group, over HTTP or with a client while the server runs. Turning them on or off takes a restart."`
 
 	StreamManagement *StreamManagement `toml:"mod_stream_management" doc:"Acknowledgements, and sessions that outlive their connection (XEP-0198). It runs without the table, too."`
 	Ping             *Ping             `toml:"mod_ping" doc:"Signs of life that silent clients are asked for (XEP-0199). It runs without the table, too."`

@@ -173,8 +173,8 @@ func (d *decoder) check(c *Config) {
 	if r := c.Modules.Register; r != nil {
 		d.register(c, r, n)
 	}
-	d.invites(c.Modules.Invites)
-	d.groupsInternal(c, c.Modules.GroupsInternal)
+	d.invites(c.Modules.Invites, n)
+	d.groupsInternal(c, c.Modules.GroupsInternal, n)
 	d.pools(c)
 	c.unused, c.dubious = n.unused(), n.poolWarnings()
 	if m := c.Modules.Disco; m != nil {

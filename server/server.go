@@ -22,6 +22,7 @@ import (
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/groups"
 	"github.com/muster-im/muster/internal/account"
+	"github.com/muster-im/muster/internal/adhoc"
 	"github.com/muster-im/muster/internal/admin"
 	"github.com/muster-im/muster/internal/blocking"
 	"github.com/muster-im/muster/internal/c2s"
@@ -97,6 +98,7 @@ type Server struct {
 	clients       *c2s.Server
 	registration  *register.Service  // nil unless modules.mod_register or mod_invites is there
 	invites       *invite.Service    // nil unless modules.mod_invites is there
+	commands      *adhoc.List        // of hosts; nil: they have none
 	serving       context.Context    //nolint:containedctx // what services are called with; ends after the last connection
 	endServe      context.CancelFunc // ends serving
 	components    *s2s.Components

@@ -8,6 +8,7 @@ import (
 
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/internal/account"
+	"github.com/muster-im/muster/internal/adhoc"
 	"github.com/muster-im/muster/internal/blocking"
 	"github.com/muster-im/muster/internal/c2s"
 	"github.com/muster-im/muster/internal/entity"
@@ -65,6 +66,7 @@ func (s *Server) buildServices(cfg *config.Config) error {
 	s.keepUserData()
 	s.onAccountDeleted(waiting)
 	s.buildInvites(cfg)
+	s.buildCommands()
 	s.buildRegistration(cfg)
 	if err := s.buildClients(cfg, hasher); err != nil {
 		return err
@@ -148,11 +150,14 @@ func (s *Server) describe(cfg *config.Config) *entity.Service {
 	if cfg.Modules.Register != nil {
 		features = append(features, stanza.NSRegister) // XEP-0077 §10
 	}
+	if cfg.Modules.Invites != nil || cfg.Modules.GroupsInternal != nil {
+		features = append(features, adhoc.NS) // XEP-0050 §2.1
+	}
 	about := entity.New(entity.Options{
 		Version: Version(), Items: s.items, Contacts: contactAddresses(cfg),
 		MaySee: s.contacts.Sees, Sessions: s.router.Sessions,
-		Features: features,
-		Account:  []string{stanza.NSVCard, stanza.NSPrivate},
+		Features: features, Nodes: s.describeCommand,
+		Account: []string{stanza.NSVCard, stanza.NSPrivate},
 	})
 	s.router.HandleHost(stanza.NSDiscoInfo, stanza.TypeGet, about.HostInfo)
 	s.router.HandleHost(stanza.NSDiscoItems, stanza.TypeGet, about.HostItems)

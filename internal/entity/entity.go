@@ -28,6 +28,9 @@ type Options struct {
 	// MaySee reports whether somebody may learn what an account is: the account
 	// itself and those who get its presence (XEP-0030 §8).
 	MaySee func(ctx context.Context, who, account jid.JID) (bool, error)
+	// Nodes describes a node of a host (XEP-0030 §3.2), or lists what there is in it
+	// (§4.2), nil if the host has no such node for somebody; nil: it has none.
+	Nodes func(who, host jid.JID, node string, items bool) *stanza.Element
 	// Sessions are an account's bound sessions.
 	Sessions func(bare jid.JID) []router.Session
 }
@@ -71,7 +74,7 @@ func expect(iq *stanza.Stanza, local string) error {
 	return nil
 }
 
-// HostInfo answers disco#info to the server. Its only node is that of its
+// HostInfo answers disco#info to the server. Its own node is that of its
 // capabilities (XEP-0115 §6.2).
 func (s *Service) HostInfo(_ context.Context, iq *stanza.Stanza) (*stanza.Element, error) {
 	if err := expect(iq, "query"); err != nil {
@@ -83,9 +86,19 @@ func (s *Service) HostInfo(_ context.Context, iq *stanza.Stanza) (*stanza.Elemen
 	case capsNode + "#" + s.capsVersion:
 		q.SetAttr("node", node)
 	default:
-		return nil, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The server has no such node.")
+		return s.node(iq, node, false)
 	}
 	return q, nil
+}
+
+// node answers about a node that is none of this package's own.
+func (s *Service) node(iq *stanza.Stanza, node string, items bool) (*stanza.Element, error) {
+	if s.opts.Nodes != nil {
+		if q := s.opts.Nodes(iq.From, iq.To, node, items); q != nil {
+			return q, nil
+		}
+	}
+	return nil, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The server has no such node.")
 }
 
 // about is what the server is.
@@ -120,7 +133,7 @@ func (s *Service) HostItems(_ context.Context, iq *stanza.Stanza) (*stanza.Eleme
 		return nil, err
 	}
 	if node := iq.Payload().Attr("node"); node != "" {
-		return nil, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The server has no such node.")
+		return s.node(iq, node, true)
 	}
 	q := stanza.NewElement(stanza.NSDiscoItems, "query")
 	if s.opts.Items != nil {
