@@ -292,7 +292,9 @@ func Modern(host string) *Config {
 	var http HTTP
 	http.defaults()
 	c.Listen.HTTP = []HTTP{http}
-	c.Modules.GroupsInternal = &GroupsInternal{GroupsMUCHost: "groups." + host}
+	c.Modules.GroupsInternal = new(GroupsInternal)
+	c.Modules.GroupsInternal.defaults()
+	c.Modules.GroupsInternal.GroupsMUCHost = "groups." + host
 	c.Modules.Invites = new(Invites)
 	c.Modules.Invites.defaults()
 	c.Modules.MUC = modernRooms()
