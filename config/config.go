@@ -187,6 +187,11 @@ type MUC struct {
 	MaxRoomName            Bound       `toml:"max_room_name" doc:"Most bytes of a room's name."`
 	MaxRoomDesc            Bound       `toml:"max_room_desc" doc:"Most bytes of a room's description."`
 	TellAbsent             bool        `toml:"tell_absent" doc:"People who are not inside are told when they become members, admins or owners of a room, or lose that; who becomes a member of a room for members only is invited."`
+	OccupantIDs            bool        `toml:"occupant_ids" doc:"Occupants have ids that stay when they change their nickname or come back (XEP-0421)."`
+	Hats                   bool        `toml:"hats" doc:"Owners may give people hats, such as a title (XEP-0317), unless the room's enable_hats is off."`
+	Retraction             bool        `toml:"retraction" doc:"People may take back what they have said (XEP-0424), unless the room's allow_retraction is off."`
+	Moderation             bool        `toml:"moderation" doc:"Moderators may take back what others have said (XEP-0425)."`
+	Avatars                bool        `toml:"avatars" doc:"Owners may give the room a picture (XEP-0486)."`
 	HTTPAuthPool           string      `toml:"http_auth_pool" doc:"Pool of outgoing_pools.http whose service decides on the passwords of rooms that need one; none: the rooms do, by the password that their owners set."`
 	HTTPAuthMethod         string      `toml:"http_auth_method" choice:"get,post" doc:"How it is asked: with the password in the address, as MongooseIM does, where it ends up in logs of the service, or with a form."`
 	DefaultRoom            DefaultRoom `toml:"default_room" doc:"Settings of new rooms; rooms that exist keep theirs."`
@@ -263,6 +268,7 @@ func (m *MUC) defaults() {
 		MaxUsers: 200, MaxUsersAdminThreshold: 5, MaxUserConferences: 10,
 		HibernateTimeout: Timeout(90 * time.Second), HibernatedCheck: Never, HibernatedTimeout: Never,
 		MaxRoomID: Unbounded, MaxRoomName: Unbounded, MaxRoomDesc: Unbounded, TellAbsent: true,
+		OccupantIDs: true, Hats: true, Retraction: true, Moderation: true, Avatars: true,
 		HTTPAuthPool: NoPool, HTTPAuthMethod: "get",
 		DefaultRoom: DefaultRoom{
 			AllowChangeSubj: true, AllowPrivateMessages: true, AllowQueryUsers: true, PublicList: true, AllowVisitorStatus: true, AllowVisitorNickchange: true,

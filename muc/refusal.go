@@ -30,6 +30,7 @@ const (
 	ReasonSubject            = "allow_change_subj"
 	ReasonPrivateMessages    = "allow_private_messages"
 	ReasonQueries            = "allow_query_users"
+	ReasonRetraction         = "allow_retraction"
 	ReasonInvitations        = "allow_user_invites"
 	ReasonGroup              = "group"   // decides that, not the room
 	ReasonPace               = "pace"    // too early

@@ -212,6 +212,11 @@ func (s *Server) roomPace(at config.RoomService) func() roomfeatures.Pace {
 func roomOptions(modules *config.Modules, at config.RoomService, features roomfeatures.Options, extensions []muc.Extension) (muc.Options, error) {
 	domain, m := at.Domain, at.MUC
 	features.HistorySize, features.Logs, features.NoAbsent = int(m.HistorySize), modules.MUCLog != nil, !m.TellAbsent
+	features.NoHats, features.NoAvatars = !m.Hats, !m.Avatars
+	features.NoRetraction, features.NoModeration = !m.Retraction, !m.Moderation
+	if !m.OccupantIDs {
+		features.OccupantIDKey = nil
+	}
 	if mam := modules.MAM; mam != nil {
 		features.DefaultPage, features.MaxPage = int(mam.MUC.DefaultResultLimit), int(mam.MUC.MaxResultLimit)
 	}

@@ -74,7 +74,7 @@ func All(o Options) []muc.Extension {
 		list = append(list, o.Nicknames)
 	}
 	if !o.NoRetraction {
-		list = append(list, retraction{})
+		list = append(list, &retraction{})
 	}
 	if !o.NoModeration {
 		list = append(list, moderation{ids: ids})

@@ -15,12 +15,21 @@ const nsRetract = "urn:xmpp:message-retract:1"
 // retraction lets people take back what they have said (XEP-0424): everybody
 // gets the retraction, and in archive and history a tombstone takes the place of
 // the message. The archive has forgotten the message before anybody hears of it.
-type retraction struct{}
+type retraction struct {
+	// Set by Register.
+	allowed *muc.Field[bool]
+}
 
-func (f retraction) Register(h *muc.Hooks) {
+func (f *retraction) Register(h *muc.Hooks) {
+	f.allowed = muc.NewBoolField(h, muc.FieldSpec{
+		Var: "allow_retraction", Section: muc.SectionPermissions, Order: 65, Label: "People may take back what they have said",
+	}, true)
 	h.BeforeMessage.Add("retraction", -50, f.before) // when everybody else has agreed: it cannot be undone
 	h.MessagePosted.Add("retraction", 0, f.posted)
 	h.Disco.Add("retraction", 0, func(ev *muc.DiscoEvent) {
+		if !f.allowed.Get(ev.Room) {
+			return
+		}
 		ev.Feature(nsRetract)
 		if ev.Room.Archives() {
 			ev.Feature(nsRetract + "#tombstone")
@@ -29,7 +38,7 @@ func (f retraction) Register(h *muc.Hooks) {
 }
 
 // before checks a retraction and buries what it is about.
-func (f retraction) before(ev *muc.MessageEvent) error {
+func (f *retraction) before(ev *muc.MessageEvent) error {
 	if ev.Sender == nil { // the room itself, see moderation
 		return nil
 	}
@@ -41,6 +50,8 @@ func (f retraction) before(ev *muc.MessageEvent) error {
 	}
 	id := retract.Attr("id")
 	switch {
+	case !f.allowed.Get(ev.Room):
+		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "What was said in this room stays.").Because(muc.ReasonRetraction)
 	case id == "":
 		return stanza.NewError(stanza.Modify, stanza.BadRequest, "A retraction names a message by its id.")
 	case !ev.Room.Archives():
@@ -63,7 +74,7 @@ func (f retraction) before(ev *muc.MessageEvent) error {
 }
 
 // posted brings the room's history in line with a retraction.
-func (retraction) posted(ev *muc.PostedEvent) {
+func (*retraction) posted(ev *muc.PostedEvent) {
 	retract := ev.Stanza.Child(nsRetract, "retract")
 	if retract == nil || ev.Message.RealJID.IsZero() {
 		return
