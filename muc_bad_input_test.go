@@ -79,6 +79,7 @@ func TestBadRoomRequests(t *testing.T) {
 			{"somebody else's nickname", item("<item jid='nurse@localhost' affiliation='member' nick='Juliet'/>"), "conflict", "*"},
 			{"the last of a list", item(good + "<item jid='a@b@c' affiliation='member'/>"), "jid-malformed", "Item 2: The item's address is malformed."},
 			{"the first of a list", item("<item nick='Nurse' role='none'/>" + good), "item-not-found", "Item 1: Nobody in the room has this nickname."},
+			{"one person twice", item(good + "<item affiliation='admin' jid='nurse@localhost/work'/>"), "bad-request", "Item 2: Another item is of nurse@localhost, too."},
 			{"one's own ban in a list", item(good + "<item jid='romeo@localhost' affiliation='outcast'/>"), "conflict", "Item 2: You cannot ban yourself."},
 		},
 		"get items": {
@@ -92,6 +93,8 @@ func TestBadRoomRequests(t *testing.T) {
 		},
 		"set forms": {
 			{"no form", fmt.Sprintf(mucOwner, ""), "bad-request", "*"},
+			{"two ends", fmt.Sprintf(mucOwner, "<destroy/><destroy/>"), "bad-request", "*"},
+			{"a form and an end", fmt.Sprintf(mucOwner, "<x xmlns='jabber:x:data' type='cancel'/><destroy/>"), "bad-request", "*"},
 			{"a form without type", fmt.Sprintf(mucOwner, "<x xmlns='jabber:x:data'/>"), "bad-request", ""},
 			{"a form of a type that there is not", fmt.Sprintf(mucOwner, "<x xmlns='jabber:x:data' type='sent'/>"), "bad-request", ""},
 			{"a form that is no answer", fmt.Sprintf(mucOwner, "<x xmlns='jabber:x:data' type='form'/>"), "bad-request", "*"},

@@ -15,6 +15,7 @@ import (
 type adminCommand struct {
 	request
 	answer *stanza.Element
+	named  map[jid.JID]bool // whose affiliation an item has said already
 }
 
 func (c *adminCommand) decide(r *Room) error {
@@ -34,6 +35,7 @@ func (c *adminCommand) decide(r *Room) error {
 	if c.st.Type == stanza.TypeGet {
 		return c.decideList(r, items)
 	}
+	c.named = make(map[jid.JID]bool, len(items)) // anew, if it has been decided before
 	for i, item := range items {
 		if err := c.decideItem(r, item); err != nil {
 			return itemError(err, i, len(items))
@@ -110,6 +112,10 @@ func (c *adminCommand) decideAffiliation(r *Room, item *stanza.Element, word, re
 	default:
 		return stanza.NewError(stanza.Modify, stanza.BadRequest, "An item needs an address or a nickname.")
 	}
+	if c.named[j.Bare()] {
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, "Another item is of "+j.Bare().String()+", too.")
+	}
+	c.named[j.Bare()] = true
 	if opts.Nick != "" {
 		if err := r.MayReserve(j, opts.Nick); err != nil {
 			return err

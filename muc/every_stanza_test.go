@@ -60,7 +60,7 @@ func TestEveryStanza(t *testing.T) {
 		{"unsubscribe", presence("unsubscribe"), "bad-request", "bad-request", "bad-request", "bad-request", "bad-request", "bad-request"},
 		{"unsubscribed", presence("unsubscribed"), "bad-request", "bad-request", "bad-request", "bad-request", "bad-request", "bad-request"},
 		{"unknown presence", presence("asleep"), "bad-request", "bad-request", "bad-request", "bad-request", "bad-request", "bad-request"},
-		{"probe", presence("probe"), "item-not-found", "<item ", "item-not-found", "not-acceptable", "not-acceptable", "not-acceptable"},
+		{"probe", presence("probe"), "status code='110'", "<item ", "item-not-found", "not-acceptable", "not-acceptable", "not-acceptable"},
 		{"error", presence("error"), "333", "333", "333", silence, silence, silence},
 		{"unavailable", presence("unavailable"), "status code='110'", "status code='110'", "status code='110'", silence, silence, silence},
 

@@ -50,8 +50,15 @@ func (c *presenceCommand) decideProbe(r *Room, s *Session) error {
 		return stanza.NewError(stanza.Cancel, stanza.NotAcceptable, "You are not in the room.").Because(ReasonOutside)
 	}
 	o := r.Occupant(c.st.To.Resource())
-	if o == nil {
+	if c.st.To.IsBare() { // whether he is still inside
+		o = s.occupant
+	}
+	switch o {
+	case nil:
 		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Nobody in the room has this nickname.")
+	case s.occupant: // as his presence is always shown to him (§7.2.2)
+		c.then = func(r *Room) { r.announceToSelf(o, []*Session{s}, &showing{}) }
+		return nil
 	}
 	c.then = func(r *Room) {
 		r.outbox = append(r.outbox, outItem{only: s, many: []*stanza.Encoded{r.shownTo(o, s.show)}})
@@ -84,6 +91,9 @@ func (c *presenceCommand) decideEntering(r *Room) error {
 	}
 	nick, key, err := nickOf(c.st.To)
 	if err != nil {
+		return err
+	}
+	if _, err := ParseHistoryRequest(&c.st); err != nil {
 		return err
 	}
 	ev := &JoinEvent{
@@ -260,7 +270,8 @@ func (c *presenceCommand) decideInside(r *Room, s *Session) error {
 	case key == s.occupant.key && nick == s.occupant.nick:
 		if c.st.Child(stanza.NSMUC, "x") != nil {
 			c.then = func(r *Room) { r.enterAgain(s, &c.st) }
-			return nil
+			_, err = ParseHistoryRequest(&c.st)
+			return err
 		}
 		return c.decideUpdate(r, s)
 	}

@@ -40,6 +40,9 @@ func (c *ownerCommand) decide(r *Room) error {
 		c.answer = stanza.NewElement(stanza.NSMUCOwner, "query").Add(r.form(actor).Element())
 		return nil
 	}
+	if several(query) { // §10.1.3, §10.9
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, "The query has more than one form or <destroy/>.")
+	}
 	if d := query.Child(stanza.NSMUCOwner, "destroy"); d != nil {
 		return r.decideDestroy(actor, d)
 	}
@@ -59,6 +62,15 @@ func (c *ownerCommand) decide(r *Room) error {
 		return r.decideForm(actor, form, &c.request)
 	}
 	return stanza.NewError(stanza.Modify, stanza.BadRequest, "Submit or cancel the form.")
+}
+
+// several reports whether an element has more than one child.
+func several(e *stanza.Element) bool {
+	n := 0
+	for range e.Elements() {
+		n++
+	}
+	return n > 1
 }
 
 func (c *ownerCommand) apply(r *Room) {

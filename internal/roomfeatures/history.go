@@ -2,7 +2,6 @@ package roomfeatures
 
 import (
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/muster-im/muster/jid"
@@ -69,7 +68,8 @@ func (f history) Register(h *muc.Hooks) {
 		if limit := min(size.Get(ev.Room), f.size); limit < len(messages) { // it may have been lowered
 			messages = messages[len(messages)-limit:]
 		}
-		messages = wanted(messages, ev.Stanza.Child(stanza.NSMUC, "x").Child(stanza.NSMUC, "history"), ev.Session.RealJID())
+		request, _ := muc.ParseHistoryRequest(ev.Stanza) // the room has refused a bad one
+		messages = wanted(messages, request, ev.Session.RealJID())
 		list := make([]*stanza.Encoded, 0, len(messages))
 		for i := range messages {
 			if enc := messages[i].encoded(ev.Room); enc != nil {
@@ -132,23 +132,19 @@ func (p *past) encoded(r *muc.Room) *stanza.Encoded {
 	return p.enc
 }
 
-// wanted returns the newest messages within the limits of a <history/> request;
-// a limit that is no number or time is passed over.
-func wanted(messages []past, request *stanza.Element, to jid.JID) []past {
-	if n, ok := number(request, "maxstanzas"); ok && n < len(messages) {
-		messages = messages[len(messages)-n:]
+// wanted returns the newest messages within the limits that somebody asks for.
+func wanted(messages []past, q muc.HistoryRequest, to jid.JID) []past {
+	if q.MaxStanzas >= 0 && q.MaxStanzas < len(messages) {
+		messages = messages[len(messages)-q.MaxStanzas:]
 	}
-	since := time.Time{}
-	if n, ok := number(request, "seconds"); ok {
-		since = time.Now().Add(-time.Duration(n) * time.Second)
-	}
-	if t, err := stanza.ParseTime(request.Attr("since")); err == nil && t.After(since) {
+	since := q.Since
+	if t := time.Now().Add(-time.Duration(q.Seconds) * time.Second); q.Seconds >= 0 && t.After(since) {
 		since = t
 	}
 	for len(messages) > 0 && messages[0].message.Time.Before(since) {
 		messages = messages[1:]
 	}
-	if limit, ok := number(request, "maxchars"); ok { // characters of the whole stanza
+	if limit := q.MaxChars; limit >= 0 { // characters of the whole stanza
 		first := len(messages)
 		for first > 0 {
 			limit -= len(messages[first-1].message.Stanza) + len(to.String())
@@ -160,12 +156,4 @@ func wanted(messages []past, request *stanza.Element, to jid.JID) []past {
 		messages = messages[first:]
 	}
 	return messages
-}
-
-func number(e *stanza.Element, attr string) (int, bool) {
-	n, err := strconv.Atoi(e.Attr(attr))
-	if err != nil || n < 0 {
-		return 0, false
-	}
-	return min(n, 1<<30), true
 }
