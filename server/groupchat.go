@@ -5,7 +5,10 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
+	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/groups"
 	"github.com/muster-im/muster/internal/roomfeatures"
 	"github.com/muster-im/muster/internal/userdata"
@@ -22,14 +25,34 @@ type groupChats struct {
 	feature   *roomfeatures.GroupChats // of the room service
 	bookmarks *userdata.Service
 	send      func(stanza.Stanza)
+	maxName   int // of a room's name; 0 any, -1 none
 }
 
 // newGroupChats returns where the chats of groups are, nil if groups have none.
-func (s *Server) newGroupChats(domain string) *groupChats {
+func (s *Server) newGroupChats(cfg *config.Config, domain string) *groupChats {
 	if domain == "" || s.opts.Attach != nil {
 		return nil
 	}
-	return &groupChats{rooms: s.Rooms, stored: s.db.Room, feature: &roomfeatures.GroupChats{}, bookmarks: s.userData, send: s.router.Send}
+	c := &groupChats{rooms: s.Rooms, stored: s.db.Room, feature: &roomfeatures.GroupChats{}, bookmarks: s.userData, send: s.router.Send}
+	for _, at := range cfg.RoomServices() {
+		if at.Domain == domain {
+			c.maxName = bound(at.MUC.MaxRoomName)
+		}
+	}
+	return c
+}
+
+// roomName is a chat's name as far as its room can have it: on a host that others
+// make rooms on too, those may have to have short names.
+func (c *groupChats) roomName(name string) string {
+	most := max(c.maxName, 0)
+	if c.maxName == 0 || len(name) <= most {
+		return name
+	}
+	for most > 0 && !utf8.RuneStart(name[most]) {
+		most--
+	}
+	return strings.TrimSpace(name[:most])
 }
 
 // Create makes a room; one that is there becomes what it should be.
@@ -39,7 +62,7 @@ func (c *groupChats) Create(ctx context.Context, chat groups.GroupChat) error {
 		return groups.ErrNoChatHost
 	}
 	configure := func(r *muc.Room) error {
-		return c.settle(r, &chat, map[string]string{muc.FieldName: chat.Name, "muc#roomconfig_allowinvites": "0"})
+		return c.settle(r, &chat, map[string]string{muc.FieldName: c.roomName(chat.Name), "muc#roomconfig_allowinvites": "0"})
 	}
 	_, err := service.CreateRoom(ctx, chat.Room, configure)
 	if errors.Is(err, muc.ErrRoomExists) {
@@ -119,10 +142,11 @@ func (c *groupChats) Rename(ctx context.Context, room jid.JID, name string) erro
 		return err
 	}
 	return unlessGone(c.inside(ctx, room, func(r *muc.Room) error {
-		if r.Name() == name {
+		short := c.roomName(name)
+		if r.Name() == short {
 			return nil
 		}
-		return c.feature.Act(r, "", func() error { return c.feature.Configure(r, map[string]string{muc.FieldName: name}) })
+		return c.feature.Act(r, "", func() error { return c.feature.Configure(r, map[string]string{muc.FieldName: short}) })
 	}))
 }
 

@@ -100,6 +100,7 @@ type chatWorld struct {
 	chats   *groupChats
 	mu      sync.Mutex
 	invited map[string]int // by room and person
+	maxName int            // of rooms
 }
 
 func newChatWorld(t *testing.T, db *sqlstore.DB, after int, f fault) *chatWorld {
@@ -126,7 +127,7 @@ func (w *chatWorld) begin() {
 	w.t.Helper()
 	feature := &roomfeatures.GroupChats{}
 	rooms, err := muc.New(muc.Options{
-		Domain: chatDomain, Router: w, Store: w.db, Extensions: append(roomfeatures.All(roomfeatures.Options{}), feature),
+		Domain: chatDomain, Router: w, Store: w.db, MaxName: w.maxName, Extensions: append(roomfeatures.All(roomfeatures.Options{}), feature),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -134,7 +135,7 @@ func (w *chatWorld) begin() {
 	w.rooms = rooms
 	w.chats = &groupChats{
 		rooms: func(string) *muc.Service { return rooms }, stored: w.db.Room, feature: feature,
-		bookmarks: userdata.New(userdata.Options{Store: w.db}), send: w.Send,
+		bookmarks: userdata.New(userdata.Options{Store: w.db}), send: w.Send, maxName: w.maxName,
 	}
 	w.groups = groups.New(groups.Options{Store: w.db, Accounts: everybody{}, ChatHost: chatDomain, Chats: w.chats})
 	if err := w.groups.Start(w.t.Context()); err != nil && !w.db.dead {
@@ -330,6 +331,36 @@ func TestGroupChatsAfterFaults(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestGroupChatWithLongName: a room that must have a short name has the beginning
+// of its group's, and nothing is tried again and again.
+func TestGroupChatWithLongName(t *testing.T) {
+	t.Parallel()
+	for most, want := range map[int][2]string{0: {"Red team 🚀", "Команда 🚀"}, 10: {"Red team", "Коман"}, 11: {"Red team", "Коман"}, -1: {"", ""}} {
+		inChatWorld(t, -1, lost, func(w *chatWorld) {
+			w.maxName = most
+			w.restart()
+			ctx, by, name := w.t.Context(), groups.Cause{}, "Команда 🚀"
+			info, err := w.groups.Create(ctx, groups.NewGroup{ID: "team", Name: "Red team 🚀", DefaultChat: true}, by)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			check := func(want string) {
+				if v, err := w.rooms.View(ctx, info.MUCJID); err != nil || v.Name != want {
+					w.t.Errorf("with %d bytes at most the room is %q, want %q (%v)", most, v.Name, want, err)
+				}
+				if tasks, err := w.db.GroupTasks(ctx); err != nil || len(tasks) > 0 {
+					w.t.Errorf("with %d bytes at most %d tasks are left (%v)", most, len(tasks), err)
+				}
+			}
+			check(want[0])
+			if _, err := w.groups.SetInfo(ctx, "team", groups.Update{Name: &name}, by); err != nil {
+				w.t.Fatal(err)
+			}
+			check(want[1])
+		})
 	}
 }
 

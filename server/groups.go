@@ -28,7 +28,7 @@ func (s *Server) buildGroups(cfg *config.Config) (roster.ContactSource, error) {
 			Store: s.db, Accounts: s.router, ChatHost: g.GroupsMUCHost, Changed: s.groupsChanged,
 			Logger: s.logger("groups"), Registerer: s.registry,
 		}
-		if s.groupChats = s.newGroupChats(g.GroupsMUCHost); s.groupChats != nil {
+		if s.groupChats = s.newGroupChats(cfg, g.GroupsMUCHost); s.groupChats != nil {
 			o.Chats = s.groupChats
 		}
 		s.groups = groups.New(o)

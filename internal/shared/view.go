@@ -254,11 +254,11 @@ func (g *viewed) changed(old *viewed, list []jid.JID) []jid.JID {
 	case old.Snapshot == g.Snapshot:
 		return list
 	case old.label != g.label || old.contract != g.contract || old.public != g.public || old.meeting != g.meeting || !sameSelf(old.self, g.self):
-		return append(append(list, addresses(old.entries)...), addresses(g.entries)...)
+		return append(list, different(old.entries, g.entries, true)...)
 	case g.Snapshot.changed != nil && g.before == old.revision:
 		return append(list, g.Snapshot.changed...)
 	}
-	return append(list, different(old.entries, g.entries)...)
+	return append(list, different(old.entries, g.entries, false)...)
 }
 
 func sameSelf(a, b *Entry) bool { return a == b || a != nil && b != nil && a.equal(b) }
@@ -271,8 +271,9 @@ func addresses(entries []Entry) []jid.JID {
 	return list
 }
 
-// different returns whose entries differ.
-func different(a, b []Entry) (list []jid.JID) {
+// different returns, ordered by address, whose entries differ; with all everybody
+// who has one.
+func different(a, b []Entry, all bool) (list []jid.JID) {
 	for len(a) > 0 || len(b) > 0 {
 		order := 0
 		switch {
@@ -289,7 +290,7 @@ func different(a, b []Entry) (list []jid.JID) {
 		case order > 0:
 			list, b = append(list, b[0].JID), b[1:]
 		default:
-			if !a[0].equal(&b[0]) {
+			if all || !a[0].equal(&b[0]) {
 				list = append(list, a[0].JID)
 			}
 			a, b = a[1:], b[1:]
