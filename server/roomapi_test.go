@@ -19,6 +19,7 @@ import (
 func TestRoomAPI(t *testing.T) {
 	t.Parallel()
 	cfg := onNetwork(t)
+	cfg.Modules.MUC.MaxRoomName = 8
 	s := start(t, cfg, server.Options{})
 	defer shutdown(t, s)
 	c := admin.NewClient(filepath.Join(cfg.General.DataDir, admin.SocketName))
@@ -72,6 +73,15 @@ func TestRoomAPI(t *testing.T) {
 		t.Errorf("got %+v", people)
 	}
 	call(403, http.MethodGet, room+"/config?as=juliet@localhost", nil, nil)
+	// A title that only the server's administrator may give stays when an owner
+	// changes something else.
+	call(0, http.MethodPatch, room+"/config", config{"title": "Hexenküche"}, nil)
+	call(422, http.MethodPatch, room+"/config?as=romeo@localhost", config{"title": "Hexenkessel"}, nil)
+	call(0, http.MethodPatch, room+"/config?as=romeo@localhost", config{"public_list": false}, &d.Config)
+	if d.Config["title"] != "Hexenküche" || d.Config["public_list"] != false {
+		t.Errorf("got %v", d.Config)
+	}
+	call(0, http.MethodPatch, room+"/config", config{"title": "Küche"}, nil)
 	call(404, http.MethodDelete, room+"/occupants/Nobody", nil, nil)
 	call(409, http.MethodPost, room+"/messages", roomadmin.Message{From: jid.MustParse("romeo@localhost"), Body: "x"}, nil)
 	var said roomadmin.Said

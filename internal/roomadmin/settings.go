@@ -173,15 +173,18 @@ func form(list []Setting, now map[string][]string, c Config) (map[string][]strin
 	for i := range list {
 		t := &list[i]
 		known[t.Name] = true
+		v, given := c[t.Name]
+		if !given && (t.variable == muc.FieldName || t.variable == muc.FieldDescription) {
+			continue // stays, though it may be longer than anybody may make it today
+		}
 		values, ok := now[t.variable]
-		if v, given := c[t.Name]; given {
+		if given {
 			var err *Error
 			if values, err = t.values(v); err != nil {
 				wrong = append(wrong, err)
 			}
-			ok = true
 		}
-		if ok {
+		if given || ok {
 			all[t.variable] = values
 		}
 	}
