@@ -199,6 +199,11 @@ type Hooks struct {
 	// Destroyed runs after everybody has left a destroyed room.
 	Destroyed hook.Notify[DestroyEvent]
 
+	// SetHats and SetAvatar do what the setters of that name ask for. Who does it
+	// returns hook.Handled; another function may refuse or change it before.
+	SetHats   hook.Filter[HatsEvent]
+	SetAvatar hook.Filter[AvatarEvent]
+
 	// Disco adds features and form fields to what the room says of itself.
 	Disco hook.Notify[DiscoEvent]
 	// DiscoNode answers a question about a node of the room: the payload of the

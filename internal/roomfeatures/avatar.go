@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/muster-im/muster/hook"
 	"github.com/muster-im/muster/muc"
 	"github.com/muster-im/muster/stanza"
 )
@@ -30,6 +31,7 @@ func (f *avatar) Register(h *muc.Hooks) {
 	f.hashes = muc.NewTextField(h, muc.FieldSpec{Var: "avatar_hash", Section: muc.SectionOther}, "")
 	h.OnRequest("avatar", stanza.TypeGet, vcard, f.get)
 	h.OnRequest("avatar", stanza.TypeSet, vcard, f.set)
+	h.SetAvatar.Add("avatar", 0, f.byCode)
 	h.Disco.Add("avatar", 0, func(ev *muc.DiscoEvent) {
 		ev.Feature(stanza.NSVCard)
 		if hashes := f.hashes.Get(ev.Room); hashes != "" {
@@ -88,7 +90,15 @@ func (f *avatar) set(ev *muc.RequestEvent) error {
 	if ev.Affiliation < muc.Owner {
 		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only owners are allowed to set avatars.").Because(muc.ReasonRank) // §3.2, §6
 	}
-	vcard := ev.Stanza.Payload()
+	if err := f.replace(ev.Room, ev.Stanza.Payload()); err != nil {
+		return err
+	}
+	ev.Answer(nil)
+	return nil
+}
+
+// replace stages another vCard.
+func (f *avatar) replace(r *muc.Room, vcard *stanza.Element) error {
 	var data []byte
 	if vcard.FirstElement() != nil {
 		data = vcard.AppendXML(nil, "")
@@ -100,10 +110,30 @@ func (f *avatar) set(ev *muc.RequestEvent) error {
 	if err != nil {
 		return err
 	}
-	ev.Room.SetData(vcardKey, data)
-	f.hashes.Set(ev.Room, strings.Join(hashes, " "))
-	ev.Answer(nil)
+	r.SetData(vcardKey, data)
+	f.hashes.Set(r, strings.Join(hashes, " "))
 	return nil
+}
+
+// byCode gives the room a vCard with a picture alone, unless it has that picture.
+func (f *avatar) byCode(ev *muc.AvatarEvent) error {
+	vcard := stanza.NewElement(stanza.NSVCard, "vCard")
+	if len(ev.Image) > 0 {
+		vcard.Add(stanza.NewElement(stanza.NSVCard, "PHOTO").
+			AddTextElement("TYPE", ev.Type).AddTextElement("BINVAL", base64.StdEncoding.EncodeToString(ev.Image)))
+	}
+	hashes, err := photoHashes(vcard)
+	if err != nil {
+		return err
+	}
+	if strings.Join(hashes, " ") != f.hashes.Get(ev.Room) {
+		ev.Changed = true
+		err = f.replace(ev.Room, vcard)
+	}
+	if err != nil {
+		return err
+	}
+	return hook.Handled
 }
 
 // photoHashes checks the pictures of a vCard and returns the hash of each

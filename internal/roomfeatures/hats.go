@@ -77,6 +77,7 @@ func (f *hats) Register(h *muc.Hooks) {
 			}
 		}
 	})
+	h.SetHats.Add("hats", 0, f.byCode)
 	h.Hibernating.Add("hats", 0, func(ev *muc.RoomEvent) { f.parsed.Drop(ev.Room) })
 	h.Disco.Add("hats", 0, func(ev *muc.DiscoEvent) {
 		if !f.on.Get(ev.Room) {
