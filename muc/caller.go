@@ -3,8 +3,8 @@ package muc
 import (
 	"errors"
 	"fmt"
-	"runtime"
 
+	"github.com/muster-im/muster/internal/callers"
 	"github.com/muster-im/muster/jid"
 )
 
@@ -28,26 +28,9 @@ func MayWait() error {
 	return nil
 }
 
-// insideRoom reports whether its caller runs inside a room. It reads the
-// caller's own stack, so that rooms keep no record of who runs in them.
-func insideRoom() bool {
-	var pcs [64]uintptr
-	for skip := 2; ; {
-		n := runtime.Callers(skip, pcs[:])
-		frames := runtime.CallersFrames(pcs[:n])
-		for more := n > 0; more; {
-			var f runtime.Frame
-			f, more = frames.Next()
-			if f.Function == drainName {
-				return true
-			}
-		}
-		if n < len(pcs) {
-			return false
-		}
-		skip += n
-	}
-}
+// insideRoom reports whether its caller runs inside a room. Rooms keep no record
+// of who runs in them.
+func insideRoom() bool { return callers.Include(drainName) }
 
 // checkCall says why a room cannot be called now and from here; nil if it can.
 func (s *Service) checkCall(room jid.JID) error {

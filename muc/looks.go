@@ -68,17 +68,17 @@ func (r *Room) asOwner(actor Actor, what string, do func() error) error {
 
 // SetHats changes which hats somebody wears; see Room.SetHats.
 func (h *Handle) SetHats(ctx context.Context, actor Actor, who jid.JID, hats ...Hat) (changed bool, err error) {
-	err = h.Do(ctx, func(r *Room) (err error) {
-		changed, err = r.SetHats(actor, who, hats...)
-		return err
-	})
-	return changed && err == nil, err
+	return h.change(ctx, func(r *Room) (bool, error) { return r.SetHats(actor, who, hats...) })
 }
 
 // SetAvatar changes the picture of the room; see Room.SetAvatar.
 func (h *Handle) SetAvatar(ctx context.Context, actor Actor, image []byte, mime string) (changed bool, err error) {
+	return h.change(ctx, func(r *Room) (bool, error) { return r.SetAvatar(actor, image, mime) })
+}
+
+func (h *Handle) change(ctx context.Context, fn func(*Room) (bool, error)) (changed bool, err error) {
 	err = h.Do(ctx, func(r *Room) (err error) {
-		changed, err = r.SetAvatar(actor, image, mime)
+		changed, err = fn(r)
 		return err
 	})
 	return changed && err == nil, err

@@ -370,7 +370,7 @@ func (c *bounceCommand) decideRecipient(r *Room, s *Session) {
 	if err != nil { // errors are not answered
 		return
 	}
-	out.Children = r.withoutRealJID(out.Children, s.addr, s.occupant.jid)
+	out.Children = stanza.WithErrorBy(out.Children, s.addr, s.occupant.jid)
 	c.recipient, c.out = to, out
 }
 

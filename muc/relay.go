@@ -119,28 +119,8 @@ func (c *relayedAnswer) apply(r *Room) {
 	r.unrelay(c.st.ID, c.asked)
 	out := c.st
 	out.ID, out.From, out.To = c.asked.request.ID, c.asked.request.To, c.asked.from.addr
-	out.Children = r.withoutRealJID(out.Children, c.asked.to, out.From)
+	out.Children = stanza.WithErrorBy(out.Children, c.asked.to, out.From)
 	r.reply(out)
-}
-
-// withoutRealJID hides the address of who has refused a request: in the by of
-// an error stands the occupant JID.
-func (r *Room) withoutRealJID(children []stanza.Node, hidden, shown jid.JID) []stanza.Node {
-	out := make([]stanza.Node, len(children))
-	copy(out, children)
-	for i, n := range out {
-		if n.Element == nil || !n.Element.Is(stanza.NSClient, "error") {
-			continue
-		}
-		by, err := jid.Parse(n.Element.Attr("by"))
-		if err != nil || by.Bare() != hidden.Bare() {
-			continue
-		}
-		e := *n.Element
-		e.Attrs = append([]stanza.Attr(nil), e.Attrs...)
-		out[i].Element = e.SetAttr("by", shown.String())
-	}
-	return out
 }
 
 // remember lets a request wait for its answer.
