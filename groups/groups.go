@@ -271,7 +271,8 @@ func (s *Service) RemoveMember(ctx context.Context, id ID, user jid.JID, by Caus
 }
 
 // SetMembers makes a group's members exactly those of a list, in one step. Of
-// who is a member already, the role is kept unless another is given.
+// who is a member already, the role is kept unless another is given. Who is named
+// twice is named alike.
 func (s *Service) SetMembers(ctx context.Context, id ID, members []Joining, by Cause) (Info, error) {
 	return s.change(ctx, id, by, func(ctx context.Context, p *plan) error { return s.planMembers(ctx, p, members) })
 }

@@ -46,3 +46,37 @@ func TestChangeMembers(t *testing.T) {
 		}
 	})
 }
+
+// TestSetMembersTwice: who is named twice is named alike, or nothing changes.
+func TestSetMembersTwice(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, w *world) {
+		id := w.make(groups.NewGroup{Name: "Verona"}, "romeo")
+		set := func(list ...groups.Joining) error {
+			for i := range list {
+				list[i].User = jid.MustParse("juliet@example.org")
+			}
+			_, err := w.SetMembers(t.Context(), id, list, groups.Cause{})
+			return err
+		}
+		for name, list := range map[string][]groups.Joining{
+			"two roles":            {{Role: groups.RoleAdmin}, {Role: groups.RoleOwner}},
+			"a role and the usual": {{Role: groups.RoleAdmin}, {}},
+			"now and later":        {{}, {Delayed: true}},
+		} {
+			err := set(list...)
+			if items := groups.ItemErrors(err); len(items) != 1 || items[0].Index != 1 || !errors.Is(err, groups.ErrInvalid) {
+				t.Errorf("%s: got %v", name, err)
+			}
+			if got := w.members(id); got != "romeo" {
+				t.Errorf("%s: a refused list has left %s", name, got)
+			}
+		}
+		if err := set(groups.Joining{Role: groups.RoleAdmin}, groups.Joining{Role: groups.RoleAdmin}); err != nil {
+			t.Error(err)
+		}
+		if got := w.members(id); got != "juliet admin" {
+			t.Errorf("members are %s", got)
+		}
+	})
+}

@@ -255,7 +255,17 @@ func (p *plan) erase(user jid.JID, rows []MemberRecord) {
 }
 
 func (s *Service) planMembers(ctx context.Context, p *plan, members []Joining) error {
-	err := checkEach(members, func(j *Joining) error { return s.checkJoining(ctx, j) })
+	first := make(map[jid.JID]Joining, len(members))
+	err := checkEach(members, func(j *Joining) error {
+		if err := s.checkJoining(ctx, j); err != nil {
+			return err
+		}
+		if was, ok := first[j.User]; ok && was != *j {
+			return fmt.Errorf("%w: %s is named twice, differently", ErrInvalid, j.User)
+		}
+		first[j.User] = *j
+		return nil
+	})
 	if err != nil {
 		return err
 	}
