@@ -219,7 +219,7 @@ func (r *Room) commit(c command) {
 	ch := r.staged
 	r.staged = change{}
 	stays := r.persistentAfter(&ch)
-	buried := r.svc.tombstone(ch.destroy)
+	buried := r.tombstoneFor(ch.destroy)
 	if !ch.durable() || !r.stored && !stays && buried == nil || r.svc.opts.Store == nil {
 		r.adopt(&ch, c)
 		return

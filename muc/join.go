@@ -100,8 +100,11 @@ func (c *presenceCommand) decideEntering(r *Room) error {
 		Event: Event{Room: r, req: &c.request}, Stanza: &c.st, RealJID: c.st.From, Nick: nick, New: !r.exists,
 	}
 	if ev.New {
-		if gone := r.destroyed(); gone != nil && !r.svc.isAdmin(ev.RealJID) { // only they may use the name again
-			return gone
+		if r.buried() && !r.svc.isAdmin(ev.RealJID) { // only they may use the name again
+			if gone := r.destroyed(ev.RealJID); gone != nil {
+				return gone
+			}
+			return bannedFrom()
 		}
 		err = r.decideCreation(ev)
 	} else {
@@ -147,11 +150,16 @@ func (r *Room) decideJoin(ev *JoinEvent, key string) error {
 }
 
 // registerEntryChecks adds this package's own entry checks to the chain that
+// bannedFrom is the answer to somebody who may not enter (XEP-0045 §7.2.7).
+func bannedFrom() error {
+	return stanza.NewError(stanza.Auth, stanza.Forbidden, "You are banned from this room.").Because(ReasonBanned)
+}
+
 // features and extensions share.
 func registerEntryChecks(h *Hooks) {
 	h.BeforeJoin.Add("banned", PriorityBanned, func(ev *JoinEvent) error {
 		if ev.Affiliation == Outcast { // XEP-0045 §7.2.7
-			return stanza.NewError(stanza.Auth, stanza.Forbidden, "You are banned from this room.").Because(ReasonBanned)
+			return bannedFrom()
 		}
 		return nil
 	})

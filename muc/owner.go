@@ -205,9 +205,10 @@ func (r *Room) applyDestroy(ev *DestroyEvent) {
 	r.evictAll(roomEnds(&showing{}, destruction(ev)), 0)
 	ev.Room = r
 	r.notify(r.svc.hooks.Destroyed.Run(&r.watch, ev))
+	stone := r.tombstoneFor(ev)
 	r.end()
 	if r.svc.opts.Store != nil { // who comes later learns it from there
-		r.tombstone = r.svc.tombstone(ev)
+		r.tombstone = stone
 	}
 }
 
@@ -239,12 +240,36 @@ func notConfigured(sh *showing) *showing {
 	return roomEnds(sh, destruction(&DestroyEvent{Reason: "The room was not configured."}))
 }
 
-// tombstone is what is to be left of a room that is destroyed so.
-func (s *Service) tombstone(ev *DestroyEvent) *Tombstone {
-	if ev == nil || s.opts.TombstoneExpiry <= 0 {
+// tombstoneFor is what is to be left of the room that is destroyed so; nil: nothing.
+func (r *Room) tombstoneFor(ev *DestroyEvent) *Tombstone {
+	if ev == nil || r.svc.opts.TombstoneExpiry <= 0 {
 		return nil
 	}
-	return &Tombstone{Reason: ev.Reason, Alternative: ev.Alternative, Until: s.now().Add(s.opts.TombstoneExpiry)}
+	t := &Tombstone{Reason: ev.Reason, Alternative: ev.Alternative, Until: r.svc.now().Add(r.svc.opts.TombstoneExpiry)}
+	if r.Public() {
+		return t
+	}
+	for j, rec := range r.affiliations {
+		if rec.Affiliation == Outcast {
+			t.Denied = append(t.Denied, j)
+		}
+	}
+	slices.SortFunc(t.Denied, compareJIDs)
+	return t
+}
+
+// denies reports whether somebody, or his domain, was banned from the room while
+// it was hidden.
+func (t *Tombstone) denies(who jid.JID) bool {
+	if len(t.Denied) == 0 {
+		return false
+	}
+	domain, err := jid.New("", who.Domain(), "")
+	has := func(j jid.JID) bool {
+		_, found := slices.BinarySearchFunc(t.Denied, j, compareJIDs)
+		return found
+	}
+	return has(who.Bare()) || err == nil && has(domain)
 }
 
 // err is what everybody is told who asks for a room that was destroyed

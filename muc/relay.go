@@ -45,7 +45,7 @@ type occupantIQCommand struct {
 func (c *occupantIQCommand) stranger() {}
 
 func (c *occupantIQCommand) decide(r *Room) error {
-	if gone := r.destroyed(); gone != nil {
+	if gone := r.destroyed(c.st.From); gone != nil {
 		return gone
 	}
 	c.sender = r.sessions[c.st.From]

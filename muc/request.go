@@ -245,7 +245,7 @@ func (r *Room) decide(c command) (err error) {
 	switch q := c.base(); {
 	case makesSense:
 	case !r.exists:
-		if gone := r.destroyed(); gone != nil && q.done == nil {
+		if gone := r.destroyed(q.st.From); gone != nil && q.done == nil {
 			return gone
 		}
 		return noRoom()

@@ -92,13 +92,18 @@ func (r *Room) Locked() bool { return r.locked }
 // Created returns when the room was created.
 func (r *Room) Created() time.Time { return r.created }
 
-// destroyed is the answer to whoever asks for a room that was destroyed; nil if
-// it was not, or that is forgotten.
-func (r *Room) destroyed() *stanza.Error {
-	if r.exists || r.tombstone == nil || !r.svc.now().Before(r.tombstone.Until) {
+// destroyed is the answer to somebody who asks for a room that was destroyed; nil
+// if it was not, or that is forgotten, or he was not to know of the room.
+func (r *Room) destroyed(who jid.JID) *stanza.Error {
+	if !r.buried() || r.tombstone.denies(who) {
 		return nil
 	}
 	return r.tombstone.err()
+}
+
+// buried reports whether the room was destroyed, and that is not forgotten.
+func (r *Room) buried() bool {
+	return !r.exists && r.tombstone != nil && r.svc.now().Before(r.tombstone.Until)
 }
 
 // Subject returns the subject line; zero if none was ever set.

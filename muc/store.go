@@ -59,6 +59,9 @@ type Tombstone struct {
 	Reason      string
 	Alternative jid.JID   // where to go instead; zero: nowhere
 	Until       time.Time // when it is forgotten
+	// Denied are the people and domains that were banned from the room while it
+	// was hidden, in order: for them there has never been one.
+	Denied []jid.JID
 }
 
 // RoomRecord is a room as it is stored.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/muster-im/muster/jid"
@@ -70,10 +71,16 @@ func readRoom(ctx context.Context, q querier, rec *muc.RoomRecord) (id int64, er
 func readTombstone(ctx context.Context, q querier, rec *muc.RoomRecord) error {
 	t := &muc.Tombstone{}
 	var until int64
-	found, err := q.one(ctx, `SELECT reason, alternative, until FROM room_tombstones WHERE service = $1 AND local = $2`,
-		[]any{rec.JID.Domain(), rec.JID.Local()}, &t.Reason, address{&t.Alternative}, &until)
+	var denied string
+	found, err := q.one(ctx, `SELECT reason, alternative, until, denied FROM room_tombstones WHERE service = $1 AND local = $2`,
+		[]any{rec.JID.Domain(), rec.JID.Local()}, &t.Reason, address{&t.Alternative}, &until, &denied)
 	if err == nil && !found {
 		err = muc.ErrNoRoom
+	}
+	for name := range strings.FieldsSeq(denied) {
+		j, perr := jid.Parse(name)
+		err = errors.Join(err, perr)
+		t.Denied = append(t.Denied, j)
 	}
 	t.Until, rec.Tombstone = stamp(until), t
 	return err
@@ -314,8 +321,13 @@ func bury(ctx context.Context, q querier, room jid.JID, t *muc.Tombstone) error 
 	if _, err := q.exec(ctx, "DELETE FROM room_tombstones WHERE until < $1", micros(time.Now())); err != nil {
 		return err
 	}
-	_, err := q.exec(ctx, `INSERT INTO room_tombstones (service, local, reason, alternative, until) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (service, local) DO UPDATE SET reason = excluded.reason, alternative = excluded.alternative, until = excluded.until`,
-		room.Domain(), room.Local(), t.Reason, text(t.Alternative), micros(t.Until))
+	denied := make([]string, len(t.Denied))
+	for i, j := range t.Denied {
+		denied[i] = j.String()
+	}
+	_, err := q.exec(ctx, `INSERT INTO room_tombstones (service, local, reason, alternative, until, denied) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (service, local) DO UPDATE SET
+			reason = excluded.reason, alternative = excluded.alternative, until = excluded.until, denied = excluded.denied`,
+		room.Domain(), room.Local(), t.Reason, text(t.Alternative), micros(t.Until), strings.Join(denied, "\n"))
 	return err
 }

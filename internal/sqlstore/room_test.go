@@ -216,7 +216,10 @@ func TestTombstones(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, open func() *DB) {
 		db, ctx := open(), t.Context()
-		stone := &muc.Tombstone{Reason: "moved 🏠", Alternative: jid.MustParse("new@chat.example.org"), Until: time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)}
+		stone := &muc.Tombstone{
+			Reason: "moved 🏠", Alternative: jid.MustParse("new@chat.example.org"), Until: time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond),
+			Denied: []jid.JID{jid.MustParse("far.example.org"), jid.MustParse("tybalt@example.org")},
+		}
 		old := &muc.Tombstone{Until: time.Now().Add(-time.Hour)}
 		d := &muc.RoomDescriptor{JID: coven, Name: "coven"}
 		must(t, db.ApplyRoomChange(ctx, coven, 0, muc.RoomChange{Created: noon, Descriptor: d}))
