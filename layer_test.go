@@ -101,7 +101,7 @@ const (
 
 // roomy are packages that may be larger, because what they own cannot be parted:
 // a room's state has one owner.
-var roomy = map[string]int{"muc": 9050}
+var roomy = map[string]int{"muc": 9100}
 
 // pkg is what go list says of a package.
 type pkg struct {
