@@ -65,7 +65,12 @@ func served(path string) bool {
 	if module == "mod_domain_isolation" {
 		return true // it keeps people apart, whatever else is there
 	}
-	return slices.ContainsFunc(fieldsOf(reflect.TypeFor[Modules]()), func(f reflect.StructField) bool { return f.Tag.Get("toml") == module })
+	return isModule(module)
+}
+
+// isModule reports whether a module has a table here.
+func isModule(name string) bool {
+	return slices.ContainsFunc(fieldsOf(reflect.TypeFor[Modules]()), func(f reflect.StructField) bool { return f.Tag.Get("toml") == name })
 }
 
 // own says why a rule is not needed that MongooseIM asks by its name; "" for

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -298,6 +299,21 @@ func (m *migration) refuse(path, why string) {
 		defer m.cutAt(class, "it is about a class that is lost in part")
 	}
 	m.lose(path, why)
+	if table, ok := strings.CutSuffix(path, "http_auth_pool"); ok {
+		m.closed(table, why)
+	}
+}
+
+// closed keeps rooms closed whose passwords a service decided on that is lost:
+// MongooseIM lets nobody in then, and an empty password would let in whoever
+// sends one. table is where rooms have their settings.
+func (m *migration) closed(table, why string) {
+	room := m.table(table + "default_room")
+	if secret, _ := room["password"].(string); room["password_protected"] != true || secret != "" {
+		return
+	}
+	room["password"] = rand.Text()
+	m.fates[table+"http_auth_pool"] = Moved{Fate: Lost, Note: why + "; new rooms have a password that nobody knows, in default_room.password", Security: true}
 }
 
 // nobody lets nobody do what a rule that is not there decided: MongooseIM denies

@@ -143,6 +143,9 @@ default_room.password_protected = true
 	if got := c.Modules.MUC.AccessCreate; got != "none" {
 		t.Errorf("rooms are created by %q, want none\n%s", got, m.File)
 	}
+	if c.Modules.MUC.DefaultRoom.Password == "" {
+		t.Errorf("an empty password opens rooms that nobody could enter\n%s", m.File)
+	}
 	for _, key := range []string{"modules.mod_muc.access_create", "modules.mod_muc.http_auth_pool"} {
 		i := slices.IndexFunc(m.Keys, func(k config.Moved) bool { return k.Key == key })
 		if i < 0 || m.Keys[i].Fate != config.Lost || !m.Keys[i].Security {

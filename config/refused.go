@@ -12,6 +12,8 @@ var later = map[string]string{ //nolint:gochecknoglobals // a table
 	"host_config.host_type":                           "host types (have a table for each host)",
 	"host_config.general":                             "general settings of single hosts",
 	"host_config.auth":                                "ways to log in of single hosts (all share [auth])",
+	"host_config.outgoing_pools":                      "pools of single hosts (have them in [outgoing_pools], for all)",
+	"host_config.shaper":                              "shapers of single hosts (have them in [shaper], for all)",
 	"host_config.s2s":                                 "federation",
 	"listen.component.shaper":                         "limits of pace for components (they are trusted)",
 	"listen.component.connection_type":                "a choice (components connect here)",
@@ -74,6 +76,9 @@ func refused(path string) string {
 	key := withoutNames(withoutIndexes(path))
 	if what := cmp.Or(later[key], laterPools[key]); what != "" {
 		return "this version does not have " + what + ": remove the key"
+	}
+	if module, ok := strings.CutPrefix(key, "host_config.modules."); ok && isModule(module) {
+		return "single hosts have no settings of their own for this module: have it in [modules." + module + "], for all of them"
 	}
 	if always[path] {
 		return "every server does this, without settings: remove the table"

@@ -1,8 +1,11 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/muster-im/muster/internal/access"
 )
 
 // RoomService is a domain with rooms.
@@ -70,4 +73,19 @@ func modernRooms() *MUC {
 	room := &m.DefaultRoom
 	room.MaxUsers, room.Persistent, room.Moderated, room.AllowMultipleSessions, room.AllowUserInvites = 1000, true, false, true, true
 	return m
+}
+
+// ownedByAll warns of rooms that everybody owns.
+func (c *Config) ownedByAll() Problems {
+	const text = "everybody owns every room then, and nobody can be banned or made a member: want a rule that names the administrators"
+	var list Problems
+	if m := c.Modules.MUC; m != nil && m.AccessAdmin == access.All {
+		list = append(list, c.Problem("modules.mod_muc.access_admin", text))
+	}
+	for i := range c.HostConfig {
+		if m := c.HostConfig[i].Modules.MUC; m != nil && m.AccessAdmin == access.All {
+			list = append(list, c.Problem(fmt.Sprintf("host_config[%d].modules.mod_muc.access_admin", i), text))
+		}
+	}
+	return list
 }

@@ -67,6 +67,7 @@ func addCoreFields(h *Hooks, o *Options) coreFields {
 				}
 				return StatusSemiAnonymous
 			},
+			Alias: Alias{Var: "anonymous", True: "moderators", False: "anyone"},
 		}, "moderators"),
 		multiSession: NewBoolField(h, FieldSpec{
 			Var: FieldMultiSession, Section: SectionAccess, Order: 50, Label: "One person may enter under one nickname with several clients",

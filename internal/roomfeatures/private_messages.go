@@ -18,6 +18,7 @@ func (privateMessages) Register(h *muc.Hooks) {
 			{Label: "Moderators", Value: "moderators"},
 			{Label: "Nobody", Value: "none"},
 		},
+		Alias: muc.Alias{Var: "allow_private_messages", True: "anyone", False: "none"},
 	}, "anyone")
 	least := map[string]muc.Role{"anyone": muc.Visitor, "participants": muc.Participant, "moderators": muc.Moderator}
 	h.BeforePrivateMessage.Add("private-messages", 0, func(ev *muc.PrivateMessageEvent) error {
