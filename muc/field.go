@@ -2,7 +2,6 @@ package muc
 
 import (
 	"cmp"
-	"errors"
 
 	"github.com/muster-im/muster/internal/settings"
 	"github.com/muster-im/muster/stanza"
@@ -67,36 +66,11 @@ type FieldSpec struct {
 	// Announce returns the status code of a change, which runs after it; nil:
 	// StatusConfigChanged.
 	Announce func(r *Room) int
-	// Alias is another variable that means this field where its own is absent.
-	Alias Alias
+	Alias    Alias // another variable, which counts where Var is absent
 }
 
-// Alias is a boolean by which clients made for other servers mean a list of
-// words. It is taken, and not shown.
-type Alias struct {
-	Var         string
-	True, False string // the words that it means
-}
-
-// values are those of an alias in a submitted form; ok is false if there is none.
-func (a *Alias) values(form *stanza.Form) (values []string, ok bool, err error) {
-	if a.Var == "" {
-		return nil, false, nil
-	}
-	field := form.Field(a.Var)
-	if field == nil {
-		return nil, false, nil
-	}
-	if len(field.Values) == 1 {
-		switch field.Values[0] {
-		case "1", "true":
-			return []string{a.True}, true, nil
-		case "0", "false":
-			return []string{a.False}, true, nil
-		}
-	}
-	return nil, true, errors.New("want true or false")
-}
+// Alias is another variable of a field.
+type Alias = settings.Alias
 
 // fieldCore is a setting without its type.
 type fieldCore struct {

@@ -121,15 +121,13 @@ func (r *Room) decideForm(actor Actor, form *stanza.Form, q *request) error {
 	}
 	var refused *FieldError
 	for _, f := range r.svc.formOrder {
-		values, ok, err := f.submitted(form)
+		values, ok, err := f.spec.Alias.Submitted(form, f.spec.Var)
 		if !ok || f.spec.Label == "" {
 			continue
 		}
-		var wrong *FieldError
+		wrong := r.stageField(actor, f, values)
 		if err != nil {
 			wrong = refuseField(f.spec.Alias.Var, err)
-		} else {
-			wrong = r.stageField(actor, f, values)
 		}
 		switch {
 		case wrong == nil:
@@ -151,15 +149,6 @@ func (r *Room) decideForm(actor Actor, form *stanza.Form, q *request) error {
 	}
 	r.staged.unlock = r.locked
 	return r.checkOwnerRemains()
-}
-
-// submitted returns what a form says of a field, by its variable or by another
-// that means the same; err is about the latter.
-func (f *fieldCore) submitted(form *stanza.Form) (values []string, ok bool, err error) {
-	if field := form.Field(f.spec.Var); field != nil {
-		return field.Values, true, nil
-	}
-	return f.spec.Alias.values(form)
 }
 
 func (r *Room) stageField(actor Actor, f *fieldCore, values []string) *FieldError {
