@@ -150,14 +150,16 @@ func (p *party) step(g *guest) {
 	}
 }
 
-// babble lets several speak at once.
+// babble lets several speak at once, each without a pause, so that some are still
+// being stored when the next come.
 func (p *party) babble() {
-	for range 6 {
+	const words = `<message type='groupchat' to='coven@conf.test'><body>hear me</body></message>`
+	for range 4 {
 		g := p.guests[p.rand.IntN(len(p.guests))]
 		p.log = append(p.log, g.name()+" speaks with others")
-		st := stanza.Stanza{Kind: stanza.Message, Type: stanza.TypeGroupchat, To: jid.MustParse(coven)}.
-			With(stanza.NewElement(stanza.NSClient, "body").AddText("hear me"))
-		g.send(st.Element())
+		if err := g.stream.SendRaw([]byte(strings.Repeat(words, 1+p.rand.IntN(5)))); err != nil {
+			p.t.Fatal(err)
+		}
 	}
 	p.settle()
 }

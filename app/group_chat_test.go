@@ -23,7 +23,7 @@ func TestGroupChat(t *testing.T) {
 		{exitOK, "group add verona romeo", ""},
 		{exitOK, "group rename verona Mantua", ""},
 		{exitOK, "group chat list verona", "verona@groups.localhost   Mantua"},
-		{exitOK, "room destroy stage@groups.localhost", ""},
+		{exitOK, "room destroy stage@groups.localhost --yes", ""},
 		{exitOK, "group chat list verona", "stage@groups.localhost    🎭        gone"},
 		{exitOK, "group chat remove verona stage", ""},
 		{exitError, "group chat remove verona stage", "has no such chat"},
