@@ -44,7 +44,7 @@ func login(ctx context.Context, conn net.Conn, user jid.JID, resource string) (*
 		Conn: conn, Domain: user.Domain(), PlainText: true,
 		Username: user.Local(), Password: password, Resource: resource,
 		RawHandler: func(data []byte) bool {
-			if !p.pong(data) && !p.fenced(data) {
+			if !p.pong(data) && !p.fenced(data) && !leftover(data) {
 				p.add(string(data))
 			}
 			return true
@@ -162,6 +162,13 @@ func (p *peer) fence(whom string) {
 	case <-p.done:
 	case <-time.After(realTimeout):
 	}
+}
+
+// leftover reports whether data is the answer to the end of a former session of
+// the same name, from a server whose rooms had gone by then.
+func leftover(data []byte) bool {
+	return bytes.HasPrefix(data, []byte("<presence")) && bytes.Contains(data, []byte("@"+Rooms+"/")) &&
+		bytes.Contains(data, []byte("<remote-server-not-found "))
 }
 
 // fenced reports whether data answers a fence.
