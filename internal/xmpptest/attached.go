@@ -34,6 +34,7 @@ func NewAttached(t testing.TB, files map[string]string) System {
 	})
 	a.front = prepared(t, files, func(c *config.Config) {
 		c.Modules.MUC, c.HostConfig, c.Modules.MUCLog = nil, nil, nil
+		c.Modules.GroupsInternal = nil // it would have rooms of its own for their chats
 		c.Listen.Component = []config.Component{{
 			Password: secret, Domains: a.domains, MaxStanzaSize: 256 << 10, Access: "all",
 			ConflictBehaviour: "disconnect", TLS: config.TLS{Mode: "none"},
