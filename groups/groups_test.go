@@ -442,6 +442,28 @@ func TestCrash(t *testing.T) {
 	})
 }
 
+// TestRestoreOld: at a start chats are compared with their groups in the
+// background, but only those of groups of before: on a slow store, too, nothing
+// comes between a change of a newer group and what follows from it.
+func TestRestoreOld(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sqlstore.Options{Driver: sqlstore.SQLite, Dir: dir, Durability: sqlstore.DurabilityProcess})
+		w.make(groups.NewGroup{Name: "Old", DefaultChat: true}, "romeo")
+		w.Close()
+		w.db.slow = time.Second
+		w.begin("chat.example.org")
+		w.make(groups.NewGroup{Name: "New", DefaultChat: true}, "juliet")
+		<-afterSecond()
+		<-afterSecond()
+		synctest.Wait()
+		if want := []string{"Old with romeo member"}; !slices.Equal(w.chats.restored, want) {
+			t.Errorf("compared %q, want %q", w.chats.restored, want)
+		}
+	})
+}
+
 // TestRetry: what fails is tried again while the server runs.
 func TestRetry(t *testing.T) {
 	t.Parallel()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 )
 
@@ -12,24 +11,9 @@ import (
 // compared with the group, after everything else that is to be done for it.
 const restoring = math.MaxInt64
 
-// restoreAll compares the chats of all groups with the groups. What fails is tried
+// restoreAll compares the chats of groups with the groups. What fails is tried
 // again.
-func (s *Service) restoreAll() {
-	if s.opts.Chats == nil {
-		return
-	}
-	var numbers []int64
-	for info, err := range s.groupsWithChats() {
-		if err != nil {
-			if s.ctx.Err() == nil {
-				s.log.Error("read the groups that have chats", slog.Any("err", err))
-				s.tasks.again()
-				s.tryAgain()
-			}
-			return
-		}
-		numbers = append(numbers, info)
-	}
+func (s *Service) restoreAll(numbers []int64) {
 	for _, number := range numbers {
 		if s.ctx.Err() != nil {
 			return
@@ -38,25 +22,26 @@ func (s *Service) restoreAll() {
 	}
 }
 
-// groupsWithChats iterates over the numbers of groups that have chats.
-func (s *Service) groupsWithChats() func(yield func(int64, error) bool) {
+// groupsWithChats returns the numbers of the groups that have chats, if this
+// server has rooms for them.
+func (s *Service) groupsWithChats(ctx context.Context) (numbers []int64, err error) {
+	if s.opts.Chats == nil {
+		return nil, nil
+	}
 	const page = 200
-	return func(yield func(int64, error) bool) {
-		for after := ID(""); ; {
-			records, err := s.opts.Store.Groups(s.ctx, after, page)
-			if err != nil {
-				yield(0, err)
-				return
+	for after := ID(""); ; {
+		records, err := s.opts.Store.Groups(ctx, after, page)
+		if err != nil {
+			return nil, fmt.Errorf("read the groups that have chats: %w", err)
+		}
+		for i := range records {
+			if len(records[i].Chats) > 0 {
+				numbers = append(numbers, records[i].Number)
 			}
-			for i := range records {
-				if len(records[i].Chats) > 0 && !yield(records[i].Number, nil) {
-					return
-				}
-				after = records[i].ID
-			}
-			if len(records) < page {
-				return
-			}
+			after = records[i].ID
+		}
+		if len(records) < page {
+			return numbers, nil
 		}
 	}
 }

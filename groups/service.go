@@ -93,8 +93,14 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.resume(ctx); err != nil {
 		return fmt.Errorf("read what is to be done for groups: %w", err)
 	}
+	// Only groups of before: whoever changes one made from now on finds what
+	// follows done when the change returns.
+	old, err := s.groupsWithChats(ctx)
+	if err != nil {
+		return err
+	}
 	s.wg.Go(func() {
-		s.restoreAll()
+		s.restoreAll(old)
 		s.retryTasks()
 	})
 	return nil

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
@@ -123,8 +124,14 @@ type countingStore struct {
 	*sqlstore.DB
 	mu   sync.Mutex
 	rows int
-	err  error // of the next change
-	late bool  // which has happened all the same
+	err  error         // of the next change
+	late bool          // which has happened all the same
+	slow time.Duration // that Groups takes
+}
+
+func (c *countingStore) Groups(ctx context.Context, after groups.ID, limit int) ([]groups.Record, error) {
+	time.Sleep(c.slow) // in a bubble
+	return c.DB.Groups(ctx, after, limit)
 }
 
 func (c *countingStore) ChangeGroup(ctx context.Context, ch *groups.StoredChange) (int64, error) {
