@@ -2,20 +2,18 @@ package groups_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
 	"github.com/muster-im/muster/groups"
+	"github.com/muster-im/muster/internal/pgtest"
 	"github.com/muster-im/muster/internal/shared"
 	"github.com/muster-im/muster/internal/sqlstore"
 	"github.com/muster-im/muster/jid"
@@ -175,22 +173,7 @@ func eachEngine(t *testing.T, f func(t *testing.T, w *world)) {
 
 func postgres(t *testing.T) sqlstore.Options {
 	t.Helper()
-	dsn := os.Getenv("MUSTER_TEST_POSTGRES")
-	if dsn == "" {
-		t.Skip("MUSTER_TEST_POSTGRES is not set: see scripts/with-postgres")
-	}
-	schema := "test_" + strings.ToLower(rand.Text())
-	t.Cleanup(func() {
-		ctx := context.Background() // a test's own context has ended when it cleans up
-		conn, err := pgx.Connect(ctx, dsn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close(ctx) //nolint:errcheck // nothing depends on it
-		if _, err := conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+schema+" CASCADE"); err != nil {
-			t.Fatal(err)
-		}
-	})
+	dsn, schema := pgtest.Schema(t)
 	return sqlstore.Options{Driver: sqlstore.Postgres, URL: dsn, Schema: schema, Durability: sqlstore.DurabilityProcess, MaxConns: 8}
 }
 

@@ -2,19 +2,16 @@ package server
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/internal/pgtest"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 )
@@ -54,29 +51,9 @@ func onEngines(t *testing.T, test func(t *testing.T, storage string)) {
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		dsn := os.Getenv("MUSTER_TEST_POSTGRES")
-		if dsn == "" {
-			t.Skip("MUSTER_TEST_POSTGRES is not set: see scripts/with-postgres")
-		}
-		schema := "test_" + strings.ToLower(rand.Text())
-		execPostgres(t, dsn, "CREATE SCHEMA "+schema)
-		t.Cleanup(func() { execPostgres(t, dsn, "DROP SCHEMA "+schema+" CASCADE") })
-		dsn += " search_path=" + schema
+		dsn := pgtest.SchemaAddress(t)
 		synctest.Test(t, func(t *testing.T) { test(t, fmt.Sprintf("[storage]\ndriver = \"postgres\"\nurl = %q\n", dsn)) })
 	})
-}
-
-func execPostgres(t *testing.T, dsn, query string) {
-	t.Helper()
-	ctx := context.Background() // a test's own context has ended when it cleans up
-	conn, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(ctx) //nolint:errcheck // nothing depends on it
-	if _, err := conn.Exec(ctx, query); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // population returns MongooseIM's metrics of a host as they are shown, by name.

@@ -2,21 +2,19 @@ package invite_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
 	"github.com/muster-im/muster/internal/account"
 	"github.com/muster-im/muster/internal/invite"
+	"github.com/muster-im/muster/internal/pgtest"
 	"github.com/muster-im/muster/internal/sasl"
 	"github.com/muster-im/muster/internal/sqlstore"
 	"github.com/muster-im/muster/internal/store"
@@ -92,22 +90,7 @@ func eachEngine(t *testing.T, f func(t *testing.T, w *world)) {
 
 func postgres(t *testing.T) sqlstore.Options {
 	t.Helper()
-	dsn := os.Getenv("MUSTER_TEST_POSTGRES")
-	if dsn == "" {
-		t.Skip("MUSTER_TEST_POSTGRES is not set: see scripts/with-postgres")
-	}
-	schema := "test_" + strings.ToLower(rand.Text())
-	t.Cleanup(func() {
-		ctx := context.Background() // a test's own context has ended when it cleans up
-		conn, err := pgx.Connect(ctx, dsn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close(ctx) //nolint:errcheck // nothing depends on it
-		if _, err := conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+schema+" CASCADE"); err != nil {
-			t.Fatal(err)
-		}
-	})
+	dsn, schema := pgtest.Schema(t)
 	return sqlstore.Options{Driver: sqlstore.Postgres, URL: dsn, Schema: schema, Durability: sqlstore.DurabilityProcess, MaxConns: 8}
 }
 

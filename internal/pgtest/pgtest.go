@@ -1,7 +1,7 @@
-// Package pgtest runs a throw-away PostgreSQL for a test that does to it what
-// happens to databases: kill -9, standing still, coming back. Tests that need no
-// more than a database use scripts/with-postgres. A Server owns the processes
-// that it starts; its methods wait for them.
+// Package pgtest gives tests a PostgreSQL: a schema in one that is there, or a
+// throw-away Server for a test that does to it what happens to databases: kill
+// -9, standing still, coming back. A Server owns the processes that it starts;
+// its methods wait for them.
 package pgtest
 
 import (

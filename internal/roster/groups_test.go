@@ -2,20 +2,17 @@ package roster
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
 	mathrand "math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/muster-im/muster/groups"
 	"github.com/muster-im/muster/internal/blocking"
+	"github.com/muster-im/muster/internal/pgtest"
 	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/shared"
 	"github.com/muster-im/muster/internal/sqlstore"
@@ -60,22 +57,7 @@ func everyEngine(t *testing.T, f func(t *testing.T, db *sqlstore.DB)) {
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		dsn := os.Getenv("MUSTER_TEST_POSTGRES")
-		if dsn == "" {
-			t.Skip("MUSTER_TEST_POSTGRES is not set: see scripts/with-postgres")
-		}
-		schema := "test_" + strings.ToLower(rand.Text())
-		t.Cleanup(func() {
-			ctx := context.Background() // a test's own context has ended when it cleans up
-			conn, err := pgx.Connect(ctx, dsn)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close(ctx) //nolint:errcheck // nothing depends on it
-			if _, err := conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+schema+" CASCADE"); err != nil {
-				t.Fatal(err)
-			}
-		})
+		dsn, schema := pgtest.Schema(t)
 		f(t, open(t, sqlstore.Options{Driver: sqlstore.Postgres, URL: dsn, Schema: schema, MaxConns: 8}))
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/muster-im/muster/internal/pgtest"
 	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
 )
@@ -287,7 +288,7 @@ func TestPostgresReconnects(t *testing.T) {
 	db, ctx := opener(t, o)(), t.Context()
 	must(t, db.AppendArchive(ctx, archiveRows(coven, 0, 1)))
 	must(t, db.ApplyRoomChange(ctx, coven, 0, wordChange()))
-	execPostgres(t, dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", o.Schema)
+	pgtest.Exec(t, dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", o.Schema)
 	failures := 0
 	for _, f := range []func() error{
 		func() error { return db.AppendArchive(ctx, archiveRows(coven, 1, 2)) },

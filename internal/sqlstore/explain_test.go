@@ -14,6 +14,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/muster-im/muster/internal/pgtest"
 )
 
 func TestDamagedDatabaseIsNamed(t *testing.T) {
@@ -88,11 +90,11 @@ func TestPostgresRefusesToStart(t *testing.T) {
 	must(t, err)
 	name := "test_" + strings.ToLower(rand.Text())
 	for _, query := range []string{"CREATE DATABASE %s ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0", "CREATE ROLE %s LOGIN"} {
-		execPostgres(t, o.URL, fmt.Sprintf(query, name))
+		pgtest.Exec(t, o.URL, fmt.Sprintf(query, name))
 	}
 	t.Cleanup(func() {
-		execPostgres(t, o.URL, "DROP DATABASE "+name)
-		execPostgres(t, o.URL, "DROP ROLE "+name)
+		pgtest.Exec(t, o.URL, "DROP DATABASE "+name)
+		pgtest.Exec(t, o.URL, "DROP ROLE "+name)
 	})
 	at := func(user, database string) string {
 		return fmt.Sprintf("host=%s port=%d user=%s dbname=%s", cfg.Host, cfg.Port, user, database)

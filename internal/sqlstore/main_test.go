@@ -1,16 +1,13 @@
 package sqlstore
 
 import (
-	"context"
-	"crypto/rand"
 	"os"
-	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
 	"github.com/muster-im/muster/internal/archive"
+	"github.com/muster-im/muster/internal/pgtest"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 )
@@ -60,26 +57,8 @@ func opener(t *testing.T, o Options) func() *DB {
 // postgresOptions are for a schema of the test's own.
 func postgresOptions(t *testing.T) Options {
 	t.Helper()
-	dsn := os.Getenv("MUSTER_TEST_POSTGRES")
-	if dsn == "" {
-		t.Skip("MUSTER_TEST_POSTGRES is not set: see scripts/with-postgres")
-	}
-	schema := "test_" + strings.ToLower(rand.Text())
-	t.Cleanup(func() { execPostgres(t, dsn, "DROP SCHEMA IF EXISTS "+schema+" CASCADE") })
+	dsn, schema := pgtest.Schema(t)
 	return Options{Driver: Postgres, URL: dsn, Schema: schema, Durability: DurabilityProcess, MaxConns: 8}
-}
-
-func execPostgres(t *testing.T, dsn, query string, args ...any) {
-	t.Helper()
-	ctx := context.Background() // a test's own context has ended when it cleans up
-	conn, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(ctx) //nolint:errcheck // nothing depends on it
-	if _, err := conn.Exec(ctx, query, args...); err != nil {
-		t.Fatal(err)
-	}
 }
 
 var (
