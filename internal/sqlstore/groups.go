@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/muster-im/muster/groups"
 	"github.com/muster-im/muster/jid"
@@ -148,25 +149,13 @@ func putGroup(ctx context.Context, q querier, c *groups.StoredChange, number, re
 
 // changeMembers stores the rows that a change is about.
 func changeMembers(ctx context.Context, q querier, c *groups.StoredChange, number, revision int64) error {
-	at := func(r int64) int64 {
-		if r == groups.This {
-			return revision
-		}
-		return r
-	}
-	for i := range c.Drop {
-		r := &c.Drop[i]
-		if _, err := q.exec(ctx, "DELETE FROM contact_group_members WHERE number = $1 AND member = $2 AND entered = $3",
-			number, text(r.User), r.Entered); err != nil {
+	for rows := range slices.Chunk(c.Drop, fewMembers) {
+		if err := dropMembers(ctx, q, rows, number); err != nil {
 			return err
 		}
 	}
-	for i := range c.Put {
-		r := &c.Put[i]
-		if _, err := q.exec(ctx, `INSERT INTO contact_group_members (number, member, entered, role, joined, departed, since)
-			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (number, member, entered) DO UPDATE SET
-			role = excluded.role, joined = excluded.joined, departed = excluded.departed`,
-			number, text(r.User), at(r.Entered), string(r.Role), at(r.Joined), at(r.Left), micros(r.Since)); err != nil {
+	for rows := range slices.Chunk(c.Put, fewMembers) {
+		if err := putMembers(ctx, q, rows, number, revision); err != nil {
 			return err
 		}
 	}
@@ -188,6 +177,67 @@ func changeMembers(ctx context.Context, q querier, c *groups.StoredChange, numbe
 			continue
 		}
 		if _, err := q.exec(ctx, step.query, step.args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fewMembers are written at a time.
+const fewMembers = 1000
+
+// dropMembers removes rows: with one statement for PostgreSQL, to which each
+// would take a journey.
+func dropMembers(ctx context.Context, q querier, rows []groups.MemberRecord, number int64) error {
+	if q.d.dialect == postgres {
+		var members []string
+		var entered []int64
+		for i := range rows {
+			members, entered = append(members, text(rows[i].User)), append(entered, rows[i].Entered)
+		}
+		_, err := q.exec(ctx, `DELETE FROM contact_group_members AS m USING unnest($2::text[], $3::bigint[]) AS d (member, entered)
+			WHERE m.number = $1 AND m.member = d.member AND m.entered = d.entered`, number, members, entered)
+		return err
+	}
+	for i := range rows {
+		if _, err := q.exec(ctx, "DELETE FROM contact_group_members WHERE number = $1 AND member = $2 AND entered = $3",
+			number, text(rows[i].User), rows[i].Entered); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putMembers writes rows, none of them twice; for PostgreSQL with one statement.
+func putMembers(ctx context.Context, q querier, rows []groups.MemberRecord, number, revision int64) error {
+	const (
+		into   = "INSERT INTO contact_group_members (number, member, entered, role, joined, departed, since) "
+		update = ` ON CONFLICT (number, member, entered) DO UPDATE SET
+			role = excluded.role, joined = excluded.joined, departed = excluded.departed`
+	)
+	at := func(r int64) int64 {
+		if r == groups.This {
+			return revision
+		}
+		return r
+	}
+	if q.d.dialect == postgres {
+		var members, roles []string
+		var entered, joined, departed, since []int64
+		for i := range rows {
+			r := &rows[i]
+			members, roles = append(members, text(r.User)), append(roles, string(r.Role))
+			entered, joined = append(entered, at(r.Entered)), append(joined, at(r.Joined))
+			departed, since = append(departed, at(r.Left)), append(since, micros(r.Since))
+		}
+		_, err := q.exec(ctx, into+"SELECT $1, a.* FROM unnest($2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[]) AS a"+update,
+			number, members, entered, roles, joined, departed, since)
+		return err
+	}
+	for i := range rows {
+		r := &rows[i]
+		if _, err := q.exec(ctx, into+"VALUES ($1, $2, $3, $4, $5, $6, $7)"+update,
+			number, text(r.User), at(r.Entered), string(r.Role), at(r.Joined), at(r.Left), micros(r.Since)); err != nil {
 			return err
 		}
 	}
