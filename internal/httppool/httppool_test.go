@@ -39,8 +39,10 @@ func serve(t *testing.T, o httppool.Options, handler http.HandlerFunc) *httppool
 	return pool(t, o)
 }
 
+// pool has time enough for real connections on a busy machine.
 func pool(t *testing.T, o httppool.Options) *httppool.Pool {
 	t.Helper()
+	o.RequestTimeout, o.CallTimeout = time.Minute, 2*time.Minute
 	p, err := httppool.New(o)
 	if err != nil {
 		t.Fatal(err)
