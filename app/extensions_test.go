@@ -72,4 +72,14 @@ func TestOwnBinary(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(own("check", "--config", file), exitError, `modules.wordy.wrods: unknown key (did you mean "words"?)`)
+	// What is wrong elsewhere does not hide it: one run says everything, in order.
+	broken = strings.Replace(broken, "[general]", "[general]\nhots = 1", 1) + "[modules.bare]\nx = 1\n"
+	if err := os.WriteFile(file, []byte(broken), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := own("check", "--config", file)
+	want(r, exitError, `general.hots: unknown key`, `modules.wordy.wrods: unknown key`, `modules.bare.x: unknown key (no key is known here)`)
+	if lines := strings.Split(strings.TrimSpace(r.stderr), "\n"); len(lines) != 3 || !strings.Contains(lines[0], "hots") || !strings.Contains(lines[2], "bare") {
+		t.Errorf("want three problems in the order of the file, got\n%s", r.stderr)
+	}
 }

@@ -160,5 +160,8 @@ func (e *env) loadConfig(path string) (*config.Config, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: there is no such file; %q writes one", path, "muster init "+path)
 	}
+	if problems, ok := errors.AsType[config.Problems](err); ok && cfg != nil {
+		err = problems.With(server.CheckTables(cfg, e.extensions...)...)
+	}
 	return cfg, err
 }

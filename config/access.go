@@ -68,9 +68,7 @@ func (c *Config) Unused() Problems { return c.unused }
 // Warnings returns what a file has no problem with, though whoever wrote it may:
 // what is Unused, and what works and is likely not meant like that.
 func (c *Config) Warnings() Problems {
-	list := slices.Concat(c.unused, c.dubious)
-	list.sort()
-	return list
+	return c.unused.With(c.dubious...)
 }
 
 // Rules compiles [acl] and [access], and what [[host_config]] has of them.
@@ -277,8 +275,7 @@ func (n *names) unused() Problems {
 	for name := range n.c.Shaper {
 		add("shaper." + name)
 	}
-	list.sort()
-	return list
+	return list.With()
 }
 
 // maybe proposes a name that is near.

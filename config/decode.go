@@ -82,6 +82,10 @@ func (d *decoder) unknown(full, key string, fields []reflect.StructField) {
 		d.problem(at, full, "unknown key (did you mean %q?)", near)
 		return
 	}
+	if len(names) == 0 {
+		d.problem(at, full, "unknown key (no key is known here)")
+		return
+	}
 	d.problem(at, full, "unknown key (known here: %s)", strings.Join(names, ", "))
 }
 

@@ -24,7 +24,8 @@ type node struct {
 // Load reads a file. Relative paths in it are relative to its directory; those
 // in a pipe to the working directory. extensions names further tables under modules, which
 // their owners decode with DecodeModule. What is wrong with the file is a
-// Problems with everything found in one run.
+// Problems with everything found in one run; what could be read comes with it, and
+// is good for finding what else is wrong with those tables, and nothing more.
 func Load(path string, extensions ...string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -67,8 +68,7 @@ func parseIn(dir, name string, data []byte, extensions []string) (*Config, error
 	d.check(c)
 	c.resolve(src)
 	if len(d.problems) > 0 {
-		d.problems.sort()
-		return nil, d.problems
+		return c, d.problems.With()
 	}
 	return c, nil
 }

@@ -40,8 +40,7 @@ func (c *Config) DecodeModule(name string, p any) error {
 	d := &decoder{src: n.src}
 	d.table(n.path, n.value, v.Elem(), nil)
 	if len(d.problems) > 0 {
-		d.problems.sort()
-		return d.problems
+		return d.problems.With()
 	}
 	return nil
 }

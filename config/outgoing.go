@@ -166,8 +166,7 @@ func (n *names) poolWarnings() Problems {
 		add(!strings.HasSuffix(c.PathPrefix, "/"), conn+".path_prefix", "there is no slash at the end, so that "+c.PathPrefix+"check_password is asked for")
 		add(c.RequestTimeout > pool.CallTimeout, conn+".request_timeout", "call_timeout is shorter, and ends requests before")
 	}
-	list.sort()
-	return list
+	return list.With()
 }
 
 // isLoopback reports whether an address is on this machine.

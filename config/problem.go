@@ -40,10 +40,13 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-func (p Problems) sort() {
-	slices.SortStableFunc(p, func(a, b Problem) int {
+// With returns them and further ones of the same file, in its order.
+func (p Problems) With(more ...Problem) Problems {
+	list := slices.Concat(p, more)
+	slices.SortStableFunc(list, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col), cmp.Compare(a.Key, b.Key))
 	})
+	return list
 }
 
 func parseInt(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }

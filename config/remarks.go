@@ -19,8 +19,7 @@ func (c *Config) Remarks() Problems {
 	for i := range c.HostConfig {
 		c.remarkRooms(add, fmt.Sprintf("host_config[%d].modules.mod_muc.", i), c.HostConfig[i].Modules.MUC)
 	}
-	list.sort()
-	return list
+	return list.With()
 }
 
 // remarkInternals says what has become of tables about the inside of another

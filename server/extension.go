@@ -159,6 +159,17 @@ func (r *Registrar) checkDomains(known []string) (problems config.Problems) {
 	return problems
 }
 
+// CheckTables says what is wrong with the tables of extensions in a configuration
+// that may have other problems, in which case Check cannot be asked. It changes
+// nothing.
+func CheckTables(cfg *config.Config, extensions ...Extension) (problems config.Problems) {
+	for _, e := range extensions {
+		r := newRegistrar(e, cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		problems = append(problems, r.register(e)...)
+	}
+	return problems
+}
+
 // Modules returns the tables of extensions, for the documentation of the
 // configuration.
 func Modules(extensions ...Extension) []config.Module {
