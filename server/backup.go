@@ -34,6 +34,9 @@ var errBackupRuns = errors.New("a backup is under way already: wait for its end"
 // Backup prepares a backup while the server runs. The caller closes it.
 // progress, if set, is told what is done and how far that is.
 func (s *Server) Backup(ctx context.Context, progress func(step string, done, total int64)) (*backup.Prepared, error) {
+	if err := mayWait("back up"); err != nil {
+		return nil, err
+	}
 	cfg := s.config.Load()
 	if err := CanBackup(cfg); err != nil {
 		return nil, err

@@ -20,6 +20,9 @@ import (
 // second, and the sessions of those who may not log in any more end. A change
 // that needs a restart is refused by name, and then nothing changes.
 func (s *Server) Reload(next *config.Config) error {
+	if err := mayWait("reload the configuration"); err != nil {
+		return err
+	}
 	var problems config.Problems
 	for _, key := range s.config.Load().NeedsRestart(next) {
 		problems = append(problems, needsRestart(next, key))

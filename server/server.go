@@ -191,6 +191,9 @@ func (s *Server) Start(ctx context.Context) error {
 // told, what waits to be stored is stored. If ctx ends first the rest is left
 // as a killed server would leave it, which loses nothing that was promised.
 func (s *Server) Shutdown(ctx context.Context) error {
+	if err := mayWait("end the server"); err != nil {
+		return err
+	}
 	begin := time.Now()
 	var errs []error
 	for _, st := range slices.Backward(s.stages) {
@@ -204,6 +207,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.log.LogAttrs(ctx, slog.LevelInfo, "server ended", slog.Duration("took", time.Since(begin)))
 	}
 	return errors.Join(errs...)
+}
+
+// mayWait refuses what waits, perhaps for rooms, inside of one.
+func mayWait(what string) error {
+	if err := muc.MayWait(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
 }
 
 // endWithin ends a stage and waits no longer than it may take.
@@ -295,11 +306,17 @@ func (s *Server) Route(ctx context.Context, st stanza.Stanza) (busy <-chan struc
 
 // AddUser creates an account.
 func (s *Server) AddUser(ctx context.Context, account jid.JID, password string) error {
+	if err := mayWait("add " + account.String()); err != nil {
+		return err
+	}
 	return s.accounts.Create(ctx, account, password)
 }
 
 // DeleteUser removes an account with everything that belongs to it.
 func (s *Server) DeleteUser(ctx context.Context, account jid.JID) error {
+	if err := mayWait("delete " + account.String()); err != nil {
+		return err
+	}
 	return s.accounts.Delete(ctx, account)
 }
 
