@@ -7,7 +7,8 @@ import (
 )
 
 // Chats makes rooms what groups want them to be. Every method may be called
-// again with the same arguments after an error or a crash, and then succeeds.
+// again with the same arguments after an error or a crash, and then succeeds. An
+// error that wraps ErrRefused says that it never will.
 type Chats interface {
 	// Create makes a room with the members that it has, or makes one that there
 	// is what it should be. Members are invited, and the chat comes into their
@@ -25,8 +26,8 @@ type Chats interface {
 	Affiliate(ctx context.Context, room jid.JID, changes []Affiliation) error
 	// Destroy deletes a room, if it is there, and the bookmarks of it.
 	Destroy(ctx context.Context, room jid.JID, reason string) error
-	// State returns what has become of a room.
-	State(ctx context.Context, room jid.JID) (ChatState, error)
+	// State returns what has become of a room of a group.
+	State(ctx context.Context, room jid.JID, group ID) (ChatState, error)
 }
 
 // GroupChat is what a group's room should be: hidden, persistent, for members
@@ -46,6 +47,9 @@ type Affiliation struct {
 
 // ChatState is what has become of a room.
 type ChatState struct {
-	Exists bool
+	Exists bool   // and it is the group's, or nobody's
 	Name   string // "" none
+	// Foreign says that there is a room which is not the group's: another one's,
+	// or one that people own.
+	Foreign bool
 }

@@ -30,10 +30,13 @@ var (
 	ErrChatNotFound  = errors.New("the group has no such chat")
 	ErrUserNotFound  = errors.New("there is no such user")
 	ErrConflict      = errors.New("there is a group with this id")
+	ErrChatConflict  = errors.New("this chat is somebody else's")
 	ErrNameRequired  = errors.New("a name is required")
 	ErrInvalid       = errors.New("invalid")
 	ErrNoChatHost    = errors.New("there is no host for group chats")
 	ErrRevision      = errors.New("the group has been changed meanwhile")
+	// ErrRefused is what Chats wrap when to try again does not help.
+	ErrRefused = errors.New("the room's host refuses it")
 )
 
 // ItemError says which one of a list of people is at fault. It is found in the
@@ -299,8 +302,8 @@ func (s *Service) Sync(ctx context.Context, id ID) error {
 // AddGroupChat makes a chat of a group, whose members are the group's.
 func (s *Service) AddGroupChat(ctx context.Context, id ID, name string, by Cause) (Chat, error) {
 	var chat ChatRecord
-	_, err := s.change(ctx, id, by, func(_ context.Context, p *plan) (err error) {
-		chat, err = s.planChat(p, name)
+	_, err := s.change(ctx, id, by, func(ctx context.Context, p *plan) (err error) {
+		chat, err = s.planChat(ctx, p, name)
 		return err
 	})
 	return chat.chat(), err
@@ -314,12 +317,14 @@ type NewChat struct {
 }
 
 // PutGroupChat makes a chat of a group whose address is given, as AddGroupChat
-// does. If the group has it already it stays as it is.
+// does. If the group has it already it stays as it is, but for a room that is
+// gone: it is made again. What is another group's, or a room that people own,
+// is an ErrChatConflict.
 func (s *Service) PutGroupChat(ctx context.Context, id ID, chat NewChat, by Cause) (Chat, error) {
 	var c ChatRecord
-	_, err := s.change(ctx, id, by, func(_ context.Context, p *plan) (err error) {
+	_, err := s.change(ctx, id, by, func(ctx context.Context, p *plan) (err error) {
 		before := len(p.record.Chats)
-		if c, err = s.planNewChat(p, chat); err == nil && chat.Default && len(p.record.Chats) > before {
+		if c, err = s.planNewChat(ctx, p, chat); err == nil && chat.Default && len(p.record.Chats) > before {
 			p.makeDefault(c.JID)
 		}
 		return err
@@ -351,7 +356,7 @@ func (s *Service) GroupChats(ctx context.Context, id ID) ([]Chat, error) {
 	for i := range r.Chats {
 		chat := r.Chats[i].chat()
 		if s.opts.Chats != nil {
-			state, err := s.opts.Chats.State(ctx, chat.JID)
+			state, err := s.opts.Chats.State(ctx, chat.JID, id)
 			if err != nil {
 				return nil, err
 			}

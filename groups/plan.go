@@ -38,6 +38,9 @@ func (p *plan) seal() ([]byte, error) {
 	if p.effect.isNothing() {
 		return nil, nil
 	}
+	for _, c := range p.effect.Opened {
+		p.stored.Open = append(p.stored.Open, c.JID)
+	}
 	task, err := encodeEffect(&p.effect)
 	p.stored.Task = task
 	return task, err
@@ -143,13 +146,26 @@ func (p *plan) makeDefault(room jid.JID) bool {
 	return true
 }
 
-// planChat adds a chat with an address of its own.
-func (s *Service) planChat(p *plan, name string) (ChatRecord, error) {
-	return s.planNewChat(p, NewChat{ID: strings.ToLower(rand.Text()[:16]), Name: name})
+// planChat adds a chat with an address of its own. Where those must be short, one
+// may be taken.
+func (s *Service) planChat(ctx context.Context, p *plan, name string) (c ChatRecord, err error) {
+	for range attempts {
+		id := strings.ToLower(rand.Text()[:chatIDSize])
+		if most := s.opts.MaxChatID; most > 0 {
+			id = id[:min(most, len(id))]
+		}
+		if c, err = s.planNewChat(ctx, p, NewChat{ID: id, Name: name}); !errors.Is(err, ErrChatConflict) {
+			break
+		}
+	}
+	return c, err
 }
 
+// chatIDSize is the length of an address that nobody has given.
+const chatIDSize = 16
+
 // planNewChat adds a chat, unless the group has it.
-func (s *Service) planNewChat(p *plan, chat NewChat) (ChatRecord, error) {
+func (s *Service) planNewChat(ctx context.Context, p *plan, chat NewChat) (ChatRecord, error) {
 	name, err := s.checkName(chat.Name)
 	if err != nil {
 		return ChatRecord{}, err
@@ -157,20 +173,42 @@ func (s *Service) planNewChat(p *plan, chat NewChat) (ChatRecord, error) {
 	if s.opts.Chats == nil || s.opts.ChatHost == "" {
 		return ChatRecord{}, ErrNoChatHost
 	}
-	room, err := jid.New(chat.ID, s.opts.ChatHost, "")
-	if err != nil || chat.ID == "" {
-		return ChatRecord{}, fmt.Errorf("%w: %q is no name of a room", ErrInvalid, chat.ID)
+	room, err := s.chatAddress(chat.ID)
+	if err != nil {
+		return ChatRecord{}, err
 	}
-	for _, c := range p.record.Chats {
-		if c.JID == room {
-			return c, nil
-		}
+	state, err := s.opts.Chats.State(ctx, room, p.record.ID)
+	if err != nil {
+		return ChatRecord{}, err
+	}
+	known := p.record.chat(room)
+	switch {
+	case known != nil && state.Exists:
+		return *known, nil
+	case state.Foreign:
+		return ChatRecord{}, fmt.Errorf("%w: %s", ErrChatConflict, room)
 	}
 	c := ChatRecord{JID: room, Name: name}
-	p.record.Chats = append(p.record.Chats, c)
+	if known == nil {
+		p.record.Chats = append(p.record.Chats, c)
+	} else {
+		c = *known // its room is gone
+	}
 	p.effect.Opened = append(p.effect.Opened, c)
 	p.changed = true
 	return c, nil
+}
+
+// chatAddress is the address of a chat by what stands before the @.
+func (s *Service) chatAddress(local string) (jid.JID, error) {
+	room, err := jid.New(local, s.opts.ChatHost, "")
+	if err != nil || local == "" {
+		return room, fmt.Errorf("%w: %q is no name of a room", ErrInvalid, local)
+	}
+	if most := s.opts.MaxChatID; most > 0 && len(room.Local()) > most {
+		return room, fmt.Errorf("%w: the name of a room has at most %d bytes there, %q has %d", ErrInvalid, most, room.Local(), len(room.Local()))
+	}
+	return room, nil
 }
 
 // removeChat removes a chat by the local part of its address.

@@ -52,16 +52,15 @@ func (s *Service) restore(ctx context.Context, number int64) error {
 	if err != nil || r.Deleted {
 		return ignoreNotFound(err)
 	}
+	var errs []error
 	for i := range r.Chats {
 		chat, err := s.groupChat(ctx, number, &r.Chats[i], r.info())
 		if err == nil {
 			err = s.opts.Chats.Restore(ctx, chat)
 		}
-		if err != nil {
-			return fmt.Errorf("restore chat %s: %w", chat.Room, err)
-		}
+		errs = append(errs, s.settled("restore", r.Chats[i].JID, err))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func ignoreNotFound(err error) error {

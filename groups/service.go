@@ -35,7 +35,8 @@ type Options struct {
 	// Snapshots has been asked to keep. nil: nobody.
 	Changed func(ctx context.Context, accounts []jid.JID)
 
-	MaxName int // bytes of a name; 0 is 1023
+	MaxName   int // bytes of a name; 0 is 1023
+	MaxChatID int // bytes before the @ in a chat's address; 0 is any
 
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -147,7 +148,7 @@ func (s *Service) create(ctx context.Context, g NewGroup, by Cause) (Info, error
 		return Info{}, err
 	}
 	if g.DefaultChat {
-		chat, err := s.planChat(p, name)
+		chat, err := s.planChat(ctx, p, name)
 		if err != nil {
 			return Info{}, err
 		}
@@ -243,7 +244,7 @@ func (s *Service) commit(ctx context.Context, number int64, p *plan, decide func
 
 // inDoubt lets the task of a change be found that may have been stored.
 func (s *Service) inDoubt(err error) error {
-	for _, decided := range []error{ErrConflict, ErrRevision, ErrGroupNotFound} {
+	for _, decided := range []error{ErrConflict, ErrChatConflict, ErrRevision, ErrGroupNotFound} {
 		if errors.Is(err, decided) {
 			return err
 		}

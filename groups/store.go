@@ -26,12 +26,13 @@ type Store interface {
 	// is, or has been, or is a member of only.
 	GroupsOf(ctx context.Context, user jid.JID, member bool) ([]Record, error)
 	// ChangeGroup stores a change with its task and returns its revision. It
-	// fails with ErrConflict, ErrGroupNotFound or ErrRevision.
+	// fails with ErrConflict, ErrChatConflict, ErrGroupNotFound or ErrRevision.
 	ChangeGroup(ctx context.Context, c *StoredChange) (revision int64, err error)
 	// GroupTasks returns the tasks that are not done, the oldest first.
 	GroupTasks(ctx context.Context) ([]Task, error)
-	// GroupTaskDone removes a task.
-	GroupTaskDone(ctx context.Context, revision int64) error
+	// GroupTaskDone removes the task of a change. Rooms that were closed by it are
+	// anybody's again, unless they have been opened since.
+	GroupTaskDone(ctx context.Context, revision int64, closed []jid.JID) error
 }
 
 // Record is a stored group.
@@ -77,7 +78,10 @@ type StoredChange struct {
 	EndAll bool
 	// DropPast removes what has ended.
 	DropPast bool
-	Task     []byte // nil: none
+	// Open are the rooms that are the group's from now on; one that is another
+	// group's is an ErrChatConflict.
+	Open []jid.JID
+	Task []byte // nil: none
 }
 
 // Task is what is to be done after a change.

@@ -3,6 +3,7 @@ package groups
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -243,45 +244,57 @@ func (s *Service) perform(t Task) error {
 		}
 	}
 	s.fire(&e)
-	return s.opts.Store.GroupTaskDone(ctx, t.Revision)
+	closed := make([]jid.JID, len(e.Closed))
+	for i := range e.Closed {
+		closed[i] = e.Closed[i].JID
+	}
+	return s.opts.Store.GroupTaskDone(ctx, t.Revision, closed)
 }
 
 // performChats lets rooms follow. The task says where to look; what is done there
 // is what the group says now, so that no task undoes what a later one has done.
+// A chat that fails keeps no other one waiting.
 func (s *Service) performChats(ctx context.Context, number int64, e *effect) error {
 	r, err := s.opts.Store.GroupNumber(ctx, number)
 	if err = ignoreNotFound(err); err != nil {
 		return err
 	}
+	var errs []error
 	for _, c := range e.Renamed {
 		if now := r.chat(c.JID); now != nil {
-			if err := s.opts.Chats.Rename(ctx, c.JID, now.Name); err != nil {
-				return fmt.Errorf("rename chat %s: %w", c.JID, err)
-			}
+			errs = append(errs, s.settled("rename", c.JID, s.opts.Chats.Rename(ctx, c.JID, now.Name)))
 		}
 	}
-	if err := s.affiliate(ctx, &r, e); err != nil {
-		return err
-	}
+	errs = append(errs, s.affiliate(ctx, &r, e))
 	for _, c := range e.Opened {
 		if now := r.chat(c.JID); now != nil {
-			if err := s.openChat(ctx, number, now, r.info()); err != nil {
-				return fmt.Errorf("make chat %s: %w", c.JID, err)
-			}
+			errs = append(errs, s.settled("make", c.JID, s.openChat(ctx, number, now, r.info())))
 		}
+	}
+	reason := fmt.Sprintf("The chat has been removed from the group %s.", e.Info.Name)
+	if e.Deleted {
+		reason = fmt.Sprintf("The group %s has been deleted.", e.Info.Name)
 	}
 	for _, c := range e.Closed {
-		if r.chat(c.JID) != nil {
-			continue // made anew
-		}
-		reason := fmt.Sprintf("The chat has been removed from the group %s.", e.Info.Name)
-		if e.Deleted {
-			reason = fmt.Sprintf("The group %s has been deleted.", e.Info.Name)
-		}
-		if err := s.opts.Chats.Destroy(ctx, c.JID, reason); err != nil {
-			return fmt.Errorf("delete chat %s: %w", c.JID, err)
+		if r.chat(c.JID) == nil { // it has not been made anew
+			errs = append(errs, s.settled("delete", c.JID, s.opts.Chats.Destroy(ctx, c.JID, reason)))
 		}
 	}
+	return errors.Join(errs...)
+}
+
+// settled is what is wrong with a chat. What its host refuses for good is noted,
+// and waited for no longer.
+func (s *Service) settled(what string, room jid.JID, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("%s chat %s: %w", what, room, err)
+	if !errors.Is(err, ErrRefused) {
+		return err
+	}
+	s.metrics.refused.Inc()
+	s.log.Error("chat of a group is not what it should be", slog.Any("err", err))
 	return nil
 }
 
@@ -316,12 +329,11 @@ func (s *Service) affiliate(ctx context.Context, r *Record, e *effect) error {
 			changes[i].Role = m.Role
 		}
 	}
+	var errs []error
 	for _, c := range r.Chats {
-		if err := s.opts.Chats.Affiliate(ctx, c.JID, changes); err != nil {
-			return fmt.Errorf("bring members of chat %s up to date: %w", c.JID, err)
-		}
+		errs = append(errs, s.settled("bring members up to date of", c.JID, s.opts.Chats.Affiliate(ctx, c.JID, changes)))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // openChat makes a chat with the members that the group has now: who has come or

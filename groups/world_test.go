@@ -32,10 +32,12 @@ func (people) Exists(_ context.Context, j jid.JID) (bool, error) { return j.Loca
 
 // chats are rooms that remember what was done to them.
 type chats struct {
-	mu   sync.Mutex
-	log  []string
-	gone map[jid.JID]bool
-	err  error
+	mu      sync.Mutex
+	log     []string
+	gone    map[jid.JID]bool
+	foreign map[jid.JID]bool
+	refuse  string // create of a chat with this name
+	err     error
 
 	restored []string
 }
@@ -72,6 +74,9 @@ func (c *chats) fail(err error) {
 }
 
 func (c *chats) Create(_ context.Context, g groups.GroupChat) error {
+	if c.refuse != "" && c.refuse == g.Name {
+		return fmt.Errorf("%w: no room here", groups.ErrRefused)
+	}
 	return c.note("create %s with %s", g.Name, who(g.Members))
 }
 
@@ -100,8 +105,8 @@ func (c *chats) Destroy(_ context.Context, room jid.JID, reason string) error {
 	return nil
 }
 
-func (c *chats) State(_ context.Context, room jid.JID) (groups.ChatState, error) {
-	return groups.ChatState{Exists: !c.gone[room]}, nil
+func (c *chats) State(_ context.Context, room jid.JID, _ groups.ID) (groups.ChatState, error) {
+	return groups.ChatState{Exists: !c.gone[room], Foreign: c.foreign[room]}, nil
 }
 
 func who(list []groups.Affiliation) string {
@@ -148,14 +153,15 @@ func (c *countingStore) ChangeGroup(ctx context.Context, ch *groups.StoredChange
 // world is a service and what it needs.
 type world struct {
 	*groups.Service
-	t       *testing.T
-	db      *countingStore
-	chats   *chats
-	dir     *shared.Directory
-	open    func() *sqlstore.DB
-	mu      sync.Mutex
-	events  []string
-	changed []jid.JID
+	t         *testing.T
+	db        *countingStore
+	chats     *chats
+	dir       *shared.Directory
+	open      func() *sqlstore.DB
+	mu        sync.Mutex
+	events    []string
+	changed   []jid.JID
+	maxChatID int
 }
 
 // eachEngine runs a test on every storage engine there is.
@@ -202,7 +208,7 @@ func newWorld(t *testing.T, o sqlstore.Options) *world {
 func (w *world) begin(chatHost string) {
 	w.t.Helper()
 	w.Service = groups.New(groups.Options{
-		Store: w.db, Accounts: people{}, Chats: w.chats, ChatHost: chatHost, Changed: func(_ context.Context, list []jid.JID) {
+		Store: w.db, Accounts: people{}, Chats: w.chats, ChatHost: chatHost, MaxChatID: w.maxChatID, Changed: func(_ context.Context, list []jid.JID) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.changed = append(w.changed, list...)

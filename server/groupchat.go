@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ type groupChats struct {
 	bookmarks *userdata.Service
 	send      func(stanza.Stanza)
 	maxName   int // of a room's name; 0 any, -1 none
+	maxID     int // of what stands before the @ of a room; 0 any
 }
 
 // newGroupChats returns where the chats of groups are, nil if groups have none.
@@ -36,7 +38,7 @@ func (s *Server) newGroupChats(cfg *config.Config, domain string) *groupChats {
 	c := &groupChats{rooms: s.Rooms, stored: s.db.Room, feature: &roomfeatures.GroupChats{}, bookmarks: s.userData, send: s.router.Send}
 	for _, at := range cfg.RoomServices() {
 		if at.Domain == domain {
-			c.maxName = bound(at.MUC.MaxRoomName)
+			c.maxName, c.maxID = bound(at.MUC.MaxRoomName), max(0, bound(at.MUC.MaxRoomID))
 		}
 	}
 	return c
@@ -66,10 +68,15 @@ func (c *groupChats) Create(ctx context.Context, chat groups.GroupChat) error {
 	}
 	_, err := service.CreateRoom(ctx, chat.Room, configure)
 	if errors.Is(err, muc.ErrRoomExists) {
-		err = c.inside(ctx, chat.Room, configure)
+		err = c.inside(ctx, chat.Room, func(r *muc.Room) error {
+			if c.feature.Of(r) == "" && owned(r.Affiliations()) {
+				return groups.ErrChatConflict
+			}
+			return configure(r)
+		})
 	}
 	if err != nil {
-		return err
+		return refused(err)
 	}
 	return c.tell(ctx, &chat)
 }
@@ -122,14 +129,14 @@ func (c *groupChats) give(ctx context.Context, room jid.JID, name string, people
 func (c *groupChats) Restore(ctx context.Context, chat groups.GroupChat) error {
 	rec, err := c.stored(ctx, chat.Room)
 	switch {
-	case errors.Is(err, muc.ErrNoRoom) || err == nil && rec.Tombstone != nil:
+	case errors.Is(err, muc.ErrNoRoom) || err == nil && (rec.Tombstone != nil || c.peoples(rec)):
 		return c.bookmarks.TakeBookmark(ctx, chat.Room)
 	case err != nil:
 		return err
 	}
 	if !c.feature.IsGroups(rec, string(chat.Group.ID)) || len(outdated(&chat, slices.Values(rec.Affiliations))) > 0 {
 		if err := c.inside(ctx, chat.Room, func(r *muc.Room) error { return c.settle(r, &chat, nil) }); err != nil {
-			return err
+			return refused(err)
 		}
 	}
 	return c.tell(ctx, &chat)
@@ -141,7 +148,7 @@ func (c *groupChats) Rename(ctx context.Context, room jid.JID, name string) erro
 	if err := c.bookmarks.RenameBookmark(ctx, room, name); err != nil {
 		return err
 	}
-	return unlessGone(c.inside(ctx, room, func(r *muc.Room) error {
+	return unlessGone(c.ours(ctx, room, func(r *muc.Room) error {
 		short := c.roomName(name)
 		if r.Name() == short {
 			return nil
@@ -154,7 +161,7 @@ func (c *groupChats) Rename(ctx context.Context, room jid.JID, name string) erro
 // only puts out who is none any more (XEP-0045 §9.4).
 func (c *groupChats) Affiliate(ctx context.Context, room jid.JID, changes []groups.Affiliation) error {
 	var name string
-	err := c.inside(ctx, room, func(r *muc.Room) error {
+	err := c.ours(ctx, room, func(r *muc.Room) error {
 		name = r.Name()
 		return c.feature.Act(r, "", func() error {
 			for i := range changes {
@@ -184,7 +191,7 @@ func (c *groupChats) Affiliate(ctx context.Context, room jid.JID, changes []grou
 
 // Destroy deletes a room.
 func (c *groupChats) Destroy(ctx context.Context, room jid.JID, reason string) error {
-	err := unlessGone(c.inside(ctx, room, func(r *muc.Room) error { return r.Destroy(muc.System, reason, jid.JID{}) }))
+	err := unlessGone(c.ours(ctx, room, func(r *muc.Room) error { return r.Destroy(muc.System, reason, jid.JID{}) }))
 	if err == nil {
 		err = c.bookmarks.TakeBookmark(ctx, room)
 	}
@@ -192,7 +199,7 @@ func (c *groupChats) Destroy(ctx context.Context, room jid.JID, reason string) e
 }
 
 // State looks at a room without waking it.
-func (c *groupChats) State(ctx context.Context, room jid.JID) (groups.ChatState, error) {
+func (c *groupChats) State(ctx context.Context, room jid.JID, group groups.ID) (groups.ChatState, error) {
 	service := c.rooms(room.Domain())
 	if service == nil {
 		return groups.ChatState{}, nil
@@ -201,7 +208,38 @@ func (c *groupChats) State(ctx context.Context, room jid.JID) (groups.ChatState,
 	if err != nil {
 		return groups.ChatState{}, unlessGone(err)
 	}
-	return groups.ChatState{Exists: true, Name: v.Name}, nil
+	rec, err := c.stored(ctx, room)
+	switch {
+	case errors.Is(err, muc.ErrNoRoom) || err == nil && rec.Tombstone != nil: // and people are in it
+		return groups.ChatState{Foreign: true}, nil
+	case err != nil:
+		return groups.ChatState{}, err
+	}
+	return groups.ChatState{Exists: c.feature.OfRecord(rec) == string(group), Name: v.Name, Foreign: c.peoples(rec)}, nil
+}
+
+// peoples reports whether a room is no group's and people own it.
+func (c *groupChats) peoples(rec *muc.RoomRecord) bool {
+	return c.feature.OfRecord(rec) == "" && owned(slices.Values(rec.Affiliations))
+}
+
+func owned(list iter.Seq[muc.AffiliationRecord]) bool {
+	for a := range list {
+		if a.Affiliation == muc.Owner {
+			return true
+		}
+	}
+	return false
+}
+
+// ours runs fn in a room that is a group's, muc.ErrNoRoom if there is none.
+func (c *groupChats) ours(ctx context.Context, room jid.JID, fn func(*muc.Room) error) error {
+	return c.inside(ctx, room, func(r *muc.Room) error {
+		if c.feature.Of(r) == "" {
+			return muc.ErrNoRoom
+		}
+		return fn(r)
+	})
 }
 
 // inside runs fn in a room, muc.ErrNoRoom if there is none.
@@ -221,6 +259,16 @@ func (c *groupChats) inside(ctx context.Context, room jid.JID, fn func(*muc.Room
 func unlessGone(err error) error {
 	if errors.Is(err, muc.ErrNoRoom) {
 		return nil
+	}
+	return refused(err)
+}
+
+// refused is err, which says so if to try again does not help: an extension says
+// no, or the room is somebody's.
+func refused(err error) error {
+	refusal := stanza.AsError(err)
+	if refusal != nil && refusal.Type != stanza.Wait || errors.Is(err, muc.ErrNoAddress) || errors.Is(err, groups.ErrChatConflict) {
+		return fmt.Errorf("%w: %w", groups.ErrRefused, err)
 	}
 	return err
 }

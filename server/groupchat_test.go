@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/muster-im/muster/groups"
+	"github.com/muster-im/muster/internal/pgtest"
 	"github.com/muster-im/muster/internal/roomfeatures"
 	"github.com/muster-im/muster/internal/sqlstore"
 	"github.com/muster-im/muster/internal/store"
@@ -69,8 +70,8 @@ func (f *faultyDB) ChangeGroup(ctx context.Context, c *groups.StoredChange) (rev
 	return revision, err
 }
 
-func (f *faultyDB) GroupTaskDone(ctx context.Context, revision int64) error {
-	return f.write(func() error { return f.DB.GroupTaskDone(ctx, revision) })
+func (f *faultyDB) GroupTaskDone(ctx context.Context, revision int64, closed []jid.JID) error {
+	return f.write(func() error { return f.DB.GroupTaskDone(ctx, revision, closed) })
 }
 
 func (f *faultyDB) EditBookmarks(ctx context.Context, room jid.JID, people []jid.JID, l store.PrivateLimits, edit func(*store.Bookmarks)) error {
@@ -101,6 +102,8 @@ type chatWorld struct {
 	mu      sync.Mutex
 	invited map[string]int // by room and person
 	maxName int            // of rooms
+
+	creating func() // runs before the room of a chat is made; nil: nothing
 }
 
 func newChatWorld(t *testing.T, db *sqlstore.DB, after int, f fault) *chatWorld {
@@ -137,10 +140,24 @@ func (w *chatWorld) begin() {
 		rooms: func(string) *muc.Service { return rooms }, stored: w.db.Room, feature: feature,
 		bookmarks: userdata.New(userdata.Options{Store: w.db}), send: w.Send, maxName: w.maxName,
 	}
-	w.groups = groups.New(groups.Options{Store: w.db, Accounts: everybody{}, ChatHost: chatDomain, Chats: w.chats})
+	w.groups = groups.New(groups.Options{Store: w.db, Accounts: everybody{}, ChatHost: chatDomain, Chats: racingChats{w.chats, w}})
 	if err := w.groups.Start(w.t.Context()); err != nil && !w.db.dead {
 		w.t.Fatal(err)
 	}
+}
+
+// racingChats lets something happen before a room is made.
+type racingChats struct {
+	*groupChats
+
+	w *chatWorld
+}
+
+func (c racingChats) Create(ctx context.Context, chat groups.GroupChat) error {
+	if c.w.creating != nil {
+		c.w.creating()
+	}
+	return c.groupChats.Create(ctx, chat)
 }
 
 func (w *chatWorld) end() {
@@ -300,8 +317,36 @@ func (w *chatWorld) check() {
 // try again, or another start.
 func TestGroupChatsAfterFaults(t *testing.T) {
 	t.Parallel()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		step := 1
+		if testing.Short() {
+			step = 9
+		}
+		afterFaults(t, step, func(t *testing.T) sqlstore.Options {
+			t.Helper()
+			return sqlstore.Options{Driver: sqlstore.SQLite, Dir: t.TempDir()}
+		})
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		step := 5
+		if testing.Short() {
+			step = 17
+		}
+		afterFaults(t, step, func(t *testing.T) sqlstore.Options { // each one is a schema with all its tables
+			t.Helper()
+			dsn, schema := pgtest.Schema(t)
+			return sqlstore.Options{Driver: sqlstore.Postgres, URL: dsn, Schema: schema, MaxConns: 4}
+		})
+	})
+}
+
+// afterFaults lets every step-th write go wrong.
+func afterFaults(t *testing.T, step int, storage func(t *testing.T) sqlstore.Options) {
+	t.Helper()
 	writes := 0
-	inChatWorld(t, -1, lost, func(w *chatWorld) {
+	inChats(t, storage(t), -1, lost, func(w *chatWorld) {
 		w.scenario()
 		w.check()
 		writes = w.db.count
@@ -312,15 +357,11 @@ func TestGroupChatsAfterFaults(t *testing.T) {
 	if writes < 30 {
 		t.Errorf("%d writes, which is no life", writes)
 	}
-	step := 1
-	if testing.Short() {
-		step = 9
-	}
 	for n := 1; n <= writes; n += step {
 		for f, name := range map[fault]string{lost: "lost", unheard: "unheard", theEnd: "the end", endAfter: "the end after"} {
 			t.Run(fmt.Sprintf("%s %d", name, n), func(t *testing.T) {
 				t.Parallel()
-				inChatWorld(t, n, f, func(w *chatWorld) {
+				inChats(t, storage(t), n, f, func(w *chatWorld) {
 					w.scenario()
 					if f == theEnd || f == endAfter {
 						w.restart()
@@ -332,6 +373,78 @@ func TestGroupChatsAfterFaults(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestRoomOfPeople: a room that people own becomes no group's, not even one that
+// they make while the group's chat is being made.
+func TestRoomOfPeople(t *testing.T) {
+	t.Parallel()
+	inChatWorld(t, -1, lost, func(w *chatWorld) {
+		ctx, by, room := w.t.Context(), groups.Cause{}, jid.MustParse("lounge@"+chatDomain)
+		own := func() {
+			w.t.Helper()
+			_, err := w.rooms.CreateRoom(ctx, room, func(r *muc.Room) error {
+				if _, err := r.Configure(muc.System, map[string][]string{muc.FieldPersistent: {"1"}}); err != nil {
+					return err
+				}
+				return r.SetAffiliation(muc.System, person("dora"), muc.Owner, muc.AffiliationOptions{})
+			})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		still := func(when string) {
+			w.t.Helper()
+			rec, err := w.db.Room(ctx, room)
+			if err != nil || len(rec.Affiliations) != 1 || rec.Affiliations[0].JID != person("dora") || rec.Affiliations[0].Affiliation != muc.Owner {
+				w.t.Errorf("%s the room is %+v (%v)", when, rec, err)
+			}
+		}
+		if _, err := w.groups.Create(ctx, groups.NewGroup{ID: "team", Name: "Team"}, by); err != nil {
+			w.t.Fatal(err)
+		}
+		put := func() error {
+			_, err := w.groups.PutGroupChat(ctx, "team", groups.NewChat{ID: "lounge", Name: "Lounge"}, by)
+			return err
+		}
+		own()
+		if err := put(); !errors.Is(err, groups.ErrChatConflict) {
+			w.t.Errorf("got %v, want %v", err, groups.ErrChatConflict)
+		}
+		still("after that")
+
+		// The same a moment later: the room is not there when it is asked for.
+		h, err := w.rooms.Room(ctx, room)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if err := h.Do(ctx, func(r *muc.Room) error { return r.Destroy(muc.System, "", jid.JID{}) }); err != nil {
+			w.t.Fatal(err)
+		}
+		w.creating = func() { w.creating = nil; own() }
+		if err := put(); err != nil {
+			w.t.Fatal(err)
+		}
+		if _, err := w.groups.AddMember(ctx, "team", groups.Joining{User: person("ben")}, by); err != nil {
+			w.t.Fatal(err)
+		}
+		still("after a race")
+		chats, err := w.groups.GroupChats(ctx, "team")
+		if err != nil || len(chats) != 1 || !chats[0].Deleted {
+			w.t.Errorf("the group's chats are %+v (%v)", chats, err)
+		}
+		w.restart()
+		<-time.After(time.Minute)
+		synctest.Wait()
+		still("after a start")
+		if err := w.groups.Delete(ctx, "team", by); err != nil {
+			w.t.Fatal(err)
+		}
+		still("after the group")
+		if state := w.state(); len(state) != 1 {
+			w.t.Errorf("there is\n%s", strings.Join(state, "\n"))
+		}
+	})
 }
 
 // TestGroupChatWithLongName: a room that must have a short name has the beginning
@@ -367,9 +480,15 @@ func TestGroupChatWithLongName(t *testing.T) {
 // inChatWorld runs fn in a bubble with accounts and no groups.
 func inChatWorld(t *testing.T, after int, f fault, fn func(w *chatWorld)) {
 	t.Helper()
-	dir := t.TempDir()
+	inChats(t, sqlstore.Options{Driver: sqlstore.SQLite, Dir: t.TempDir()}, after, f, fn)
+}
+
+// inChats is inChatWorld on the storage that is given.
+func inChats(t *testing.T, o sqlstore.Options, after int, f fault, fn func(w *chatWorld)) {
+	t.Helper()
+	o.Durability = sqlstore.DurabilityProcess
 	synctest.Test(t, func(t *testing.T) {
-		db, err := sqlstore.Open(t.Context(), sqlstore.Options{Driver: sqlstore.SQLite, Dir: dir, Durability: sqlstore.DurabilityProcess})
+		db, err := sqlstore.Open(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,7 +29,7 @@ func (s *Server) buildGroups(cfg *config.Config) (roster.ContactSource, error) {
 			Logger: s.logger("groups"), Registerer: s.registry,
 		}
 		if s.groupChats = s.newGroupChats(cfg, g.GroupsMUCHost); s.groupChats != nil {
-			o.Chats = s.groupChats
+			o.Chats, o.MaxChatID = s.groupChats, s.groupChats.maxID
 		}
 		s.groups = groups.New(o)
 		for _, register := range s.groupHooks {

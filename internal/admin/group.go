@@ -207,7 +207,7 @@ func groupError(err error) error {
 	switch {
 	case errors.Is(err, groups.ErrGroupNotFound), errors.Is(err, groups.ErrChatNotFound), errors.Is(err, groups.ErrUserNotFound):
 		return api.NotFound(err.Error())
-	case errors.Is(err, groups.ErrConflict):
+	case errors.Is(err, groups.ErrConflict), errors.Is(err, groups.ErrChatConflict):
 		return api.Conflict(err.Error())
 	case errors.Is(err, groups.ErrRevision):
 		return stale(err.Error())

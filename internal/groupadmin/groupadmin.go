@@ -66,7 +66,7 @@ type admin struct{ groups *groups.Service }
 // with another answer, but for a host that is missing.
 func inWords(err error) error {
 	for _, known := range []error{
-		groups.ErrGroupNotFound, groups.ErrUserNotFound, groups.ErrConflict, groups.ErrNameRequired, groups.ErrInvalid, groups.ErrRevision, groups.ErrNoChatHost,
+		groups.ErrGroupNotFound, groups.ErrUserNotFound, groups.ErrConflict, groups.ErrChatConflict, groups.ErrNameRequired, groups.ErrInvalid, groups.ErrRevision, groups.ErrNoChatHost,
 	} {
 		if errors.Is(err, known) {
 			return &adhoc.Error{Text: sentence(err.Error()), Final: errors.Is(err, groups.ErrNoChatHost)}

@@ -2,6 +2,7 @@ package roomfeatures
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/muster-im/muster/muc"
 	"github.com/muster-im/muster/stanza"
@@ -95,9 +96,17 @@ func (f *GroupChats) Configure(r *muc.Room, values map[string]string) error {
 	return err
 }
 
+// Of returns the id of the group that a room belongs to, "" if it is nobody's.
+func (f *GroupChats) Of(r *muc.Room) string { return f.group.Get(r) }
+
+// OfRecord returns the id of the group that a stored room belongs to.
+func (f *GroupChats) OfRecord(rec *muc.RoomRecord) string {
+	return strings.Join(rec.Settings[fieldGroup], "")
+}
+
 // IsGroups reports whether a stored room is what the room of a group is.
 func (f *GroupChats) IsGroups(rec *muc.RoomRecord, group string) bool {
-	if !slices.Equal(rec.Settings[fieldGroup], []string{group}) {
+	if f.OfRecord(rec) != group {
 		return false
 	}
 	for variable, want := range groupSettings() {

@@ -111,6 +111,9 @@ func (db *DB) ChangeGroup(ctx context.Context, c *groups.StoredChange) (revision
 		if err := putGroup(ctx, q, c, number, revision); err != nil {
 			return err
 		}
+		if err := openChats(ctx, q, c.Open, number, revision); err != nil {
+			return err
+		}
 		if err := changeMembers(ctx, q, c, number, revision); err != nil || c.Task == nil {
 			return err
 		}
@@ -145,6 +148,22 @@ func putGroup(ctx context.Context, q querier, c *groups.StoredChange, number, re
 		err = groups.ErrRevision
 	}
 	return err
+}
+
+// openChats makes rooms a group's.
+func openChats(ctx context.Context, q querier, rooms []jid.JID, number, revision int64) error {
+	for _, room := range rooms {
+		n, err := q.exec(ctx, `INSERT INTO contact_group_chats (room, number, revision) VALUES ($1, $2, $3)
+			ON CONFLICT (room) DO UPDATE SET revision = excluded.revision WHERE contact_group_chats.number = excluded.number`,
+			text(room), number, revision)
+		if err == nil && n == 0 {
+			err = groups.ErrChatConflict
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // changeMembers stores the rows that a change is about.
@@ -259,9 +278,14 @@ func (db *DB) GroupTasks(ctx context.Context) ([]groups.Task, error) {
 	return list, nil
 }
 
-// GroupTaskDone removes a task.
-func (db *DB) GroupTaskDone(ctx context.Context, revision int64) error {
+// GroupTaskDone removes a task, and lets go of rooms that nobody has opened since.
+func (db *DB) GroupTaskDone(ctx context.Context, revision int64, closed []jid.JID) error {
 	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
+		for _, room := range closed {
+			if _, err := q.exec(ctx, "DELETE FROM contact_group_chats WHERE room = $1 AND revision < $2", text(room), revision); err != nil {
+				return err
+			}
+		}
 		_, err := q.exec(ctx, "DELETE FROM contact_group_tasks WHERE revision = $1", revision)
 		return err
 	})

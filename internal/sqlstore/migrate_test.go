@@ -2,7 +2,10 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
+	"fmt"
 	"path"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -23,6 +26,39 @@ func unmigrated(t *testing.T, driver string) *DB {
 	t.Cleanup(func() { must(t, db.closeFiles()) })
 	must(t, err)
 	return db
+}
+
+// TestMigrateGroupChats: chats of before are their groups'; of two groups with one
+// room, the older one's.
+func TestMigrateGroupChats(t *testing.T) {
+	t.Parallel()
+	for _, driver := range []string{SQLite, Postgres} {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			db := unmigrated(t, driver)
+			for _, d := range []*database{db.meta, db.archive} {
+				steps, err := readMigrations(migrations, path.Join("migrations", d.dialect.String(), d.name))
+				must(t, err)
+				must(t, d.migrate(t.Context(), steps[:min(19, len(steps))]))
+			}
+			for i, chats := range []string{`null`, `[]`, `[{"JID":"a@g.test","Name":"A","Default":true},{"JID":"b@g.test","Name":"B"}]`, `[{"JID":"a@g.test","Name":"C"}]`} {
+				execOn(t, db.meta, "INSERT INTO contact_groups (number, id, name, contract, chats, revision, created, deleted) VALUES ("+
+					strconv.Itoa(i)+", '"+strconv.Itoa(i)+"', 'n', 'permanent', '"+chats+"', 7, 7, FALSE)")
+			}
+			must(t, db.migrate(t.Context()))
+			got := ""
+			must(t, db.meta.each(t.Context(), "SELECT room, number, revision FROM contact_group_chats ORDER BY room", nil, func(rows *sql.Rows) error {
+				var room string
+				var number, revision int64
+				err := rows.Scan(&room, &number, &revision)
+				got += fmt.Sprint(room, " ", number, " ", revision, "; ")
+				return err
+			}))
+			if want := "a@g.test 2 7; b@g.test 2 7; "; got != want {
+				t.Errorf("chats are %q, want %q", got, want)
+			}
+		})
+	}
 }
 
 // A database of schema 1 with something in it must be brought to the newest
