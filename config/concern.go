@@ -167,6 +167,9 @@ const safeTLS = "TLS 1.2 and 1.3 are spoken, with ciphers that are safe and no p
 // api says where what an HTTP listener of MongooseIM serves is here.
 func api(l map[string]any) string {
 	handlers, _ := l["handlers"].(map[string]any)
+	if handlers["mod_bosh"] != nil || handlers["mod_websockets"] != nil {
+		return "clients connect over TCP: there is no BOSH and no WebSocket; administration is at /api/v1 of [[listen.http]]"
+	}
 	for _, name := range []string{"mongoose_graphql_handler", "mongoose_admin_api", "mongoose_api_admin"} {
 		if handlers[name] != nil {
 			return "administration is at /api/v1 of [[listen.http]], with tokens of muster token, and in muster room and muster user"

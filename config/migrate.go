@@ -47,12 +47,13 @@ func FromMongooseIM(name string, data []byte) (*Migration, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &migration{src: src, fates: make(map[string]Moved), parts: make(map[string]any)}
+	m := &migration{src: src, fates: make(map[string]Moved), parts: make(map[string]any), taken: make(map[string]bool)}
 	leaves(src.values, "", func(path string) { m.order = append(m.order, path) })
 	m.general()
 	m.listeners()
 	m.auth()
 	m.pools()
+	m.logs()
 	m.rest()
 	file, err := m.settle()
 	if err != nil {
@@ -67,6 +68,7 @@ type migration struct {
 	order []string         // the settings, by path
 	fates map[string]Moved // of those that are not kept, or of tables that hold them
 	parts map[string]any   // what stood in arrays and is left out, by path
+	taken map[string]bool  // what is left out since the file was last written
 }
 
 // gone marks an element that is left out of an array, whose others keep their
@@ -95,7 +97,7 @@ func (m *migration) drop(path string, f Moved) {
 		m.parts[path] = h.value()
 		h.array[h.index] = gone{}
 	}
-	m.fates[path] = f
+	m.fates[path], m.taken[path] = f, true
 }
 
 // values returns what stands at a path, nil if nothing does.
@@ -219,10 +221,11 @@ func (m *migration) settle() ([]byte, error) {
 		}
 		c, err := parseIn(m.src.dir, m.src.name, file.Bytes(), nil)
 		before := len(m.fates)
+		clear(m.taken)
 		if err == nil {
 			m.idle(c, places)
 			if len(m.fates) == before {
-				return file.Bytes(), nil
+				return append(bytes.TrimRight(file.Bytes(), "\n"), '\n'), nil
 			}
 			continue
 		}
@@ -266,6 +269,9 @@ func stoodAt(key string, places map[string]string) string {
 // without.
 func (m *migration) refuse(path, why string) {
 	for m.values(path) == nil { // something that is required in it
+		if m.taken[path] {
+			return // with what is around it there was another problem
+		}
 		end := strings.LastIndexAny(path, ".[")
 		if end < 0 {
 			return

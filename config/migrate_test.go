@@ -227,6 +227,64 @@ func TestMigrationWithoutLoss(t *testing.T) {
 	}
 }
 
+// TestMigrationKeepsTheRest: what is wrong with one of several tables takes the
+// others with it not even if two things are.
+func TestMigrationKeepsTheRest(t *testing.T) {
+	t.Parallel()
+	const file = `[general]
+hosts = ["localhost"]
+[shaper.good]
+max_rate = 1000
+[shaper.wrong]
+maxrate = 5
+max = 7
+[modules.mod_muc]
+room_shaper = "good"
+user_message_shaper = "wrong"
+`
+	m, err := config.FromMongooseIM("mongooseim.toml", []byte(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse("muster.toml", m.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Modules.MUC.RoomShaper; got != "good" || c.Shaper["good"].MaxRate != 1000 || len(c.Shaper) != 1 {
+		t.Errorf("rooms have the shaper %q of %v\n%s", got, c.Shaper, m.File)
+	}
+	if !strings.HasSuffix(string(m.File), "\n") {
+		t.Error("the file ends within a line")
+	}
+}
+
+// TestMigrationOfLogs: who may switch logging on is asked by a rule that
+// MongooseIM's file need not name.
+func TestMigrationOfLogs(t *testing.T) {
+	t.Parallel()
+	const head = "[general]\nhosts = [\"localhost\"]\n[acl]\nadmin = [{user = \"nurse\"}]\n[modules.mod_muc]\n[modules.mod_muc_log]\n"
+	for _, test := range []struct{ name, text, want string }{
+		{"no word of it", "[access]\nmuc_admin = [{acl = \"admin\", value = \"allow\"}]\n", "muc_admin"},
+		{"and no such rule", "", "none"},
+		{"another rule", "access_log = \"log\"\n[access]\nmuc_admin = [{acl = \"admin\", value = \"allow\"}]\nlog = [{acl = \"all\", value = \"allow\"}]\n", "log"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			m, err := config.FromMongooseIM("mongooseim.toml", []byte(head+test.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := config.Parse("muster.toml", m.File)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.Modules.MUCLog.AccessLog; got != test.want {
+				t.Errorf("logging is switched on by %q, want %q\n%s", got, test.want, m.File)
+			}
+		})
+	}
+}
+
 func TestNothingToMigrate(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{"no TOML": "[general\n", "nothing": "", "no hosts": "[general]\nloglevel = \"debug\"\n"} {

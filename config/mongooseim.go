@@ -205,6 +205,15 @@ func (m *migration) pools() {
 	}
 }
 
+// logs says who switches logging on, which MongooseIM asks the rule muc_admin if
+// it is told nothing.
+func (m *migration) logs() {
+	const rule = "muc_admin"
+	if l := m.table("modules.mod_muc_log"); l != nil && l["access_log"] == nil && m.values("access."+rule) != nil {
+		l["access_log"] = rule
+	}
+}
+
 // sslMode is how a database is asked for TLS. MongooseIM verifies its
 // certificate unless it is told not to.
 func sslMode(tls map[string]any) string {
