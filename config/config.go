@@ -163,7 +163,7 @@ type ServerInfo struct {
 // MUC is [modules.mod_muc]. Names, units and built-in defaults are those of
 // MongooseIM.
 type MUC struct {
-	Host                   string      `toml:"host" doc:"Domain of the rooms; @HOST@ stands for each of general.hosts."`
+	Host                   string      `toml:"host" doc:"Domain of the rooms. @HOST@ at its end, behind a dot, stands for each of general.hosts."`
 	Backend                string      `toml:"backend" choice:"rdbms,mnesia" doc:"Accepted for files from MongooseIM; rooms are kept in storage."`
 	OnlineBackend          string      `toml:"online_backend" choice:"mnesia,cets" doc:"Accepted for files from MongooseIM; there is nothing to choose."`
 	Access                 string      `toml:"access" reload:"yes" doc:"Rule that says who may use the rooms at all."`

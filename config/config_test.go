@@ -31,6 +31,9 @@ m.toml:10:13: modules.mod_muc.max_users: want a positive integer, got "lots"`,
 		{"no TOML", "[general\n", "m.toml:1:9: expected"},
 		{"twice", minimal + "[general]\n", "m.toml:3:"},
 		{"word", minimal + "loglevel = \"loud\"\n", `m.toml:3:12: general.loglevel: want "trace", "debug", "info", "warning" or "error", got "loud"`},
+		{"more than there is", minimal + "[modules.mod_muc]\nmax_users = 9223372036854775807\n", "m.toml:4:13: modules.mod_muc.max_users: want at most 2147483648, got 9223372036854775807"},
+		{"host within", minimal + "[modules.mod_muc]\nhost = \"@HOST@.muc\"\n", `m.toml:4:8: modules.mod_muc.host: want @HOST@ once, at the end and behind a dot, like conference.@HOST@, got "@HOST@.muc"`},
+		{"host without a dot", minimal + "[modules.mod_muc]\nhost = \"muc-@HOST@\"\n", `m.toml:4:8: modules.mod_muc.host: want @HOST@ once, at the end and behind a dot`},
 		{"not yet", minimal + "[modules.mod_disco]\nextra_domains = []\n", "m.toml:4:1: modules.mod_disco.extra_domains: this version does not have services of others in discovery: remove the key"},
 		{
 			"contact addresses", minimal + "[[modules.mod_disco.server_info]]\nname = \"\"\nurls = [\"admin@example.org\", \"\"]\n" +

@@ -264,6 +264,10 @@ func (d *decoder) mechanisms(c *Config) {
 
 // muc checks the table of the rooms of some hosts.
 func (d *decoder) muc(c *Config, path string, m *MUC, hosts []string) {
+	if name, ok := strings.CutSuffix(m.Host, ".@HOST@"); strings.Contains(m.Host, "@HOST@") && (!ok || strings.Contains(name, "@HOST@")) {
+		d.wrong(path+"host", m.Host, "want @HOST@ once, at the end and behind a dot, like conference.@HOST@")
+		hosts = nil
+	}
 	for _, host := range hosts {
 		j, err := jid.Parse(m.HostFor(host))
 		if err != nil || !j.IsBare() || j.Local() != "" || slices.Contains(c.General.Hosts, j.Domain()) {

@@ -22,6 +22,7 @@ func TestPoolProblems(t *testing.T) {
 			"address", pool + "connection.host = \"auth.example.org\"\n",
 			`m.toml:4:19: outgoing_pools.http.auth.connection.host: want an address like https://auth.example.org:8443, without a path, got "auth.example.org"`,
 		},
+		{"port", pool + "connection.host = \"http://auth.example.org:99999\"\n", `like https://auth.example.org:8443, without a path, got "http://auth.example.org:99999"`},
 		{"path in the address", pool + "connection.host = \"https://auth.example.org/v1/\"\n", "without a path, got"},
 		{"password in the address", pool + "connection.host = \"https://u:hunter2@auth.example.org\"\n", `got "***@auth.example.org"`},
 		{"number", pool + "connection.host = 8000\n", "m.toml:4:19: outgoing_pools.http.auth.connection.host: want a string, got 8000"},

@@ -89,6 +89,21 @@ func (s *Size) text() string {
 	return fmt.Sprint(int(*s))
 }
 
+// most is the greatest number of anything.
+const most = 1 << 31
+
+// whole returns a whole number from least on.
+func whole(v any, least int64, form string) (int64, error) {
+	switch n, ok := v.(int64); {
+	case !ok || n < least:
+		return 0, fmt.Errorf("want %s", form)
+	case n > most:
+		return 0, fmt.Errorf("want at most %d", most)
+	default:
+		return n, nil
+	}
+}
+
 // Limit is a number of something, or "infinity" (0 in memory, and not allowed
 // in a file).
 type Limit int
@@ -98,9 +113,9 @@ func (l *Limit) set(v any) error {
 		*l = 0
 		return nil
 	}
-	n, ok := v.(int64)
-	if !ok || n < 1 || n > 1<<31 {
-		return fmt.Errorf("want %s", l.form())
+	n, err := whole(v, 1, l.form())
+	if err != nil {
+		return err
 	}
 	*l = Limit(n)
 	return nil
@@ -126,9 +141,9 @@ func (b *Bound) set(v any) error {
 		*b = Unbounded
 		return nil
 	}
-	n, ok := v.(int64)
-	if !ok || n < 0 || n > 1<<31 {
-		return fmt.Errorf("want %s", b.form())
+	n, err := whole(v, 0, b.form())
+	if err != nil {
+		return err
 	}
 	*b = Bound(n)
 	return nil
@@ -147,9 +162,9 @@ func (b *Bound) text() string {
 type Positive int
 
 func (p *Positive) set(v any) error {
-	n, ok := v.(int64)
-	if !ok || n < 1 || n > 1<<31 {
-		return fmt.Errorf("want %s", p.form())
+	n, err := whole(v, 1, p.form())
+	if err != nil {
+		return err
 	}
 	*p = Positive(n)
 	return nil
@@ -162,9 +177,9 @@ func (p *Positive) text() string { return fmt.Sprint(int(*p)) }
 type Count int
 
 func (c *Count) set(v any) error {
-	n, ok := v.(int64)
-	if !ok || n < 0 || n > 1<<31 {
-		return fmt.Errorf("want %s", c.form())
+	n, err := whole(v, 0, c.form())
+	if err != nil {
+		return err
 	}
 	*c = Count(n)
 	return nil

@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -97,10 +98,17 @@ func ParseHost(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", strings.HasSuffix(u.Host, ":"),
-		s != u.Scheme+"://"+u.Host: // no user, path, query or fragment
+		s != u.Scheme+"://"+u.Host, // no user, path, query or fragment
+		!isPort(u.Port()):
 		return nil, fmt.Errorf("want an address like https://auth.example.org:8443, without a path")
 	}
 	return u, nil
+}
+
+// isPort reports whether s is the number of a port, or says none.
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return s == "" || err == nil && n > 0
 }
 
 // Param is a parameter of a request.
