@@ -9,6 +9,14 @@ import (
 	"github.com/muster-im/muster/stanza"
 )
 
+// LimitError refuses a value that is one, but is beyond what is allowed.
+type LimitError struct{ text string }
+
+// Error says what is allowed.
+func (e *LimitError) Error() string { return e.text }
+
+func limit(format string, args ...any) error { return &LimitError{fmt.Sprintf(format, args...)} }
+
 // Kind is how values of a type stand in a form.
 type Kind[T comparable] struct {
 	Type   stanza.FieldType
@@ -46,7 +54,7 @@ func Text(field stanza.FieldType, most int) Kind[string] {
 		text := strings.Join(values, "\n")
 		switch {
 		case most > 0 && len(text) > most:
-			return "", fmt.Errorf("at most %d bytes, got %d", most, len(text))
+			return "", limit("at most %d bytes, got %d", most, len(text))
 		case len(values) > 1 && !multiline:
 			return "", fmt.Errorf("want one value, got %d", len(values))
 		}
@@ -69,8 +77,11 @@ func Int(least, most int) Kind[int] {
 	parse := func(values []string) (int, error) {
 		text := strings.Join(values, ", ")
 		n, err := strconv.Atoi(text)
-		if err != nil || n < least || most > 0 && n > most {
+		switch {
+		case err != nil || n < least:
 			return 0, fmt.Errorf("want %s, got %q", bounds, text)
+		case most > 0 && n > most:
+			return 0, limit("want %s, got %q", bounds, text)
 		}
 		return n, nil
 	}
