@@ -295,6 +295,7 @@ func (n *names) muc(path string, m *MUC) {
 	n.rule(path+"access_create", m.AccessCreate)
 	n.rule(path+"access_admin", m.AccessAdmin)
 	n.rule(path+"access_persistent", m.AccessPersistent)
+	n.rule(path+"access_password", m.AccessPassword)
 	n.shaperItself(path+"room_shaper", m.RoomShaper)
 	n.shaperItself(path+"user_message_shaper", m.UserMessageShaper)
 	n.shaperItself(path+"user_presence_shaper", m.UserPresenceShaper)

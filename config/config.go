@@ -170,6 +170,7 @@ type MUC struct {
 	AccessCreate           string      `toml:"access_create" reload:"yes" doc:"Rule that says who may create rooms."`
 	AccessAdmin            string      `toml:"access_admin" reload:"yes" doc:"Rule that says who administers the service: they own every room, and need neither a seat nor a password."`
 	AccessPersistent       string      `toml:"access_persistent" reload:"yes" doc:"Rule that says who may make rooms persistent, or temporary."`
+	AccessPassword         string      `toml:"access_password" reload:"yes" doc:"Rule that says which owners may switch whether their room needs a password. With \"none\" rooms are as default_room.password_protected has made them, and only administration changes it: so nobody gets around http_auth_pool."`
 	RoomShaper             string      `toml:"room_shaper" reload:"yes" doc:"Shaper of what is said in a room, all in all. What is too fast waits its turn."`
 	UserMessageShaper      string      `toml:"user_message_shaper" reload:"yes" doc:"Shaper of the messages of each session in a room. What is too fast waits, and further messages are refused meanwhile."`
 	UserPresenceShaper     string      `toml:"user_presence_shaper" reload:"yes" doc:"Shaper of the presence of each session in a room. What is too fast waits, and newer presence takes its place."`
@@ -263,7 +264,7 @@ func (h *HTTP) defaults() {
 func (m *MUC) defaults() {
 	*m = MUC{
 		Host: "conference.@HOST@", Backend: "rdbms", OnlineBackend: "mnesia", HistorySize: 20,
-		Access: "all", AccessCreate: "all", AccessAdmin: "none", AccessPersistent: "all",
+		Access: "all", AccessCreate: "all", AccessAdmin: "none", AccessPersistent: "all", AccessPassword: "all",
 		RoomShaper: "none", UserMessageShaper: "none", UserPresenceShaper: "none",
 		MaxUsers: 200, MaxUsersAdminThreshold: 5, MaxUserConferences: 10,
 		HibernateTimeout: Timeout(90 * time.Second), HibernatedCheck: Never, HibernatedTimeout: Never,

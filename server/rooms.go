@@ -51,6 +51,7 @@ func (s *Server) buildRooms(cfg *config.Config, archive muc.Archive) error {
 		features := roomfeatures.Options{
 			OccupantIDKey: key, RoomsPerUser: users.Limited(int(at.MUC.MaxUserConferences)), Nicknames: nicknames,
 			Pace: s.roomPace(at), Passwords: s.externalPasswords(at.MUC), Keeps: s.roomsKeep,
+			MayProtect: s.roomRule(at, func(m *config.MUC) string { return m.AccessPassword }),
 		}
 		service, err := s.buildRoomService(cfg, at, features, archive)
 		if err != nil {
@@ -177,19 +178,21 @@ func (s *Server) roomsNow(at config.RoomService) *config.MUC {
 // setRoomAccess says who may do what in the rooms of a domain, by the rules as
 // they are when it is asked.
 func (s *Server) setRoomAccess(o *muc.Options, at config.RoomService) {
-	allows := func(rule func(*config.MUC) string) func(jid.JID) bool {
-		return func(who jid.JID) bool {
-			m := s.roomsNow(at)
-			return m != nil && s.policies.Load().rules.Allows(rule(m), at.Host, who)
-		}
-	}
-	o.MayUse = allows(func(m *config.MUC) string { return m.Access })
-	o.MayCreate = allows(func(m *config.MUC) string { return m.AccessCreate })
+	o.MayUse = s.roomRule(at, func(m *config.MUC) string { return m.Access })
+	o.MayCreate = s.roomRule(at, func(m *config.MUC) string { return m.AccessCreate })
 	if at.Groups {
 		o.MayCreate = func(jid.JID) bool { return false }
 	}
-	o.IsAdmin = allows(func(m *config.MUC) string { return m.AccessAdmin })
-	o.MayPersist = allows(func(m *config.MUC) string { return m.AccessPersistent })
+	o.IsAdmin = s.roomRule(at, func(m *config.MUC) string { return m.AccessAdmin })
+	o.MayPersist = s.roomRule(at, func(m *config.MUC) string { return m.AccessPersistent })
+}
+
+// roomRule asks the rule that the settings of a domain's rooms name.
+func (s *Server) roomRule(at config.RoomService, rule func(*config.MUC) string) func(jid.JID) bool {
+	return func(who jid.JID) bool {
+		m := s.roomsNow(at)
+		return m != nil && s.policies.Load().rules.Allows(rule(m), at.Host, who)
+	}
 }
 
 // roomPace returns the limits of pace of the rooms of a domain as they are when

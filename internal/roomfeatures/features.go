@@ -7,6 +7,7 @@ package roomfeatures
 import (
 	"time"
 
+	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 )
 
@@ -32,6 +33,9 @@ type Options struct {
 	Nicknames *Nicknames
 	// Passwords decides on the passwords of rooms that need one; nil: the rooms do.
 	Passwords *PasswordService
+	// MayProtect says which owners may switch whether a room needs a password, asked
+	// for each; nil: all.
+	MayProtect func(owner jid.JID) bool
 	// Logs says that rooms have a switch for logs, muc#roomconfig_enablelogging;
 	// that of the archive is muc#roomconfig_enablearchiving then.
 	Logs bool
@@ -41,7 +45,7 @@ type Options struct {
 
 // All returns every built-in feature.
 func All(o Options) []muc.Extension {
-	secret, members := &password{service: o.Passwords}, &membersOnly{}
+	secret, members := &password{service: o.Passwords, may: o.MayProtect}, &membersOnly{}
 	invite := &invitations{password: secret, members: members}
 	kept := &retention{service: o.Keeps}
 	list := []muc.Extension{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 
+	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
 	"github.com/muster-im/muster/stanza"
 )
@@ -13,7 +14,8 @@ import (
 // whether he knows it. With a service that decides, the password that the room's
 // owners have set does not count.
 type password struct {
-	service *PasswordService // nil: there is none
+	service *PasswordService   // nil: there is none
+	may     func(jid.JID) bool // switch whether a password is needed; nil: all owners
 	secret  *muc.Field[string]
 	on      *muc.Field[bool]
 }
@@ -33,6 +35,7 @@ func (f *password) Register(h *muc.Hooks) {
 	}, "")
 	on := muc.NewBoolField(h, muc.FieldSpec{
 		Var: "muc#roomconfig_passwordprotectedroom", Section: muc.SectionAccess, Order: 20, Label: "A password is needed to enter",
+		Allowed: func(_ *muc.Room, actor muc.Actor) bool { return f.mayProtect(actor) },
 	}, false)
 	f.secret, f.on = secret, on
 	// Who needs the password to get in does not read from outside (XEP-0313 §6.1.2).
@@ -42,7 +45,7 @@ func (f *password) Register(h *muc.Hooks) {
 	h.BeforeConfigure.Add("password", 0, func(ev *muc.ConfigureEvent) error {
 		switch { // a client that sends only one of the two means both
 		case f.service != nil: // there is nothing that the owners have to set
-		case ev.Submitted(secret.Key()) && !ev.Submitted(on.Key()):
+		case ev.Submitted(secret.Key()) && !ev.Submitted(on.Key()) && f.mayProtect(ev.Actor):
 			on.Set(ev.Room, secret.Get(ev.Room) != "")
 		case on.Get(ev.Room) && secret.Get(ev.Room) == "":
 			return muc.RefuseField(secret.Key(), stanza.NewError(stanza.Modify, stanza.NotAcceptable, "a protected room needs a password."))
@@ -53,6 +56,11 @@ func (f *password) Register(h *muc.Hooks) {
 	h.Disco.Add("password", 0, func(ev *muc.DiscoEvent) {
 		ev.Feature(either(on.Get(ev.Room), "muc_passwordprotected", "muc_unsecured"))
 	})
+}
+
+// mayProtect reports whether somebody may switch whether a password is needed.
+func (f *password) mayProtect(actor muc.Actor) bool {
+	return actor == muc.System || f.may == nil || f.may(actor.JID())
 }
 
 // check asks for the password, also who creates a room by default settings that
