@@ -128,7 +128,7 @@ func (r *Room) decideForm(actor Actor, form *stanza.Form, q *request) error {
 		}
 		wrong := r.stageField(actor, f, values)
 		if err != nil {
-			wrong = refuseField(f.spec.Alias.Var, noValue(err))
+			wrong = refuseField(f.spec.Alias.Var, settings.Refusal(err))
 		}
 		switch {
 		case wrong == nil:
@@ -171,11 +171,11 @@ func (r *Room) stageValue(actor Actor, f *fieldCore, values []string) error {
 		return f.computed.Set(r, actor, values)
 	}
 	if f.kind == stanza.FieldTextSingle && slices.ContainsFunc(values, func(v string) bool { return strings.ContainsAny(v, "\r\n") }) {
-		return noValue(errors.New("want one line of text")) // XEP-0004 §3.3
+		return settings.Refusal(errors.New("want one line of text")) // XEP-0004 §3.3
 	}
 	v, err := f.Parse(values)
 	if err != nil {
-		return noValue(err)
+		return settings.Refusal(err)
 	}
 	if f.spec.Check != nil && !actor.system {
 		if err := f.spec.Check(values); err != nil {
@@ -184,15 +184,6 @@ func (r *Room) stageValue(actor Actor, f *fieldCore, values []string) error {
 	}
 	r.setValue(f, v)
 	return nil
-}
-
-// noValue is err of a value that a field cannot have. One that it could have, and
-// that is beyond what the service allows, is not acceptable (XEP-0045 §10.1.3).
-func noValue(err error) error {
-	if _, beyond := errors.AsType[*settings.LimitError](err); beyond {
-		return err
-	}
-	return stanza.NewError(stanza.Modify, stanza.BadRequest, err.Error())
 }
 
 // decideDestroy checks an owner's wish to end the room (XEP-0045 §10.9).

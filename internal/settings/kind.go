@@ -9,13 +9,20 @@ import (
 	"github.com/muster-im/muster/stanza"
 )
 
-// LimitError refuses a value that is one, but is beyond what is allowed.
-type LimitError struct{ text string }
+// limit refuses a value that is one, but is beyond what is allowed (XEP-0045
+// §10.1.3).
+func limit(format string, args ...any) error {
+	return stanza.NewError(stanza.Modify, stanza.NotAcceptable, fmt.Sprintf(format, args...))
+}
 
-// Error says what is allowed.
-func (e *LimitError) Error() string { return e.text }
-
-func limit(format string, args ...any) error { return &LimitError{fmt.Sprintf(format, args...)} }
+// Refusal is what is answered to what Parse refuses: unless it is beyond a limit,
+// it is no value of the setting.
+func Refusal(err error) error {
+	if stanza.AsError(err) != nil {
+		return err
+	}
+	return stanza.NewError(stanza.Modify, stanza.BadRequest, err.Error())
+}
 
 // Kind is how values of a type stand in a form.
 type Kind[T comparable] struct {
