@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/muster-im/muster/internal/store"
@@ -89,7 +88,7 @@ func (db *DB) Account(ctx context.Context, account jid.JID) (store.Account, erro
 		}
 		a.Created = stamp(created)
 		return q.each(ctx, `SELECT hash, salt, iterations, stored_key, server_key FROM account_keys
-			WHERE domain = $1 AND local = $2 ORDER BY hash`, name, func(rows *sql.Rows) error {
+			WHERE domain = $1 AND local = $2 ORDER BY hash`, name, func(rows row) error {
 			var k store.SCRAMKeys
 			err := rows.Scan(&k.Hash, &k.Salt, &k.Iterations, &k.StoredKey, &k.ServerKey)
 			a.Keys = append(a.Keys, k)
@@ -133,7 +132,7 @@ func (db *DB) SetAccountKeys(ctx context.Context, account jid.JID, keys []store.
 func (db *DB) Accounts(ctx context.Context, domain, after string, limit int) ([]store.Account, error) {
 	var page []store.Account
 	err := db.meta.each(ctx, `SELECT local, created FROM accounts WHERE domain = $1 AND local > $2
-		ORDER BY local LIMIT $3`, []any{domain, after, limit}, func(rows *sql.Rows) error {
+		ORDER BY local LIMIT $3`, []any{domain, after, limit}, func(rows row) error {
 		var local string
 		var created int64
 		if err := rows.Scan(&local, &created); err != nil {

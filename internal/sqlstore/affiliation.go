@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -15,7 +14,7 @@ import (
 func readAffiliations(ctx context.Context, q querier, room int64) ([]muc.AffiliationRecord, error) {
 	var list []muc.AffiliationRecord
 	err := q.each(ctx, "SELECT jid, affiliation, nick, reason, data FROM affiliations WHERE room = $1 ORDER BY jid",
-		[]any{room}, func(rows *sql.Rows) error {
+		[]any{room}, func(rows row) error {
 			a, err := scanAffiliation(rows)
 			list = append(list, a)
 			return err
@@ -24,7 +23,7 @@ func readAffiliations(ctx context.Context, q querier, room int64) ([]muc.Affilia
 }
 
 // scanAffiliation reads an entry: jid, affiliation, nick, reason, data.
-func scanAffiliation(rows *sql.Rows) (muc.AffiliationRecord, error) {
+func scanAffiliation(rows row) (muc.AffiliationRecord, error) {
 	var a muc.AffiliationRecord
 	var word, data string
 	err := rows.Scan(address{&a.JID}, &word, &a.Nick, &a.Reason, &data)
@@ -114,7 +113,7 @@ func changeManyAffiliations(ctx context.Context, q querier, room int64, list []m
 	}
 	var changed, data []string
 	err := q.each(ctx, "SELECT jid, data FROM affiliations WHERE room = $1 AND jid = ANY($2::text[])",
-		[]any{room, slices.Collect(maps.Keys(changes))}, func(rows *sql.Rows) error {
+		[]any{room, slices.Collect(maps.Keys(changes))}, func(rows row) error {
 			var j, stored string
 			err := rows.Scan(&j, &stored)
 			if err != nil {

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -81,7 +80,7 @@ func claimRoomIDs(ctx context.Context, q querier, rows []store.ArchiveRow) (map[
 	for {
 		found := 0
 		err := q.each(ctx, "SELECT id, room FROM archive_rooms WHERE room = ANY($1::text[]) ORDER BY room FOR KEY SHARE",
-			[]any{names}, func(rows *sql.Rows) error {
+			[]any{names}, func(rows row) error {
 				var id int64
 				var room jid.JID
 				err := rows.Scan(&id, address{&room})

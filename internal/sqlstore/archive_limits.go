@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -17,7 +16,7 @@ import (
 func (db *DB) ArchiveRooms(ctx context.Context, after string, limit int) ([]store.ArchiveRoom, error) {
 	var list []store.ArchiveRoom
 	err := db.archive.each(ctx, "SELECT room, id FROM archive_rooms WHERE room > $1 ORDER BY room LIMIT $2",
-		[]any{after, limit}, func(rows *sql.Rows) error {
+		[]any{after, limit}, func(rows row) error {
 			var room store.ArchiveRoom
 			err := rows.Scan(address{&room.JID}, &room.Archive)
 			list = append(list, room)
@@ -80,7 +79,7 @@ func (db *DB) lastToTrim(ctx context.Context, room jid.JID, before time.Time, ke
 		}
 	}
 	last, done := "", false
-	err := db.archive.each(ctx, oldest, []any{text(room), purgeStep}, func(rows *sql.Rows) error {
+	err := db.archive.each(ctx, oldest, []any{text(room), purgeStep}, func(rows row) error {
 		var id string
 		var at int64
 		if err := rows.Scan(&id, &at); err != nil {

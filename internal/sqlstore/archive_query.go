@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"math"
 	"slices"
@@ -110,7 +109,7 @@ func (db *DB) ArchivedRows(ctx context.Context, room jid.JID, ids []string) ([]s
 // archiveRows returns the rows of a query for archiveColumns.
 func (db *DB) archiveRows(ctx context.Context, room jid.JID, query string, args []any) ([]store.ArchiveRow, error) {
 	var list []store.ArchiveRow
-	err := db.archive.each(ctx, query, args, func(rows *sql.Rows) error {
+	err := db.archive.each(ctx, query, args, func(rows row) error {
 		r, err := scanRow(rows, room)
 		list = append(list, r)
 		return err
@@ -121,7 +120,7 @@ func (db *DB) archiveRows(ctx context.Context, room jid.JID, query string, args 
 	return list, nil
 }
 
-func scanRow(rows *sql.Rows, room jid.JID) (store.ArchiveRow, error) {
+func scanRow(rows row, room jid.JID) (store.ArchiveRow, error) {
 	r := store.ArchiveRow{Room: room, From: room}
 	var at int64
 	var nick string
@@ -139,7 +138,8 @@ func (db *DB) CountArchive(ctx context.Context, q store.ArchiveQuery, most int) 
 	where, args := selection(&q)
 	args = append(args, most)
 	n := 0
-	_, err := db.archive.one(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM archive %s LIMIT $%d) AS selected", where, len(args)), args, &n)
+	err := db.archive.each(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM archive %s LIMIT $%d) AS selected", where, len(args)), args,
+		func(r row) error { return r.Scan(&n) })
 	if err != nil {
 		return 0, fmt.Errorf("count archive of %s: %w", q.Room.Bare(), clean(err))
 	}

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/muster-im/muster/internal/store"
@@ -13,7 +12,7 @@ import (
 func (db *DB) Blocked(ctx context.Context, owner jid.JID) ([]jid.JID, error) {
 	var list []jid.JID
 	err := db.meta.each(ctx, "SELECT address FROM blocked WHERE owner = $1 ORDER BY address",
-		[]any{text(owner.Bare())}, func(rows *sql.Rows) error {
+		[]any{text(owner.Bare())}, func(rows row) error {
 			var j jid.JID
 			err := rows.Scan(address{&j})
 			list = append(list, j)

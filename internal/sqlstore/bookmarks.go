@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,7 +18,7 @@ const fewPeople = 16
 // address: of these people, or, if there are none, of all.
 func (db *DB) BookmarksGiven(ctx context.Context, room jid.JID, people []jid.JID) ([]jid.JID, error) {
 	var list []jid.JID
-	collect := func(rows *sql.Rows) error {
+	collect := func(rows row) error {
 		var j jid.JID
 		if err := rows.Scan(address{&j}); err != nil {
 			return err

@@ -3,9 +3,8 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -46,83 +45,31 @@ type database struct {
 	failures prometheus.Counter // may be nil
 	silence  silence
 
+	mu sync.Mutex
 	// Guarded by mu.
-	mu       sync.Mutex
-	prepared map[statementKey]*sql.Stmt // SQLite's statements, prepared once
-	wanted   map[statementKey]struct{}  // to be prepared before the next transaction
+	conns   map[driver.Conn]*sqliteConn
+	closed  bool
+	writing bool     // somebody is, or will be at once
+	queue   []*write // SQLite's, for the next transaction
 }
 
-type statementKey struct {
-	pool *sql.DB
-	text string
-}
-
-// querier runs statements, either in a transaction or, without one, each for
-// itself on the readers.
+// querier runs statements, in a transaction or each for itself.
 type querier struct {
-	d  *database
-	tx *sql.Tx // nil: no transaction
-	on *sql.DB // the pool that the statements run on
-}
+	d *database
 
-// statement returns text as a prepared statement, nil if it is not prepared
-// yet or the driver sees to that itself: pgx does, or leaves it where a pooler
-// would break it (default_query_exec_mode).
-func (q querier) statement(ctx context.Context, text string) *sql.Stmt {
-	if q.d.dialect != sqlite {
-		return nil
-	}
-	key := statementKey{q.on, text}
-	q.d.mu.Lock()
-	st := q.d.prepared[key]
-	if st == nil {
-		// A pool prepares on any connection, and a transaction may hold the last
-		// one: this time it goes without.
-		q.d.wanted[key] = struct{}{}
-	}
-	q.d.mu.Unlock()
-	if st != nil && q.tx != nil {
-		st = q.tx.StmtContext(ctx, st)
-	}
-	return st
-}
+	conn *sqliteConn // SQLite's
 
-// prepareWanted prepares the statements that were asked for.
-func (d *database) prepareWanted(ctx context.Context) error {
-	d.mu.Lock()
-	wanted := slices.Collect(maps.Keys(d.wanted))
-	clear(d.wanted)
-	d.mu.Unlock()
-	for _, key := range wanted {
-		st, err := key.pool.PrepareContext(ctx, key.text)
-		if err != nil {
-			return err
-		}
-		if err := d.keep(key, st); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// keep makes st the statement for key, unless there is one already.
-func (d *database) keep(key statementKey, st *sql.Stmt) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.prepared[key] != nil {
-		return st.Close()
-	}
-	d.prepared[key] = st
-	return nil
+	tx *sql.Tx // otherwise; nil: no transaction
+	on *sql.DB // the pool that the statements then run on
 }
 
 // exec runs a statement and returns how many rows it changed.
 func (q querier) exec(ctx context.Context, text string, args ...any) (int64, error) {
 	var res sql.Result
 	var err error
-	switch st := q.statement(ctx, text); {
-	case st != nil:
-		res, err = st.ExecContext(ctx, args...)
+	switch {
+	case q.conn != nil:
+		return q.conn.exec(ctx, text, args...)
 	case q.tx != nil:
 		res, err = q.tx.ExecContext(ctx, text, args...)
 	default:
@@ -135,12 +82,12 @@ func (q querier) exec(ctx context.Context, text string, args ...any) (int64, err
 }
 
 // each runs a query and calls scan for each row.
-func (q querier) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
+func (q querier) each(ctx context.Context, text string, args []any, scan func(row) error) error {
 	var rows *sql.Rows
 	var err error
-	switch st := q.statement(ctx, text); {
-	case st != nil:
-		rows, err = st.QueryContext(ctx, args...)
+	switch {
+	case q.conn != nil:
+		return q.conn.each(ctx, text, args, scan)
 	case q.tx != nil:
 		rows, err = q.tx.QueryContext(ctx, text, args...)
 	default:
@@ -160,9 +107,9 @@ func (q querier) each(ctx context.Context, text string, args []any, scan func(*s
 // one runs a query for at most one row and reports whether there was one.
 func (q querier) one(ctx context.Context, text string, args []any, dest ...any) (bool, error) {
 	found := false
-	err := q.each(ctx, text, args, func(rows *sql.Rows) error {
+	err := q.each(ctx, text, args, func(r row) error {
 		found = true
-		return rows.Scan(dest...)
+		return r.Scan(dest...)
 	})
 	return found, err
 }
@@ -170,50 +117,59 @@ func (q querier) one(ctx context.Context, text string, args []any, dest ...any) 
 // look runs f, which makes single queries outside transactions.
 func (d *database) look(ctx context.Context, f func(context.Context, querier) error) error {
 	return d.call(ctx, func(ctx context.Context) error {
-		if err := d.prepareWanted(ctx); err != nil {
-			return err
+		if d.dialect == postgres {
+			return f(ctx, querier{d: d, on: d.reader})
 		}
-		return f(ctx, querier{d: d, on: d.reader})
+		return d.onConn(ctx, d.reader, func(c *sqliteConn) (bool, error) {
+			return false, f(ctx, querier{d: d, conn: c})
+		})
 	})
 }
 
-func (d *database) each(ctx context.Context, text string, args []any, scan func(*sql.Rows) error) error {
+func (d *database) each(ctx context.Context, text string, args []any, scan func(row) error) error {
 	return d.look(ctx, func(ctx context.Context, q querier) error { return q.each(ctx, text, args, scan) })
 }
 
-func (d *database) one(ctx context.Context, text string, args []any, dest ...any) (bool, error) {
-	found := false
-	err := d.each(ctx, text, args, func(rows *sql.Rows) error {
-		found = true
-		return rows.Scan(dest...)
+// one runs a query for at most one row, which is found at once, and reports
+// whether there was one.
+func (d *database) one(ctx context.Context, text string, args []any, dest ...any) (found bool, err error) {
+	err = d.look(ctx, func(ctx context.Context, q querier) error {
+		if d.dialect == sqlite {
+			ctx = context.WithoutCancel(ctx) // see sqliteConn.each
+		}
+		found, err = q.one(ctx, text, args, dest...)
+		return err
 	})
 	return found, err
 }
 
 // view runs f on one unchanging state of the database.
 func (d *database) view(ctx context.Context, f func(context.Context, querier) error) error {
-	opts := &sql.TxOptions{ReadOnly: true}
-	if d.dialect == postgres {
-		opts.Isolation = sql.LevelRepeatableRead // SQLite knows nothing less
-	}
 	return d.call(ctx, func(ctx context.Context) error {
-		if err := d.prepareWanted(ctx); err != nil {
-			return err
+		if d.dialect == sqlite {
+			return d.viewSQLite(ctx, f)
 		}
-		tx, err := d.reader.BeginTx(ctx, opts)
+		tx, err := d.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
 		if err != nil {
 			return err
 		}
 		defer rollback(tx)
-		return f(ctx, querier{d: d, tx: tx, on: d.reader})
+		return f(ctx, querier{d: d, tx: tx})
 	})
 }
 
 // update runs f in a transaction that writes, and commits it if f returns nil.
-// If PostgreSQL goes away during the commit, f runs again when it is back: it
-// must succeed, without doing a thing twice, where it has had its effect.
+// On SQLite others may be in the same one: f sees what they have done before, and
+// leaves nothing behind if it returns an error. If PostgreSQL goes away during the
+// commit, f runs again when it is back: it must succeed, without doing a thing
+// twice, where it has had its effect.
 func (d *database) update(ctx context.Context, f func(context.Context, querier) error) error {
-	err := d.call(ctx, func(ctx context.Context) error { return d.transact(ctx, f) })
+	err := d.call(ctx, func(ctx context.Context) error {
+		if d.dialect == sqlite {
+			return d.write(ctx, f)
+		}
+		return d.transact(ctx, f)
+	})
 	if err == nil && d.written != nil {
 		d.written()
 	}
@@ -221,9 +177,6 @@ func (d *database) update(ctx context.Context, f func(context.Context, querier) 
 }
 
 func (d *database) transact(ctx context.Context, f func(context.Context, querier) error) error {
-	if err := d.prepareWanted(ctx); err != nil {
-		return err
-	}
 	err := d.attempt(ctx, f)
 	if isDoubt(err) {
 		return d.settle(ctx, f)
@@ -231,25 +184,18 @@ func (d *database) transact(ctx context.Context, f func(context.Context, querier
 	return err
 }
 
-// attempt runs f in a transaction on a connection that writes.
+// attempt runs f in a transaction of package sql on a connection that writes.
 func (d *database) attempt(ctx context.Context, f func(context.Context, querier) error) error {
 	conn, err := d.writer.Conn(ctx) // waits for its turn
 	if err != nil {
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // gives the connection back
-	inner := ctx
-	if d.dialect == sqlite {
-		// The driver would start a goroutine for each statement to watch a
-		// context that can end. Statements that write are short: look at the
-		// context between them instead.
-		inner = context.WithoutCancel(ctx)
-	}
-	tx, err := conn.BeginTx(inner, nil)
+	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	err = f(inner, querier{d: d, tx: tx, on: d.writer})
+	err = f(ctx, querier{d: d, tx: tx})
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -276,13 +222,7 @@ func (d *database) count(err error) error {
 }
 
 func (d *database) close() error {
-	d.mu.Lock()
-	var errs []error
-	for _, st := range d.prepared {
-		errs = append(errs, st.Close())
-	}
-	clear(d.prepared)
-	d.mu.Unlock()
+	errs := []error{d.closeStatements()}
 	if d.reader != d.writer {
 		errs = append(errs, d.reader.Close())
 	}

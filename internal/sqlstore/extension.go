@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"fmt"
 )
 
@@ -20,7 +19,7 @@ func (db *DB) ExtensionValue(ctx context.Context, extension, key string) (value 
 func (db *DB) ExtensionKeys(ctx context.Context, extension, prefix string) ([]string, error) {
 	var keys []string
 	err := db.meta.each(ctx, `SELECT key FROM extension_values WHERE extension = $1 AND substr(key, 1, length($2)) = $2 ORDER BY key`,
-		[]any{extension, prefix}, func(rows *sql.Rows) error {
+		[]any{extension, prefix}, func(rows row) error {
 			var key string
 			err := rows.Scan(&key)
 			keys = append(keys, key)

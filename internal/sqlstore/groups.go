@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -53,7 +52,7 @@ func (db *DB) GroupsOf(ctx context.Context, user jid.JID, member bool) ([]groups
 
 func (db *DB) groupRecords(ctx context.Context, query string, args ...any) ([]groups.Record, error) {
 	var list []groups.Record
-	err := db.meta.each(ctx, query, args, func(rows *sql.Rows) error {
+	err := db.meta.each(ctx, query, args, func(rows row) error {
 		var r groups.Record
 		var chats []byte
 		var created int64
@@ -82,7 +81,7 @@ func (db *DB) GroupMembers(ctx context.Context, number int64, user jid.JID) ([]g
 		where, args = where+" AND member = $2", append(args, text(user.Bare()))
 	}
 	err := db.meta.each(ctx, "SELECT member, entered, role, joined, departed, since FROM contact_group_members WHERE "+where+
-		" ORDER BY member, entered", args, func(rows *sql.Rows) error {
+		" ORDER BY member, entered", args, func(rows row) error {
 		var r groups.MemberRecord
 		var since int64
 		if err := rows.Scan(address{&r.User}, &r.Entered, &r.Role, &r.Joined, &r.Left, &since); err != nil {
@@ -266,7 +265,7 @@ func putMembers(ctx context.Context, q querier, rows []groups.MemberRecord, numb
 // GroupTasks returns the tasks that are not done, the oldest first.
 func (db *DB) GroupTasks(ctx context.Context) ([]groups.Task, error) {
 	var list []groups.Task
-	err := db.meta.each(ctx, "SELECT revision, number, data FROM contact_group_tasks ORDER BY revision", nil, func(rows *sql.Rows) error {
+	err := db.meta.each(ctx, "SELECT revision, number, data FROM contact_group_tasks ORDER BY revision", nil, func(rows row) error {
 		var t groups.Task
 		err := rows.Scan(&t.Revision, &t.Number, &t.Data)
 		list = append(list, t)

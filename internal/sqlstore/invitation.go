@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -154,7 +153,7 @@ func (db *DB) Invitations(ctx context.Context, host, after string, limit int) ([
 }
 
 func (db *DB) invitations(ctx context.Context, where string, args ...any) (list []store.Invitation, err error) {
-	err = db.meta.each(ctx, "SELECT "+invitationColumns+" FROM invitations WHERE "+where, args, func(rows *sql.Rows) error {
+	err = db.meta.each(ctx, "SELECT "+invitationColumns+" FROM invitations WHERE "+where, args, func(rows row) error {
 		var v store.Invitation
 		var groups []byte
 		var created, expires int64
@@ -188,7 +187,7 @@ func (db *DB) DeleteInvitation(ctx context.Context, host, id string) error {
 // Arrivals returns what is still to be done for those who have used invitations.
 func (db *DB) Arrivals(ctx context.Context) ([]store.Arrival, error) {
 	var list []store.Arrival
-	err := db.meta.each(ctx, "SELECT invitation, account, inviter, groups FROM arrivals ORDER BY account, invitation", nil, func(rows *sql.Rows) error {
+	err := db.meta.each(ctx, "SELECT invitation, account, inviter, groups FROM arrivals ORDER BY account, invitation", nil, func(rows row) error {
 		var a store.Arrival
 		var groups []byte
 		if err := rows.Scan(&a.Invitation, address{&a.Account}, address{&a.Inviter}, &groups); err != nil {

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/muster-im/muster/internal/store"
@@ -14,7 +13,7 @@ import (
 func (db *DB) ReservedNicks(ctx context.Context, service string) ([]store.ReservedNick, error) {
 	var list []store.ReservedNick
 	err := db.meta.each(ctx, "SELECT owner, nick, nick_key FROM reserved_nicks WHERE service = $1 ORDER BY nick_key", []any{service},
-		func(rows *sql.Rows) error {
+		func(rows row) error {
 			var n store.ReservedNick
 			if err := rows.Scan(address{&n.Owner}, &n.Nick, &n.Key); err != nil {
 				return err

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/muster-im/muster/internal/store"
@@ -60,7 +59,7 @@ func exceeds(waiting, limit store.OfflineQuota, message []byte) bool {
 func (db *DB) Offline(ctx context.Context, to jid.JID, limit int) ([]store.OfflineMessage, error) {
 	var messages []store.OfflineMessage
 	err := db.meta.each(ctx, `SELECT id, time, stanza FROM offline_messages WHERE recipient = $1
-		ORDER BY id LIMIT $2`, []any{text(to.Bare()), limit}, func(rows *sql.Rows) error {
+		ORDER BY id LIMIT $2`, []any{text(to.Bare()), limit}, func(rows row) error {
 		m := store.OfflineMessage{To: to.Bare()}
 		var at int64
 		err := rows.Scan(&m.ID, &at, &m.Stanza)

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
@@ -82,7 +81,7 @@ func isRemoved(ctx context.Context, q querier, account jid.JID) (bool, error) {
 // something may be left, the first removed first.
 func (db *DB) RemovedAccounts(ctx context.Context) ([]jid.JID, error) {
 	var list []jid.JID
-	err := db.meta.each(ctx, "SELECT local, domain FROM removed_accounts ORDER BY time, domain, local", nil, func(rows *sql.Rows) error {
+	err := db.meta.each(ctx, "SELECT local, domain FROM removed_accounts ORDER BY time, domain, local", nil, func(rows row) error {
 		var local, domain string
 		if err := rows.Scan(&local, &domain); err != nil {
 			return err

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -122,7 +121,7 @@ func (db *DB) Rooms(ctx context.Context, q muc.RoomsQuery) ([]muc.RoomDescriptor
 	}
 	var page []muc.RoomDescriptor
 	err := db.meta.each(ctx, fmt.Sprintf("SELECT local, name, public FROM rooms WHERE %s%s LIMIT $%d", where, order, len(args)+1),
-		append(args, q.Limit), func(rows *sql.Rows) error {
+		append(args, q.Limit), func(rows row) error {
 			var d muc.RoomDescriptor
 			var local string
 			err := rows.Scan(&local, &d.Name, &d.Public)
@@ -270,7 +269,7 @@ func (db *DB) RoomData(ctx context.Context, room jid.JID) (map[string][]byte, er
 	all := make(map[string][]byte)
 	err := db.meta.each(ctx, `SELECT key, data FROM room_data
 		WHERE room = (SELECT id FROM rooms WHERE service = $1 AND local = $2)`, []any{room.Domain(), room.Local()},
-		func(rows *sql.Rows) error {
+		func(rows row) error {
 			var key string
 			var data []byte
 			err := rows.Scan(&key, &data)

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 
@@ -35,7 +34,7 @@ func (db *DB) FindRooms(ctx context.Context, s store.RoomSearch) ([]store.FoundR
 	}
 	query := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY r.local LIMIT %s", columns, from, where, arg(s.Limit))
 	var list []store.FoundRoom
-	err := db.meta.each(ctx, query, args, func(rows *sql.Rows) error {
+	err := db.meta.each(ctx, query, args, func(rows row) error {
 		var r store.FoundRoom
 		var local string
 		var created, used int64
@@ -68,7 +67,7 @@ func (db *DB) RoomAffiliations(ctx context.Context, room jid.JID, s store.Affili
 	var list []muc.AffiliationRecord
 	err := db.meta.each(ctx, `SELECT a.jid, a.affiliation, a.nick, a.reason, a.data FROM affiliations a
 		WHERE a.room = (SELECT id FROM rooms WHERE service = $1 AND local = $2) AND a.jid > $3 AND `+where+`
-		ORDER BY a.jid LIMIT $4`, args, func(rows *sql.Rows) error {
+		ORDER BY a.jid LIMIT $4`, args, func(rows row) error {
 		rec, err := scanAffiliation(rows)
 		list = append(list, rec)
 		return err

@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -187,7 +186,7 @@ func deleteRoster(ctx context.Context, q querier, owner jid.JID) error {
 
 func rosterItems(ctx context.Context, q querier, query string, args ...any) ([]store.RosterItem, error) {
 	var items []store.RosterItem
-	err := q.each(ctx, query, args, func(rows *sql.Rows) error {
+	err := q.each(ctx, query, args, func(rows row) error {
 		var it store.RosterItem
 		var groups, leftOut []byte
 		if err := rows.Scan(address{&it.Contact}, &it.Name, &groups, &it.Subscription, &it.PendingOut, &it.PendingIn,
@@ -251,7 +250,7 @@ func (db *DB) RosterGrants(ctx context.Context, contact jid.JID) ([]jid.JID, err
 func (db *DB) owners(ctx context.Context, contact jid.JID, and string) ([]jid.JID, error) {
 	var owners []jid.JID
 	err := db.meta.each(ctx, "SELECT owner FROM roster_items WHERE contact = $1 AND NOT removed"+and+" ORDER BY owner",
-		[]any{text(contact.Bare())}, func(rows *sql.Rows) error {
+		[]any{text(contact.Bare())}, func(rows row) error {
 			var owner jid.JID
 			err := rows.Scan(address{&owner})
 			owners = append(owners, owner)

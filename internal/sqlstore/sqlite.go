@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -98,7 +99,7 @@ func openFile(name, path, durability string) (*database, error) {
 	}
 	d := &database{
 		dialect: sqlite, name: name, path: path, explain: func(err error) error { return explainSQLite(path, err) },
-		prepared: make(map[statementKey]*sql.Stmt), wanted: make(map[statementKey]struct{}),
+		conns: make(map[driver.Conn]*sqliteConn),
 	}
 	if d.writer, err = sql.Open("sqlite", sqliteDSN(path, durability, false)); err != nil {
 		return nil, err

@@ -1,7 +1,8 @@
 // Package sqlstore keeps what the server's services store, in SQLite or in
 // PostgreSQL. A DB satisfies the store interface of every service.
 //
-// One method is one transaction. Errors of drivers never leave the package as
+// One method is one transaction, or a part of one that is taken back alone: what
+// waits for SQLite's writer is committed together. Errors of drivers never leave the package as
 // values; callers test for the sentinels of packages store and muc and for
 // those of package context.
 //

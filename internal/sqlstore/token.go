@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -85,7 +84,7 @@ func (db *DB) TouchToken(ctx context.Context, id string, used time.Time) error {
 }
 
 func (db *DB) tokens(ctx context.Context, query string, args ...any) (list []store.Token, err error) {
-	err = db.meta.each(ctx, query, args, func(rows *sql.Rows) error {
+	err = db.meta.each(ctx, query, args, func(rows row) error {
 		var t store.Token
 		var scopes, hosts string
 		var created, expires, used int64
