@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"path"
 	"strconv"
@@ -47,7 +46,7 @@ func TestMigrateGroupChats(t *testing.T) {
 			}
 			must(t, db.migrate(t.Context()))
 			got := ""
-			must(t, db.meta.each(t.Context(), "SELECT room, number, revision FROM contact_group_chats ORDER BY room", nil, func(rows *sql.Rows) error {
+			must(t, db.meta.each(t.Context(), "SELECT room, number, revision FROM contact_group_chats ORDER BY room", nil, func(rows row) error {
 				var room string
 				var number, revision int64
 				err := rows.Scan(&room, &number, &revision)
