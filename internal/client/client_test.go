@@ -48,7 +48,7 @@ func start(t *testing.T) *server.Server {
 
 func dial(t *testing.T, s *server.Server, o client.Options) (*client.Client, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	o.Conn, o.Domain, o.Username, o.PlainText = s.Dial(), "localhost", "romeo", true
 	if o.Password == "" {

@@ -88,7 +88,7 @@ func (a *actor) answerTo(xml string) string {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(a.t.Context(), 45*time.Second) // that an answer comes in time is for callers to check
+	ctx, cancel := context.WithTimeout(a.t.Context(), patience) // that an answer comes in time is for callers to check
 	defer cancel()
 	_, err = a.c.IQ(ctx, st)
 	if se, ok := errors.AsType[*stanza.Error](err); ok {

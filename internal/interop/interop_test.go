@@ -91,7 +91,7 @@ func (h *host) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.kill() })
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for tick := time.NewTicker(10 * time.Millisecond); ; {
 		if conn, err := net.Dial("tcp", h.addr); err == nil {
@@ -147,7 +147,7 @@ func (h *host) connect(t *testing.T, name string, o client.Options) (*client.Cli
 	roots.AppendCertsFromPEM(pem)
 	o.Addr, o.Domain, o.Username, o.Password = h.addr, "localhost", name, "secret-"+name
 	o.TLSConfig = &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS12}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	return client.Dial(ctx, o)
 }
@@ -222,7 +222,7 @@ func TestGoSendXMPP(t *testing.T) {
 	j.send("<presence/>")
 	j.enter("team", "Juliet", true)
 	send := func(args ...string) {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 		defer cancel()
 		args = append([]string{"-u", "romeo@localhost", "-p", "secret-romeo", "-j", h.addr, "-n"}, args...)
 		cmd := exec.CommandContext(ctx, "/usr/bin/go-sendxmpp", args...)

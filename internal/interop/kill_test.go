@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/muster-im/muster/internal/client"
 	"github.com/muster-im/muster/stanza"
@@ -32,7 +31,7 @@ func (a *actor) send(xml string) {
 // until returns the first stanza with all of parts in it.
 func (a *actor) until(what string, parts ...string) string {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(a.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(a.t.Context(), patience)
 	defer cancel()
 	for {
 		st, err := a.c.Receive(ctx)
@@ -56,7 +55,7 @@ func (a *actor) request(xml string) stanza.Stanza {
 	if err != nil {
 		a.t.Fatalf("%s: %v", xml, err)
 	}
-	ctx, cancel := context.WithTimeout(a.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(a.t.Context(), patience)
 	defer cancel()
 	r, err := a.c.IQ(ctx, st)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // screenWait is how long a foreign client may take to show something.
-const screenWait = 30 * time.Second
+const screenWait = patience
 
 // screen is a terminal with a foreign client in it, by tmux. Its input line is
 // the last one.

@@ -29,8 +29,11 @@ const (
 
 	startTLS = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 
-	// patience bounds each wait for something that must happen.
-	patience = 10 * time.Second
+	// patience bounds each wait for something that must happen: it is for who
+	// waits in vain, and long enough for a machine with much else to do.
+	patience = time.Minute
+	// standstill is how long the witness must never wait.
+	standstill = 15 * time.Second
 	// headroom is by how many KiB the server's resident memory may rise above
 	// what it was when an attack began, at any moment of it.
 	headroom = 16 << 10
@@ -337,7 +340,7 @@ func (w *witness) check(t *testing.T) {
 	if !eventually(t, func() bool { return over() || w.beats.Load() >= seen+2 }) || over() {
 		t.Fatalf("the witness has noticed: %v", w.err)
 	}
-	if worst := time.Duration(w.worst.Swap(0)); worst > 2*time.Second {
+	if worst := time.Duration(w.worst.Swap(0)); worst > standstill {
 		t.Errorf("the witness had to wait for %v", worst)
 	}
 }

@@ -297,7 +297,7 @@ func (s *swarm) slowLoris(t *testing.T) (check func()) {
 		for range each {
 			wg.Go(func() {
 				began := time.Now()
-				if err := drip(kind.addr, kind.first, kind.drip); err != nil || time.Since(began) > 45*time.Second {
+				if err := drip(kind.addr, kind.first, kind.drip); err != nil || time.Since(began) > 3*time.Minute {
 					t.Errorf("%s: ended with %v after %v", kind.name, err, time.Since(began))
 				}
 			})
@@ -314,7 +314,7 @@ func drip(addr, first, text string) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	_ = conn.SetDeadline(time.Now().Add(4 * time.Minute))
 	over := make(chan error, 1)
 	go func() {
 		_, err := io.Copy(io.Discard, conn)

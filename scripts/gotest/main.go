@@ -34,7 +34,7 @@ func main() {
 	strict := flag.Bool("fail-on-skip", false, "fail if any test was skipped")
 	flag.Parse()
 
-	args := []string{"test", "-json", "-timeout=15m", "-shuffle=" + *shuffle, "-run=" + *run}
+	args := []string{"test", "-json", "-timeout=45m", "-shuffle=" + *shuffle, "-run=" + *run}
 	if *race {
 		args = append(args, "-race")
 	}
