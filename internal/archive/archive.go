@@ -3,7 +3,8 @@
 //
 // A room asks for a message to be stored and sends it out when told that it is:
 // what was reflected is kept. There is no timer that collects messages: what
-// arrives while one commit runs is the next batch, shared by all rooms.
+// arrives while one commit runs is the next batch, shared by all rooms. Before the
+// first, whoever is ready to run goes first.
 //
 // An Archive has one goroutine while something waits to be stored, and if there
 // are limits one that removes what rooms do not keep any longer. Append never waits; what reads,
@@ -98,6 +99,7 @@ type Archive struct {
 	waiting queue
 	taken   queue  // what batches are cut from, all of it before anything of waiting
 	base    queue  // all of what taken was, for its memory
+	running bool   // a goroutine stores, or is about to
 	flying  *batch // the one being stored, nil if there is none
 	bytes   int    // of rows that wait or are being stored
 	closed  bool
@@ -153,9 +155,9 @@ func (a *Archive) Append(row store.ArchiveRow, done func(error)) error {
 	a.bytes += size
 	a.waiting.rows = append(a.waiting.rows, row)
 	a.waiting.done = append(a.waiting.done, done)
-	if a.flying == nil {
-		b := a.nextLocked()
-		a.wg.Go(func() { a.drain(b) })
+	if !a.running {
+		a.running = true
+		a.wg.Go(a.work)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/muster-im/muster/internal/store"
@@ -37,7 +38,7 @@ func (a *Archive) nextLocked() *batch {
 	}
 	n := min(len(a.taken.rows), maxBatch)
 	if n == 0 {
-		a.flying = nil
+		a.flying, a.running = nil, false
 		return nil
 	}
 	b := &batch{queue: queue{rows: a.taken.rows[:n:n], done: a.taken.done[:n:n]}}
@@ -57,6 +58,31 @@ func (q queue) emptied() queue {
 	clear(q.rows)
 	clear(q.done)
 	return queue{rows: q.rows[:0], done: q.done[:0]}
+}
+
+// patience is how often a batch lets others go first.
+const patience = 8
+
+// work stores what waits until nothing does. Before it begins, whoever is ready to
+// run does: several messages mostly come together, and otherwise the first of them
+// would have a commit to itself, for which the others wait.
+func (a *Archive) work() {
+	for n, before := a.waits(), 0; n > before; before, n = n, a.waits() {
+		for range patience {
+			runtime.Gosched()
+		}
+	}
+	a.mu.Lock()
+	b := a.nextLocked()
+	a.mu.Unlock()
+	a.drain(b)
+}
+
+// waits is how many rows wait.
+func (a *Archive) waits() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.waiting.rows)
 }
 
 // drain stores b and what follows until nothing waits or another goroutine has
