@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -474,5 +475,35 @@ func BenchmarkAppend(b *testing.B) {
 	}
 	if err := a.Close(b.Context()); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// TestAppendAllocations: what waits for a commit costs no allocation of its own.
+func TestAppendAllocations(t *testing.T) {
+	const rows = 200
+	a := New(Options{Store: nowhere{}, MaxBytes: 1 << 30})
+	r := row(0)
+	var wg sync.WaitGroup
+	done := func(error) { wg.Done() }
+	burst := func() {
+		wg.Add(rows)
+		for range rows {
+			if err := a.Append(r, done); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wg.Wait()
+	}
+	burst()
+	least := math.Inf(1)
+	for range 30 {
+		least = min(least, testing.AllocsPerRun(1, burst))
+	}
+	t.Logf("%v allocations for %d rows", least, rows)
+	if least > rows/2 { // each batch has some
+		t.Errorf("%v allocations for %d rows", least, rows)
+	}
+	if err := a.Close(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }

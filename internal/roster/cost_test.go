@@ -3,12 +3,14 @@ package roster
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
 	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/shared"
 	"github.com/muster-im/muster/internal/sqlstore"
+	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -102,5 +104,38 @@ func TestNewcomerAllocations(t *testing.T) {
 	}
 	if allocs := testing.AllocsPerRun(5, comeAndGo) / (2 * members); allocs > 8 {
 		t.Errorf("%.1f allocations for each push", allocs)
+	}
+}
+
+// TestPushAllocations: a change that is told to many sessions of somebody is encoded
+// once, and another session allocates nothing but room for itself in lists.
+func TestPushAllocations(t *testing.T) {
+	measure := func(sessions int) float64 {
+		r := router.New(router.Options{})
+		s := New(Options{Router: r})
+		for i := range sessions {
+			session := &sink{jid: jid.MustParse(fmt.Sprintf("busy@example.org/r%d", i))}
+			session.state.SetInterested()
+			r.Bind(session)
+		}
+		busy := jid.MustParse("busy@example.org")
+		item := &store.RosterItem{
+			Contact: romeo, Name: "Romeo", Groups: []string{"Montagues"}, Subscription: store.SubBoth, InRoster: true, Version: 946684800000000,
+		}
+		push := func() {
+			unlock := s.lock(busy)
+			defer unlock()
+			s.push(busy, item)
+		}
+		least := math.Inf(1)
+		for range 30 {
+			least = min(least, testing.AllocsPerRun(1, push))
+		}
+		return least
+	}
+	one, many := measure(1), measure(101)
+	t.Logf("%v allocations for a push to one session, %v to 101", one, many)
+	if per := (many - one) / 100; per > 0.1 {
+		t.Errorf("%v allocations for each other session", per)
 	}
 }
