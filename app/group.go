@@ -2,15 +2,18 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/muster-im/muster/groups"
 	"github.com/muster-im/muster/internal/admin"
+	"github.com/muster-im/muster/jid"
 )
 
 // groupCommands are the commands about groups of people.
@@ -78,7 +81,7 @@ type groupListCommand struct{ socketFlags }
 func (c *groupListCommand) Run(ctx context.Context, e *env) error {
 	return c.withClient(e, func(client *admin.Client) error {
 		list := []admin.GroupInfo{}
-		for g, err := range admin.List[admin.GroupInfo](ctx, client, "/groups", nil) {
+		for g, err := range admin.List[admin.GroupInfo](ctx, client, "/groups", url.Values{"brief": {"true"}}) {
 			if err != nil {
 				return err
 			}
@@ -217,20 +220,41 @@ type groupPeople struct {
 	socketFlags
 }
 
-// each does something for everybody, in order.
-func (c *groupPeople) each(ctx context.Context, e *env, method, query string) error {
+// change changes what they are in the group, all of them or nobody.
+func (c *groupPeople) change(ctx context.Context, e *env, of admin.GroupMemberChange) error {
 	return c.withClient(e, func(client *admin.Client) error {
+		var in admin.GroupMemberChanges
+		named := make(map[jid.JID]bool)
 		for _, user := range c.Users {
 			j, err := address(ctx, client, user)
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
+			case named[j]:
+				continue
 			}
-			if err := client.Do(ctx, method, admin.Path("groups", c.Group, "members", j.String())+query, nil, nil); err != nil {
-				return fmt.Errorf("%s: %w", j, err)
-			}
+			named[j], of.JID = true, j.String()
+			in.Items = append(in.Items, of)
 		}
-		return nil
+		return itemErrors(client.Do(ctx, http.MethodPatch, admin.Path("groups", c.Group, "members"), in, nil))
 	})
+}
+
+// itemErrors says what is wrong with each one of a list, without where he stands
+// in it.
+func itemErrors(err error) error {
+	refusal, ok := errors.AsType[*admin.Error](err)
+	if !ok || len(refusal.Fields) == 0 {
+		return err
+	}
+	var errs []error
+	for _, f := range refusal.Fields {
+		if !strings.HasPrefix(f.Pointer, "#/items/") {
+			return err
+		}
+		errs = append(errs, errors.New(f.Detail))
+	}
+	return errors.Join(errs...)
 }
 
 type groupAddCommand struct {
@@ -250,16 +274,12 @@ func (groupAddCommand) Help() string {
 
 // Run adds the members.
 func (c *groupAddCommand) Run(ctx context.Context, e *env) error {
-	q := url.Values{"delay": {fmt.Sprint(c.Delay)}}
-	if c.Role != "" {
-		q.Set("role", c.Role)
-	}
-	return c.each(ctx, e, http.MethodPut, "?"+q.Encode())
+	return c.change(ctx, e, admin.GroupMemberChange{Role: c.Role, Delay: c.Delay})
 }
 
 type groupRemoveCommand struct{ groupPeople }
 
 // Run removes the members.
 func (c *groupRemoveCommand) Run(ctx context.Context, e *env) error {
-	return c.each(ctx, e, http.MethodDelete, "")
+	return c.change(ctx, e, admin.GroupMemberChange{Role: "none"})
 }

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,6 +51,7 @@ type groupImport struct {
 	exists map[jid.JID]bool // accounts that have been asked for
 	ids    map[string]bool
 	rooms  map[jid.JID]bool
+	chats  map[jid.JID]string // of groups that are there: their ids
 }
 
 // importedGroup is a group to be, and what it takes.
@@ -123,9 +123,18 @@ func (im *groupImport) plan(ctx context.Context, from, path string) (err error) 
 	if err != nil {
 		return err
 	}
-	for i := range im.Groups {
-		if err := im.planGroup(ctx, &im.Groups[i]); err != nil {
+	if im.chats, err = chatsOfGroups(ctx, im.client); err != nil {
+		return err
+	}
+	all := im.Groups
+	im.Groups = im.Groups[:0]
+	for i := range all {
+		ok, err := im.planGroup(ctx, &all[i])
+		if err != nil {
 			return err
+		}
+		if ok {
+			im.Groups = append(im.Groups, all[i])
 		}
 	}
 	return nil
@@ -206,8 +215,9 @@ func (im *groupImport) idOf(name string) string {
 	return id
 }
 
-// planGroup finds out what a group takes.
-func (im *groupImport) planGroup(ctx context.Context, g *importedGroup) error {
+// planGroup finds out what a group takes; false if it cannot be.
+func (im *groupImport) planGroup(ctx context.Context, g *importedGroup) (bool, error) {
+	g.Name = strings.TrimSpace(g.Name)
 	var there admin.Group
 	err := im.client.Do(ctx, http.MethodGet, admin.Path("groups", g.ID), nil, &there)
 	switch {
@@ -215,8 +225,13 @@ func (im *groupImport) planGroup(ctx context.Context, g *importedGroup) error {
 		g.Action = actionNone
 	case isStatus(err, http.StatusNotFound):
 		g.Action = actionCreate
+	case isStatus(err, http.StatusUnprocessableEntity), isStatus(err, http.StatusBadRequest): // the id
 	default:
-		return fmt.Errorf("group %s: %w", g.ID, err)
+		return false, fmt.Errorf("group %s: %w", g.ID, err)
+	}
+	if err := (&groups.NewGroup{ID: groups.ID(g.ID), Name: g.Name, Contract: groups.Contract(g.Contract)}).Check(); err != nil && g.Action != actionNone {
+		im.problem("group %s: %v", g.ID, err)
+		return false, nil
 	}
 	known := make(map[jid.JID]bool, len(there.Members))
 	for _, m := range there.Members {
@@ -229,7 +244,7 @@ func (im *groupImport) planGroup(ctx context.Context, g *importedGroup) error {
 		}
 		ok, err := im.hasAccount(ctx, j)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if !ok {
 			im.problem("group %s: %s has no account here", g.ID, j)
@@ -238,39 +253,13 @@ func (im *groupImport) planGroup(ctx context.Context, g *importedGroup) error {
 		g.Adding = append(g.Adding, j.String())
 	}
 	g.Members = len(known) + len(g.Adding)
-	im.planChats(g, there.Chats)
+	if err := im.planChats(ctx, g, there.Chats); err != nil {
+		return false, err
+	}
 	if g.Action == actionNone && len(g.Adding)+len(g.Chats) > 0 {
 		g.Action = actionExtend
 	}
-	return nil
-}
-
-// planChats keeps those of a group's chats that are to be made.
-func (im *groupImport) planChats(g *importedGroup, there []admin.GroupChat) {
-	var opening []prosody.Chat
-	for _, chat := range g.chats {
-		host := im.info.GroupChatHost
-		if host == "" {
-			im.problem("group %s: the chat %s has no place, there are no group chats: set modules.mod_groups_internal.groups_muc_host", g.ID, chat.JID)
-			continue
-		}
-		room, err := jid.New(chat.JID.Local(), host, "")
-		if err != nil || im.rooms[room] {
-			im.problem("group %s: the chat %s cannot be %s@%s, which another group has", g.ID, chat.JID, chat.JID.Local(), host)
-			continue
-		}
-		im.rooms[room] = true
-		if slices.ContainsFunc(there, func(c admin.GroupChat) bool { return c.JID == room }) {
-			continue
-		}
-		if room != chat.JID {
-			im.note("group %s: the chat %s becomes %s", g.ID, chat.JID, room)
-		}
-		chat.JID, chat.Name = room, cmp.Or(chat.Name, g.Name)
-		opening = append(opening, chat)
-		g.Chats = append(g.Chats, room.String())
-	}
-	g.chats = opening
+	return true, nil
 }
 
 // hasAccount reports whether somebody has an account here.

@@ -99,6 +99,61 @@ func TestGroupImport(t *testing.T) {
 	}
 }
 
+// TestGroupImportOfWhatCannotBe: names, ids and chats that a server would refuse
+// are problems before anything is done.
+func TestGroupImportOfWhatCannotBe(t *testing.T) {
+	t.Parallel()
+	file, _ := configFile(t, "host = \"rooms.localhost\"\nmax_room_id = 12\n\n[modules.mod_groups_internal]\ngroups_muc_host = \"rooms.localhost\"\n")
+	serving(t, file)
+	muster := func(status int, args ...string) string {
+		t.Helper()
+		got := execute(t, "", append(args, "--config", file)...)
+		if got.status != status {
+			t.Fatalf("%v: %+v", args, got)
+		}
+		return got.stdout + got.stderr
+	}
+	muster(exitOK, "user", "add", "romeo", "secret")
+	muster(exitOK, "room", "create", "lounge@rooms.localhost", "--owner", "romeo@localhost")
+	muster(exitOK, "room", "create", "nobodys@rooms.localhost")
+	muster(exitOK, "group", "create", "Verona", "--id", "verona")
+	muster(exitOK, "group", "chat", "add", "verona", "Piazza", "--id", "piazza")
+	dir := writeFiles(t, map[string]string{
+		"localhost/group_info/fine.dat":   `return { ["name"] = " Fine\n"; ["mucs"] = { "nobodys@rooms.localhost" }; };`,
+		"localhost/group_info/lines.dat":  `return { ["name"] = "two\nlines"; };`,
+		"localhost/group_info/unseen.dat": "return { [\"name\"] = \"\u200b\"; };",
+		"localhost/group_info/a%20b.dat":  `return { ["name"] = "Id"; };`,
+		"localhost/group_info/mantua.dat": `return { ["name"] = "Mantua"; ["mucs"] = { "piazza@rooms.localhost", "lounge@rooms.localhost", "much.too.long@rooms.localhost" }; };`,
+		"localhost/groups/mantua.dat":     `return { ["romeo"] = {}; };`,
+	})
+	before := muster(exitOK, "group", "list")
+	for _, args := range [][]string{{"--dry-run"}, {}} {
+		got := muster(exitError, append([]string{"group", "import", "--from", "prosody", dir}, args...)...)
+		for _, want := range []string{
+			"problem: group lines: invalid: the name has characters that cannot be shown",
+			"problem: group unseen: a name is required",
+			"problem: group a b: invalid: an id has at most 128 bytes",
+			"problem: group mantua: the chat piazza@rooms.localhost cannot be piazza@rooms.localhost, which another group has",
+			"problem: group mantua: the chat lounge@rooms.localhost cannot be lounge@rooms.localhost, a room of romeo@localhost",
+			"problem: group mantua: the chat much.too.long@rooms.localhost cannot be much.too.long@rooms.localhost: at most 12 bytes",
+		} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%v does not say %q but\n%s", args, want, got)
+			}
+		}
+		if after := muster(exitOK, "group", "list"); after != before {
+			t.Errorf("%v: there is\n%s", args, after)
+		}
+	}
+	muster(exitOK, "group", "import", "--from", "prosody", dir, "--partial")
+	if got := muster(exitOK, "group", "show", "mantua"); !strings.Contains(got, "romeo@localhost") || strings.Contains(got, "chat ") {
+		t.Errorf("there is\n%s", got)
+	}
+	if got := muster(exitOK, "group", "show", "fine"); !strings.HasPrefix(got, "fine: Fine (permanent)\nchat nobodys@rooms.localhost: Fine\n") {
+		t.Errorf("there is\n%s", got)
+	}
+}
+
 // TestGroupImportFile: groups of a text file become managed ones, but for what
 // only a file can have.
 func TestGroupImportFile(t *testing.T) {

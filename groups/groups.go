@@ -142,6 +142,23 @@ type NewGroup struct {
 	DefaultChat bool     // with a chat of the group's name
 }
 
+// Check returns what is wrong with a group to be: with its id, its name or its
+// contract.
+func (g *NewGroup) Check() error {
+	if g.ID != "" {
+		if err := checkID(g.ID); err != nil {
+			return err
+		}
+	}
+	if g.Contract != "" {
+		if err := checkContract(g.Contract); err != nil {
+			return err
+		}
+	}
+	_, err := checkName(g.Name, maxName)
+	return err
+}
+
 // Update changes what is set.
 type Update struct {
 	Name     *string

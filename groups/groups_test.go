@@ -72,6 +72,8 @@ func TestRefusals(t *testing.T) {
 			{"full address", join("team", "juliet@example.org/balcony"), groups.ErrInvalid},
 			{"no name", create(groups.NewGroup{Name: "\t"}), groups.ErrNameRequired},
 			{"long name", create(groups.NewGroup{Name: strings.Repeat("x", 2000)}), groups.ErrInvalid},
+			{"nothing to be seen", create(groups.NewGroup{Name: "\u200b \u2800\u3164\ufe0f"}), groups.ErrNameRequired},
+			{"two lines", create(groups.NewGroup{Name: "a\u2028b"}), groups.ErrInvalid},
 			{"control characters", create(groups.NewGroup{Name: "a\x00b"}), groups.ErrInvalid},
 			{"taken id", create(groups.NewGroup{ID: "team", Name: "Other"}), groups.ErrConflict},
 			{"bad id", create(groups.NewGroup{ID: "a/b", Name: "Other"}), groups.ErrInvalid},

@@ -444,15 +444,24 @@ const maxName = 1023
 func checkName(name string, most int) (string, error) {
 	name = strings.TrimSpace(name)
 	switch {
-	case name == "":
+	case !strings.ContainsFunc(name, leavesInk):
 		return "", ErrNameRequired
 	case len(name) > most:
 		return "", fmt.Errorf("%w: the name is longer than %d bytes", ErrInvalid, most)
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, breaks):
 		return "", fmt.Errorf("%w: the name has characters that cannot be shown", ErrInvalid)
 	}
 	return name, nil
 }
+
+// leavesInk reports whether a character can be seen.
+func leavesInk(r rune) bool {
+	const brailleBlank = '\u2800'
+	return r != brailleBlank && !unicode.In(r, unicode.Z, unicode.Cc, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
+// breaks reports whether a character has no place within a line.
+func breaks(r rune) bool { return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp) }
 
 func checkID(id ID) error {
 	const most = 128

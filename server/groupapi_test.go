@@ -46,12 +46,44 @@ func TestAPIGroups(t *testing.T) {
 		{"nothing has happened again", "GET", "/groups/verona", "", nil, 200, `"members":{"romeo":{`},
 		{"bulk", "PATCH", members, `{"items":[{"jid":"juliet","role":"owner"},{"jid":"romeo","role":"none"}]}`, nil, 204, ``},
 		{"that is done", "GET", "/groups/verona", "", nil, 200, `"members":{"juliet":{"jid":"juliet@localhost","role":"owner"`},
+		{"list", "GET", "/groups", "", nil, 200, `"members":{"juliet":{"jid":"juliet@localhost","role":"owner"`},
+		{"list with chats", "GET", "/groups", "", nil, 200, `"chats":[{"id":"`},
+		{"brief list", "GET", "/groups?brief=true", "", nil, 200, `Z"}]}`},
+		{"members", "GET", members, "", nil, 200, `{"items":[{"jid":"juliet@localhost","role":"owner","since":"`},
+		{"member", "GET", members + "/juliet", "", nil, 200, `{"jid":"juliet@localhost","role":"owner"`},
+		{"no member", "GET", members + "/romeo", "", nil, 404, `romeo@localhost is no member`},
+		{"members of nothing", "GET", "/groups/none/members", "", nil, 404, `there is no such group`},
+		{"chats", "GET", "/groups/verona/chats", "", nil, 200, `{"items":[{"id":"`},
+		{"chats of nothing", "GET", "/groups/none/chats", "", nil, 404, `there is no such group`},
+		{"chat of another group", "POST", "/groups", `{"name":"Padua","id":"padua"}`, nil, 201, ``},
+		{"its own", "PUT", "/groups/padua/chats/piazza", `{"name":"Piazza"}`, nil, 201, ``},
+		{"taken", "PUT", "/groups/verona/chats/piazza", `{"name":"Piazza"}`, nil, 409, `this chat is somebody else's`},
 		{"unnamed chat", "POST", "/groups/verona/chats", `{"name":""}`, nil, 422, `"pointer":"#/name"`},
 		{"chat that is not there", "DELETE", "/groups/verona/chats/none", "", nil, 404, `the group has no such chat`},
 		{"default chat of somebody else", "PUT", "/groups/verona", `{"muc_jid":"coven@conference.localhost"}`, nil, 404, `the group has no such chat`},
 	})
+	// What is shown of a chat changes where the group does not.
+	tag := w.do(t, "GET", "/groups/padua", "").header.Get("ETag")
+	room := "/rooms/piazza@groups.localhost"
+	w.run(t, []step{
+		{"not changed", "GET", "/groups/padua", "", []string{"If-None-Match: " + tag}, 304, ``},
+		{"renamed in the room", "PUT", room, `{"config":{"title":"Prato"}}`, nil, 200, ``},
+		{"shown", "GET", "/groups/padua", "", []string{"If-None-Match: " + tag}, 200, `"name":"Prato"`},
+	})
+	tag = w.do(t, "GET", "/groups/padua", "").header.Get("ETag")
+	w.run(t, []step{
+		{"destroyed", "DELETE", room, "", nil, 204, ``},
+		{"shown too", "GET", "/groups/padua", "", []string{"If-None-Match: " + tag}, 200, `"deleted":true`},
+		{"made again", "PUT", "/groups/padua/chats/piazza", `{"name":"Piazza"}`, nil, 200, `"jid":"piazza@`},
+		{"and there", "GET", "/groups/padua/chats/piazza", "", nil, 200, `"name":"Piazza"}`},
+		{"the group is what was read", "PUT", "/groups/padua", `{"name":"Padova"}`, []string{"If-Match: " + tag}, 412, ``},
+	})
+	w.run(t, []step{
+		{"by what is there now", "PUT", "/groups/padua", `{"name":"Padova"}`, []string{"If-Match: " + w.do(t, "GET", "/groups/padua", "").header.Get("ETag")}, 204, ``},
+		{"enough", "DELETE", "/groups/padua", "", nil, 204, ``},
+	})
 	// Two administrators at once: the second one notices.
-	tag := w.do(t, "GET", "/groups/verona", "").header.Get("ETag")
+	tag = w.do(t, "GET", "/groups/verona", "").header.Get("ETag")
 	w.run(t, []step{
 		{"not changed", "GET", "/groups/verona", "", []string{"If-None-Match: " + tag}, 304, ``},
 		{"the first one", "PUT", "/groups/verona", `{"name":"Fair Verona"}`, []string{"If-Match: " + tag}, 204, ``},

@@ -265,6 +265,9 @@ func (s *Server) Info() Info {
 	}
 	if s.groups != nil {
 		info.GroupChatHost = s.groups.ChatHost()
+		if s.groupChats != nil {
+			info.MaxGroupChatID = s.groupChats.maxID
+		}
 	}
 	return info
 }

@@ -10,6 +10,7 @@ package admin
 import (
 	"time"
 
+	"github.com/muster-im/muster/internal/api"
 	"github.com/muster-im/muster/jid"
 )
 
@@ -26,6 +27,8 @@ type Info struct {
 	RoomHosts []string `json:"room_hosts" doc:"The domains of the rooms."`
 	// GroupChatHost is the domain of group chats.
 	GroupChatHost string `json:"group_chat_host,omitempty" doc:"The domain of group chats; absent: there are none."`
+	// MaxGroupChatID is the most bytes before the @ in a group chat's address.
+	MaxGroupChatID int `json:"max_group_chat_id,omitempty" doc:"Most bytes before the @ in the address of a group chat; absent: any number."`
 	// Listeners are the addresses that accept clients, in the order of the
 	// configuration.
 	Listeners []Listener `json:"listeners" doc:"The addresses that accept clients."`
@@ -139,6 +142,7 @@ type BackupProgress struct {
 type Error struct {
 	Status int // HTTP status code
 	Detail string
+	Fields []api.FieldError // all that is wrong with the request
 }
 
 // Error returns the server's words.

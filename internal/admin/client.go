@@ -274,7 +274,7 @@ func readProblem(resp *http.Response, body io.Reader) error {
 	if err := json.NewDecoder(body).Decode(&p); err != nil || p.Detail == "" {
 		return &Error{Status: resp.StatusCode, Detail: "the server answered " + resp.Status}
 	}
-	e := &Error{Status: resp.StatusCode, Detail: p.Detail}
+	e := &Error{Status: resp.StatusCode, Detail: p.Detail, Fields: p.Errors}
 	if len(p.Errors) > 1 { // Detail is about the first
 		list := make([]string, len(p.Errors))
 		for i, f := range p.Errors {

@@ -21,8 +21,8 @@ type Group struct {
 
 	// Members have the name of the user as their key, or his address if he is not
 	// of the host that is asked.
-	Members map[string]GroupMember `json:"members" doc:"By user name, or by address for those who are of other hosts."`
-	Chats   []GroupChat            `json:"chats"`
+	Members map[string]GroupMember `json:"members,omitzero" doc:"By user name, or by address for those who are of other hosts. Absent in a brief list."`
+	Chats   []GroupChat            `json:"chats,omitzero" doc:"Absent in a brief list."`
 }
 
 // GroupInfo is what is known of a group besides its members.
@@ -72,6 +72,11 @@ type GroupMembers struct {
 	Items []NewGroupMember `json:"items" max:"10000"`
 }
 
+// GroupMemberList is who is in a group.
+type GroupMemberList struct {
+	Items []GroupMember `json:"items"`
+}
+
 // NewGroupMember is somebody who is to be a member.
 type NewGroupMember struct {
 	JID  string `json:"jid" min:"1" max:"3071" doc:"Address, or the name of a user of the host."`
@@ -88,19 +93,6 @@ type GroupMemberChange struct {
 	JID   string `json:"jid" min:"1" max:"3071" doc:"Address, or the name of a user of the host."`
 	Role  string `json:"role,omitempty" enum:"member,admin,owner,none" doc:"none ends the membership. Absent: what he has, or member."`
 	Delay bool   `json:"delay,omitempty" doc:"Make a newcomer nobody's contact until the group is synchronised."`
-}
-
-// NewGroupChat asks for a chat.
-type NewGroupChat struct {
-	Name    string `json:"name" max:"1023"`
-	ID      string `json:"id,omitempty" max:"1023" doc:"What stands before the @ in its address; absent: 16 random characters. A chat that the group has already stays as it is."`
-	Default bool   `json:"default,omitempty" doc:"With an id: a new chat becomes the group's default one."`
-}
-
-// PutGroupChat describes a chat whose id is in the path.
-type PutGroupChat struct {
-	Name    string `json:"name" max:"1023"`
-	Default bool   `json:"default,omitempty" doc:"A new chat becomes the group's default one."`
 }
 
 // Scopes of groups.
@@ -131,7 +123,9 @@ func (a *Admin) groupRoutes() []api.Route {
 		}
 		return route
 	}
-	list := r(http.MethodGet, "/groups", "listGroups", "The groups, ordered by id, without their members.", api.Do(a.listGroups))
+	brief := api.Param{Name: "brief", Query: true, Kind: "boolean", Doc: "Without members and chats.", Default: false}
+	list := r(http.MethodGet, "/groups", "listGroups", "The groups with their members and chats, ordered by id.", api.Do(a.listGroups), brief)
+	list.Doc = "A page ends early where it has many members."
 	list.Paged = true
 	create := r(http.MethodPost, "/groups", "createGroup", "Create a group.", api.Do(a.createGroup))
 	create.Status, create.Errors = []int{http.StatusCreated}, []int{http.StatusNotFound, http.StatusConflict}
@@ -148,6 +142,9 @@ func (a *Admin) groupRoutes() []api.Route {
 		r(http.MethodPut, "/groups/{group}", "setGroup", "Change a group's name, contract or default chat; what is not given stays.", api.Do(a.setGroup), group),
 		r(http.MethodDelete, "/groups/{group}", "deleteGroup", "Delete a group with its chats.", api.Do(a.deleteGroup), group),
 		r(http.MethodPatch, "/groups/{group}/members", "changeGroupMembers", "Make people members, or end memberships: all that are given or none.", api.Do(a.changeGroupMembers), group),
+		r(http.MethodGet, "/groups/{group}/members", "listGroupMembers", "The members of a group, as PUT takes them.", api.Do(a.groupMembers), group),
+		r(http.MethodGet, "/groups/{group}/members/{user}", "getGroupMember", "A member of a group.", api.Do(a.groupMember), group, user),
+		r(http.MethodGet, "/groups/{group}/chats", "listGroupChats", "The chats of a group.", api.Do(a.groupChats), group),
 		r(http.MethodPut, "/groups/{group}/members/{user}", "addGroupMember", "Make somebody a member.", api.Do(a.addGroupMember), group, user, role, delay),
 		r(http.MethodDelete, "/groups/{group}/members/{user}", "removeGroupMember", "End a membership. To do it again is no error.", api.Do(a.removeGroupMember), group, user),
 		r(http.MethodPost, "/groups/{group}/sync", "syncGroup", "Make those who were added with delay contacts.", api.Do(a.syncGroup), group),
@@ -226,21 +223,35 @@ func itemError(i int, err error) api.FieldError {
 	return api.FieldError{Pointer: fmt.Sprintf("#/items/%d/jid", i), Detail: err.Error()}
 }
 
-func (a *Admin) listGroups(ctx context.Context, r *api.Request, _ api.None) (page api.Page[GroupInfo], err error) {
+// listedMembers is how many members the groups of a page have, but for the last
+// one's.
+const listedMembers = 10000
+
+func (a *Admin) listGroups(ctx context.Context, r *api.Request, _ api.None) (page api.Page[Group], err error) {
 	limit, after, err := r.Page()
 	if err != nil {
 		return page, err
 	}
-	page.Items = []GroupInfo{}
+	page.Items = []Group{}
+	members := 0
 	for info, err := range a.opts.Groups.GroupsAfter(ctx, groups.ID(after)) {
 		if err != nil {
 			return page, err
 		}
-		if len(page.Items) == limit {
-			page.Next = r.Next(string(page.Items[limit-1].ID))
+		if n := len(page.Items); n == limit || members >= listedMembers {
+			page.Next = r.Next(string(page.Items[n-1].ID))
 			break
 		}
-		page.Items = append(page.Items, GroupInfo(info))
+		g := Group{GroupInfo: GroupInfo(info)}
+		if !r.Bool("brief", false) {
+			if err := a.fillGroup(ctx, r, &g); errors.Is(err, groups.ErrGroupNotFound) {
+				continue // deleted meanwhile
+			} else if err != nil {
+				return page, err
+			}
+		}
+		members += len(g.Members)
+		page.Items = append(page.Items, g)
 	}
 	return page, nil
 }
@@ -271,27 +282,69 @@ func (a *Admin) readGroup(ctx context.Context, r *api.Request, id groups.ID) (g 
 		return g, groupError(err)
 	}
 	g.GroupInfo = GroupInfo(info)
-	members, err := a.opts.Groups.Members(ctx, id)
-	if err != nil {
+	if err := a.fillGroup(ctx, r, &g); err != nil {
 		return g, groupError(err)
 	}
-	chats, err := a.opts.Groups.GroupChats(ctx, id)
-	if err != nil {
-		return g, groupError(err)
-	}
-	r.SetRevision(g.Revision)
-	g.Members, g.Chats = make(map[string]GroupMember, len(members)), make([]GroupChat, len(chats))
-	for _, m := range members {
-		name := m.User.String()
-		if m.User.Domain() == r.Host() {
-			name = m.User.Local()
-		}
-		g.Members[name] = GroupMember{JID: m.User, Role: string(m.Role), Since: m.Since, Delayed: m.Delayed}
-	}
-	for i, c := range chats {
-		g.Chats[i] = GroupChat(c)
-	}
+	r.SetRevision(g.Revision, chatsTag(g.Chats))
 	return g, nil
+}
+
+// fillGroup adds a group's members and chats.
+func (a *Admin) fillGroup(ctx context.Context, r *api.Request, g *Group) error {
+	members, err := a.opts.Groups.Members(ctx, g.ID)
+	if err != nil {
+		return err
+	}
+	chats, err := a.opts.Groups.GroupChats(ctx, g.ID)
+	if err != nil {
+		return err
+	}
+	g.Members, g.Chats = make(map[string]GroupMember, len(members)), shownChats(chats)
+	for i := range members {
+		name := members[i].User.String()
+		if members[i].User.Domain() == r.Host() {
+			name = members[i].User.Local()
+		}
+		g.Members[name] = shownMember(&members[i])
+	}
+	return nil
+}
+
+func shownMember(m *groups.Member) GroupMember {
+	return GroupMember{JID: m.User, Role: string(m.Role), Since: m.Since, Delayed: m.Delayed}
+}
+
+func (a *Admin) groupMembers(ctx context.Context, r *api.Request, _ api.None) (list GroupMemberList, err error) {
+	info, err := a.opts.Groups.Info(ctx, groupID(r))
+	if err != nil {
+		return list, groupError(err)
+	}
+	members, err := a.opts.Groups.Members(ctx, groupID(r))
+	if err != nil {
+		return list, groupError(err)
+	}
+	list.Items = make([]GroupMember, len(members))
+	for i := range members {
+		list.Items[i] = shownMember(&members[i])
+	}
+	r.SetRevision(info.Revision, "")
+	return list, nil
+}
+
+func (a *Admin) groupMember(ctx context.Context, r *api.Request, _ api.None) (GroupMember, error) {
+	j, err := a.pathUser(r)
+	if err != nil {
+		return GroupMember{}, err
+	}
+	members, err := a.opts.Groups.Members(ctx, groupID(r))
+	if err != nil {
+		return GroupMember{}, groupError(err)
+	}
+	i := slices.IndexFunc(members, func(m groups.Member) bool { return m.User == j.Bare() })
+	if i < 0 {
+		return GroupMember{}, api.NotFound(j.Bare().String() + " is no member of the group")
+	}
+	return shownMember(&members[i]), nil
 }
 
 // changed answers what has changed a group.
@@ -301,7 +354,7 @@ func (a *Admin) changed(ctx context.Context, r *api.Request, done string, info g
 	}
 	a.logGroup(ctx, r, done, groupID(r))
 	if info.Revision != 0 {
-		r.SetRevision(info.Revision)
+		r.SetRevision(info.Revision, "")
 	}
 	return none, nil
 }
@@ -430,68 +483,6 @@ func (a *Admin) syncGroup(ctx context.Context, r *api.Request, _ api.None) (none
 		}
 	}
 	return a.changed(ctx, r, "synchronised", groups.Info{}, a.opts.Groups.Sync(ctx, groupID(r)))
-}
-
-func (a *Admin) addGroupChat(ctx context.Context, r *api.Request, in NewGroupChat) (GroupChat, error) {
-	if in.ID != "" {
-		return a.putChat(ctx, r, groups.NewChat{ID: in.ID, Name: in.Name, Default: in.Default})
-	}
-	by, err := cause(r)
-	if err != nil {
-		return GroupChat{}, err
-	}
-	c, err := a.opts.Groups.AddGroupChat(ctx, groupID(r), in.Name, by)
-	return a.chatAdded(ctx, r, c, err)
-}
-
-func (a *Admin) putGroupChat(ctx context.Context, r *api.Request, in PutGroupChat) (GroupChat, error) {
-	chats, err := a.opts.Groups.GroupChats(ctx, groupID(r))
-	if err != nil {
-		return GroupChat{}, groupError(err)
-	}
-	c, err := a.putChat(ctx, r, groups.NewChat{ID: r.Path("chat"), Name: in.Name, Default: in.Default})
-	if slices.ContainsFunc(chats, func(old groups.Chat) bool { return old.ID == c.ID }) {
-		r.SetStatus(http.StatusOK)
-	}
-	return c, err
-}
-
-func (a *Admin) putChat(ctx context.Context, r *api.Request, chat groups.NewChat) (GroupChat, error) {
-	by, err := cause(r)
-	if err != nil {
-		return GroupChat{}, err
-	}
-	c, err := a.opts.Groups.PutGroupChat(ctx, groupID(r), chat, by)
-	return a.chatAdded(ctx, r, c, err)
-}
-
-func (a *Admin) chatAdded(ctx context.Context, r *api.Request, c groups.Chat, err error) (GroupChat, error) {
-	if err != nil {
-		return GroupChat{}, groupError(err)
-	}
-	a.logGroup(ctx, r, "chat added", groupID(r))
-	r.Created("groups", string(groupID(r)), "chats", c.ID)
-	return GroupChat(c), nil
-}
-
-func (a *Admin) groupChat(ctx context.Context, r *api.Request, _ api.None) (GroupChat, error) {
-	chats, err := a.opts.Groups.GroupChats(ctx, groupID(r))
-	if err != nil {
-		return GroupChat{}, groupError(err)
-	}
-	i := slices.IndexFunc(chats, func(c groups.Chat) bool { return c.ID == r.Path("chat") })
-	if i < 0 {
-		return GroupChat{}, api.NotFound("the group has no such chat")
-	}
-	return GroupChat(chats[i]), nil
-}
-
-func (a *Admin) removeGroupChat(ctx context.Context, r *api.Request, _ api.None) (none api.None, err error) {
-	by, err := cause(r)
-	if err != nil {
-		return none, err
-	}
-	return a.changed(ctx, r, "chat removed", groups.Info{}, a.opts.Groups.RemoveGroupChat(ctx, groupID(r), r.Path("chat"), by))
 }
 
 // UserGroups are the ids of somebody's groups.

@@ -63,7 +63,7 @@ func newWorld(change func(*api.Options)) *world {
 			{
 				Method: "GET", Path: "/things/{name}", ID: "get", Summary: "Get.", Tag: "things", Scope: "things:read", Params: path,
 				Handler: api.Do(func(_ context.Context, r *api.Request, _ api.None) (thing, error) {
-					r.SetRevision(7)
+					r.SetRevision(7, "")
 					return thing{Name: r.Path("name"), Words: map[string]string{"host": r.Host()}}, nil
 				}),
 			},

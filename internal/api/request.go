@@ -110,8 +110,15 @@ func (r *Request) Created(steps ...string) {
 // SetETag tells the revision of what is answered.
 func (r *Request) SetETag(revision string) { r.header.Set("ETag", etag(revision)) }
 
-// SetRevision is SetETag for a number.
-func (r *Request) SetRevision(n int64) { r.SetETag(strconv.FormatInt(n, 10)) }
+// SetRevision is SetETag for a number, and for what else is shown and changes
+// without it; "" nothing.
+func (r *Request) SetRevision(n int64, more string) {
+	tag := strconv.FormatInt(n, 10)
+	if more != "" {
+		tag += "." + more
+	}
+	r.SetETag(tag)
+}
 
 // IfMatch refuses the request with 412 if it is meant for another revision than
 // the one that is there (RFC 9110 §13.1.1), or, with If-None-Match, for none at
@@ -132,16 +139,18 @@ func (r *Request) IfMatch(revision string) error {
 	return nil
 }
 
-// IfRevision returns the revision that If-Match names, so that what is there can
-// be compared with it in the transaction that changes it; ok is false if any
-// will do.
+// IfRevision returns the number of the revision that If-Match names, so that what
+// is there can be compared with it in the transaction that changes it; ok is
+// false if any will do.
 func (r *Request) IfRevision() (n int64, ok bool, err error) {
 	want, ok := tags(r.HTTP.Header, "If-Match")
 	if !ok || slices.Contains(want, "*") {
 		return 0, false, nil
 	}
 	if len(want) == 1 {
-		if n, err := strconv.ParseInt(strings.Trim(want[0], `"`), 10, 64); err == nil && etag(strconv.FormatInt(n, 10)) == want[0] {
+		tag := strings.Trim(want[0], `"`)
+		number, _, _ := strings.Cut(tag, ".")
+		if n, err := strconv.ParseInt(number, 10, 64); err == nil && etag(tag) == want[0] && strconv.FormatInt(n, 10) == number {
 			return n, true, nil
 		}
 	}
