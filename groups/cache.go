@@ -322,6 +322,21 @@ func (s *Service) forget(ctx context.Context, number int64) {
 	}
 }
 
+// catchUp brings memory up to what is stored of a group of which nobody knows
+// what it is, and returns for whom contacts may have changed; users are those
+// whom the change is about. The group is locked.
+func (s *Service) catchUp(ctx context.Context, number int64, users []jid.JID) []jid.JID {
+	concerned := s.cache.concerned(number, true)
+	s.forget(ctx, number)
+	for _, user := range users {
+		if s.cache.wants(user, number) {
+			s.join(ctx, user, number)
+			concerned = append(concerned, user)
+		}
+	}
+	return concerned
+}
+
 // size returns how many memberships are kept.
 func (c *cache) size() float64 {
 	c.mu.Lock()

@@ -502,6 +502,7 @@ func TestOutcomeUnknown(t *testing.T) {
 				w := newWorld(t, sqlstore.Options{Driver: sqlstore.SQLite, Dir: dir, Durability: sqlstore.DurabilityProcess})
 				id := w.make(groups.NewGroup{Name: "Team"}, "romeo")
 				w.contacts("romeo")
+				w.contacts("juliet")
 				w.db.err, w.db.late = errors.New("connection lost"), late
 				if _, err := w.AddMember(t.Context(), id, groups.Joining{User: user("juliet")}, groups.Cause{}); err == nil {
 					t.Fatal("no error")
@@ -512,6 +513,14 @@ func TestOutcomeUnknown(t *testing.T) {
 				}
 				if got := w.contacts("romeo"); got != want {
 					t.Errorf("romeo has %q, want %q", got, want)
+				}
+				if got := strings.Replace(w.contacts("juliet"), "romeo", "juliet", 1); got != want {
+					t.Errorf("juliet has %q for romeo, want %q", got, want)
+				}
+				for _, name := range []string{"romeo", "juliet"} {
+					if !slices.Contains(w.changed, user(name)) {
+						t.Errorf("%s is not told to look", name)
+					}
 				}
 				for range 5 {
 					<-afterSecond()

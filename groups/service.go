@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -235,8 +236,7 @@ func (s *Service) commit(ctx context.Context, number int64, p *plan, decide func
 	}
 	revision, err := s.opts.Store.ChangeGroup(ctx, &p.stored)
 	if err != nil {
-		s.forget(context.WithoutCancel(ctx), number)
-		return s.cache.concerned(number, true), s.inDoubt(err)
+		return s.catchUp(context.WithoutCancel(ctx), number, slices.Collect(maps.Keys(p.rows))), s.inDoubt(err)
 	}
 	p.record.Revision = revision
 	return s.applied(context.WithoutCancel(ctx), p), nil

@@ -51,8 +51,8 @@ type taskQueue struct {
 	running bool
 }
 
-// add queues a task unless it is.
-func (q *taskQueues) add(t Task) {
+// add queues a task unless it is, and reports whether it was not.
+func (q *taskQueues) add(t Task) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	group := q.queues[t.Number]
@@ -66,6 +66,7 @@ func (q *taskQueues) add(t Task) {
 	if !known {
 		group.tasks = slices.Insert(group.tasks, i, t)
 	}
+	return !known
 }
 
 // take returns a group's first task, and keeps others from doing it; ok is false
@@ -147,9 +148,26 @@ func (s *Service) reread() bool {
 		return false
 	}
 	for _, t := range list {
-		s.tasks.add(t)
+		if s.tasks.add(t) {
+			s.surprised(t)
+		}
 	}
 	return true
+}
+
+// surprised lets contact lists follow a change of which nobody knew that it was
+// stored.
+func (s *Service) surprised(t Task) {
+	var e effect
+	if err := json.Unmarshal(t.Data, &e); err != nil {
+		return // perform says so
+	}
+	unlock := s.lock(t.Number)
+	concerned := s.catchUp(s.ctx, t.Number, e.users())
+	unlock()
+	if len(concerned) > 0 {
+		s.opts.Changed(s.ctx, concerned)
+	}
 }
 
 // work does what is to be done for a group, unless somebody is at it: a hook may

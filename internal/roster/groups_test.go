@@ -12,6 +12,7 @@ import (
 
 	"github.com/muster-im/muster/groups"
 	"github.com/muster-im/muster/internal/blocking"
+	"github.com/muster-im/muster/internal/groupfile"
 	"github.com/muster-im/muster/internal/pgtest"
 	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/shared"
@@ -31,6 +32,8 @@ type realm struct {
 	blocks  *blocking.Service
 	roster  *Service
 	groups  *groups.Service
+	file    *groupfile.Source
+	cuts    *cutStore
 	viewers map[jid.JID]*viewer
 }
 
@@ -70,10 +73,14 @@ func begin(t *testing.T, db *sqlstore.DB) *realm {
 	w.router.AddHost("example.org")
 	w.blocks = blocking.New(blocking.Options{Store: db, Router: w.router})
 	w.router.SetBlocking(w.blocks)
-	w.groups = groups.New(groups.Options{Store: db, Accounts: w.router, Changed: func(ctx context.Context, list []jid.JID) {
+	w.cuts = &cutStore{DB: db}
+	w.groups = groups.New(groups.Options{Store: w.cuts, Accounts: w.router, Changed: func(ctx context.Context, list []jid.JID) {
 		w.roster.GroupsChanged(ctx, list)
 	}})
-	w.roster = New(Options{Store: db, Router: w.router, Blocks: w.blocks, Groups: shared.NewDirectory(w.groups)})
+	w.file = groupfile.New(groupfile.Options{IsHost: w.router.IsHost, Changed: func(ctx context.Context, list []jid.JID) {
+		w.roster.GroupsChanged(ctx, list)
+	}})
+	w.roster = New(Options{Store: db, Router: w.router, Blocks: w.blocks, Groups: shared.NewDirectory(w.groups, w.file)})
 	w.blocks.SetPresence(w.roster)
 	w.router.SetContacts(w.roster)
 	w.router.HandleAccount(stanza.NSRoster, stanza.TypeGet, w.roster.Get)
