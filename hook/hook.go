@@ -24,12 +24,19 @@ type Panic struct {
 	Stack []byte
 }
 
-// Error names the function and the value.
-func (p *Panic) Error() string { return fmt.Sprintf("hook %s: panic: %v", p.Name, p.Value) }
+// Error names the function, if it has a name, and the value.
+func (p *Panic) Error() string {
+	if p.Name == "" {
+		return fmt.Sprintf("panic: %v", p.Value)
+	}
+	return fmt.Sprintf("hook %s: panic: %v", p.Name, p.Value)
+}
 
 // An Observer learns which function runs, to time it. It may be nil.
 type Observer interface {
-	Enter(name string)
+	// Enter is told a function's name, and what tells it from all others, of that
+	// name too: a pointer.
+	Enter(name string, function any)
 	Leave(name string)
 }
 
@@ -67,9 +74,9 @@ func (l *list[F]) Len() int { return len(l.entries) }
 
 // enter and leave wrap one call; leave must be deferred with the address of the
 // error result of the caller.
-func enter(o Observer, name string) {
+func enter(o Observer, name string, function any) {
 	if o != nil {
-		o.Enter(name)
+		o.Enter(name, function)
 	}
 }
 
@@ -102,7 +109,7 @@ func (h *Filter[E]) Run(o Observer, ev *E) error {
 }
 
 func callFilter[E any](o Observer, e *entry[func(*E) error], ev *E) (err error) {
-	enter(o, e.name)
+	enter(o, e.name, e)
 	defer leave(o, e.name, &err)
 	return e.fn(ev)
 }
@@ -126,7 +133,7 @@ func (h *Notify[E]) Run(o Observer, ev *E) error {
 }
 
 func callNotify[E any](o Observer, e *entry[func(*E)], ev *E) (err error) {
-	enter(o, e.name)
+	enter(o, e.name, e)
 	defer leave(o, e.name, &err)
 	e.fn(ev)
 	return nil
@@ -157,7 +164,7 @@ func (h *Decide[E, R]) Run(o Observer, ev *E, otherwise R) (R, error) {
 }
 
 func callDecide[E, R any](o Observer, e *entry[func(*E) (R, bool)], ev *E) (answer R, ok bool, err error) {
-	enter(o, e.name)
+	enter(o, e.name, e)
 	defer leave(o, e.name, &err)
 	answer, ok = e.fn(ev)
 	return answer, ok, nil

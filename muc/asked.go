@@ -58,14 +58,14 @@ func (ev *VoiceEvent) Run() error {
 	return h.BeforeVoiceAnswer.Run(&ev.Room.watch, ev)
 }
 
-// RegistrationEvent is somebody's registration with a room, its end, or an admin's
-// answer to the wish to register.
+// RegistrationEvent is somebody's registration with a room, the form for it, its
+// end, or an admin's answer to the wish to register.
 type RegistrationEvent struct {
 	Event
 	RealJID  jid.JID      // bare, who registers
 	Admin    jid.JID      // who answers, full; zero: it is the registration
 	Nick     string       // prepared, and free for him; may be changed. "": it is declined, or ends
-	Form     *stanza.Form // as it came; nil: there is none
+	Form     *stanza.Form // as it came, or as it is to be shown; nil: there is none
 	Remove   bool         // it ends
 	Approval bool         // an admin is to be asked; may be changed
 	Grant    bool         // what the admin says; may be changed if there is a nickname
@@ -74,7 +74,10 @@ type RegistrationEvent struct {
 // Run runs the hook for it. It is for the feature that has read the stanza.
 func (ev *RegistrationEvent) Run() error {
 	h := ev.Room.svc.hooks
-	if ev.Admin.IsZero() {
+	switch {
+	case ev.Form != nil && ev.Form.Type == stanza.FormForm:
+		return h.RegistrationForm.Run(&ev.Room.watch, ev)
+	case ev.Admin.IsZero():
 		return h.BeforeRegistration.Run(&ev.Room.watch, ev)
 	}
 	return h.BeforeRegistrationAnswer.Run(&ev.Room.watch, ev)

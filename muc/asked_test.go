@@ -157,6 +157,48 @@ func TestRegistrationByCode(t *testing.T) {
 	}
 }
 
+// TestRegistrationFields: an extension asks for more, gets what is said, and so
+// does the admin who decides.
+func TestRegistrationFields(t *testing.T) {
+	var said []string
+	x := extension(func(h *muc.Hooks) {
+		h.RegistrationForm.Add("team", 0, func(ev *muc.RegistrationEvent) {
+			ev.Form.Add(stanza.Field{Var: "x-team", Type: stanza.FieldTextSingle, Label: "Your team", Required: true})
+			if ev.RealJID.String() != "vera@test" || ev.Nick != "" {
+				t.Errorf("shown to %s, %q", ev.RealJID, ev.Nick)
+			}
+		})
+		h.BeforeRegistration.Add("team", 0, func(ev *muc.RegistrationEvent) error {
+			if ev.Form.Value("x-team") == "" {
+				return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "x-team: which one?")
+			}
+			said = append(said, ev.Form.Value("x-team"))
+			return nil
+		})
+		h.BeforeRegistrationAnswer.Add("team", 0, func(ev *muc.RegistrationEvent) error {
+			said = append(said, "admitted "+ev.Form.Value("x-team"))
+			return nil
+		})
+	})
+	run(t, muc.Options{Extensions: []muc.Extension{x}}, func(w *world) {
+		w.askedWorld()
+		w.clear()
+		w.send("<iq type='get' id='q' from='vera@test/r' to='coven@conf.test'><query xmlns='jabber:iq:register'/></iq>")
+		w.expect("vera@test/r", "muc#register_roomnick", "var='x-team'", "Your team", "<required/>")
+		w.send(asksNick)
+		w.expect("vera@test/r", "which one?")
+		team := "<field var='x-team'><value>Rakes</value></field>"
+		w.send(strings.Replace(asksNick, "<field", team+"<field", 1))
+		w.expect("vera@test/r", "type='result'")
+		w.expect("anna@test/r", "muc#register_allow", "var='x-team'", "Your team", "<value>Rakes</value>")
+		w.send(strings.Replace(fmt.Sprintf(admitsNick, "1"), "<field", team+"<field", 1))
+		w.wants("vera@test/r", "as vera.")
+	})
+	if fmt.Sprint(said) != "[Rakes admitted Rakes]" {
+		t.Errorf("the extension has been told %q", said)
+	}
+}
+
 func refuse[E any](*E) error { return stanza.NewError(stanza.Auth, stanza.Forbidden, "Not today.") }
 
 func handle(*muc.RegistrationEvent) error { return hook.Handled }

@@ -34,19 +34,21 @@ func insideRoom() bool { return callers.Include(drainName) }
 
 // checkCall says why a room cannot be called now and from here; nil if it can.
 func (s *Service) checkCall(room jid.JID) error {
-	s.mu.RLock()
-	closing := s.closing
-	s.mu.RUnlock()
-	switch {
-	case closing:
-		return fmt.Errorf("room %s: %w", room, ErrClosed)
-	case room.Local() == "" || room.DomainOnly() != s.domain:
+	if err := s.mayWait(); err != nil {
+		return fmt.Errorf("room %s: %w", room, err)
+	}
+	if room.Local() == "" || room.DomainOnly() != s.domain {
 		return fmt.Errorf("%w: %q is no address of a room; give one like name@%s", ErrNoRoom, room, s.domain)
-	case insideRoom():
-		return fmt.Errorf("room %s: %w", room, ErrInRoom)
 	}
 	return nil
 }
 
-// errNoFunction is what a handle says to nil.
-var errNoFunction = errors.New("nothing to run: the function is nil")
+// mayWait says why nobody can wait for the service now and here.
+func (s *Service) mayWait() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closing {
+		return ErrClosed
+	}
+	return MayWait()
+}

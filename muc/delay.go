@@ -33,7 +33,8 @@ func (ev *Event) Delay(until time.Time) error {
 }
 
 // CanWait reports whether the event can be deferred and delayed: it comes of a
-// stanza, and not of another event or of code.
+// stanza, and not of another event or of code. What Handle.Send sends can be
+// deferred alone.
 func (ev *Event) CanWait() bool { return ev.req != nil && !ev.req.detached && ev.req.done == nil }
 
 // Waiting reports whether another stanza of that session and kind waits after
@@ -46,17 +47,7 @@ func (ev *Event) Time() time.Time { return ev.Room.turn }
 
 // Progress is a number that the function at hand keeps with the stanza: 0 at
 // first, then what it has left when it ran before Defer or Delay.
-func (ev *Event) Progress() *int {
-	q := ev.req
-	if q.progress == nil {
-		q.progress = make(map[string]*int)
-	}
-	name := ev.Room.watch.name
-	if q.progress[name] == nil {
-		q.progress[name] = new(int)
-	}
-	return q.progress[name]
-}
+func (ev *Event) Progress() *int { return &ev.req.of(ev.Room.watch.at().function).progress }
 
 // lane is where one stanza waits at a time.
 type lane struct {
@@ -97,7 +88,9 @@ func (r *Room) delay(c command) {
 // supersede makes a presence take the place of one that waits. Who asks to enter
 // and then changes his presence still asks.
 func (q *request) supersede(former *request) {
-	q.progress = former.progress
+	for function, k := range former.kept {
+		q.of(function).progress = k.progress
+	}
 	x := former.st.Child(stanza.NSMUC, "x")
 	if x == nil || q.st.Child(stanza.NSMUC, "x") != nil {
 		return

@@ -40,8 +40,8 @@ func (s *Service) Room(ctx context.Context, room jid.JID) (*Handle, error) {
 // defaults, and may be nil. It is stored before CreateRoom returns, if it is
 // persistent; a room that is neither persistent nor entered ends at once.
 func (s *Service) CreateRoom(ctx context.Context, room jid.JID, configure func(*Room) error) (*Handle, error) {
-	if room.Local() == "" || room.DomainOnly() != s.domain {
-		return nil, fmt.Errorf("%w: %s is no room of %s", ErrNoAddress, room, s.domain)
+	if room.Local() == "" || room.DomainOnly() != s.domain || !room.IsBare() {
+		return nil, fmt.Errorf("%w: %q is none of %s; give one like name@%s", ErrNoAddress, room, s.domain, s.domain)
 	}
 	if most := s.opts.MaxRoomID; most > 0 && len(room.Local()) > most {
 		return nil, fmt.Errorf("%w: the name has %d bytes, %d are allowed", ErrNoAddress, len(room.Local()), most)
@@ -56,9 +56,6 @@ func (h *Handle) JID() jid.JID { return h.jid }
 // Do runs fn inside the room. What fn stages through the room's setters is
 // committed and applied before Do returns; if fn returns an error, nothing is.
 func (h *Handle) Do(ctx context.Context, fn func(*Room) error) error {
-	if fn == nil {
-		return fmt.Errorf("room %s: %w", h.jid, errNoFunction)
-	}
 	return h.call(ctx, &callCommand{fn: fn})
 }
 
@@ -116,8 +113,11 @@ type callCommand struct {
 }
 
 func (c *callCommand) decide(r *Room) error {
-	if !r.exists {
-		return ErrNoRoom
+	switch {
+	case !r.exists:
+		return fmt.Errorf("%w: %s; Service.CreateRoom makes one", ErrNoRoom, r.jid)
+	case c.fn == nil:
+		return fmt.Errorf("room %s: nothing to run: the function is nil", r.jid)
 	}
 	return c.fn(r)
 }
@@ -143,7 +143,7 @@ func (c *createCommand) undo(r *Room) {
 
 func (c *createCommand) decide(r *Room) error {
 	if r.exists {
-		return ErrRoomExists
+		return fmt.Errorf("%w: %s; Service.Room finds it", ErrRoomExists, r.jid)
 	}
 	r.begin(r.svc.now())
 	c.begun, r.making = true, true

@@ -146,6 +146,10 @@ type Hooks struct {
 	// BeforeVoiceAnswer runs for what a moderator says to one, before the role
 	// changes: ev.Grant may be changed. hook.Handled leaves everything as it is.
 	BeforeVoiceAnswer hook.Filter[VoiceEvent]
+	// RegistrationForm runs before somebody is shown the form by which he registers:
+	// fields may be added to ev.Form. What he says in them is in the form of
+	// BeforeRegistration, and in that which an admin gets, if one is asked.
+	RegistrationForm hook.Notify[RegistrationEvent]
 	// BeforeRegistration runs when somebody registers with the room, or ends that
 	// (ev.Remove), once it is certain that he may: ev.Nick and ev.Approval may be
 	// changed. hook.Handled answers him as if it was done, and leaves it.

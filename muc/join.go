@@ -84,7 +84,7 @@ func (c *presenceCommand) decideEntering(r *Room) error {
 		c.then = func(r *Room) { r.reply(kickOutsider(&c.st)) }
 		return nil
 	}
-	if c.checks != nil { // time has passed since it was asked
+	if c.kept != nil { // time has passed since it was asked
 		if err := r.svc.checkUse(c.st.From); err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func (c *presenceCommand) decideEntering(r *Room) error {
 	if err != nil {
 		return err
 	}
-	if _, err := ParseHistoryRequest(&c.st); err != nil {
+	if _, err := stanza.ParseHistoryRequest(&c.st); err != nil {
 		return err
 	}
 	ev := &JoinEvent{
@@ -278,7 +278,7 @@ func (c *presenceCommand) decideInside(r *Room, s *Session) error {
 	case key == s.occupant.key && nick == s.occupant.nick:
 		if c.st.Child(stanza.NSMUC, "x") != nil {
 			c.then = func(r *Room) { r.enterAgain(s, &c.st) }
-			_, err = ParseHistoryRequest(&c.st)
+			_, err = stanza.ParseHistoryRequest(&c.st)
 			return err
 		}
 		return c.decideUpdate(r, s)

@@ -206,11 +206,22 @@ func (r *Room) subjectArchived(t *ticket) {
 	r.storeSubject()
 }
 
+// wantMessage makes a stanza of no kind a message, and refuses another one.
+func wantMessage(st *stanza.Stanza) error {
+	if st.Kind != 0 && st.Kind != stanza.Message || len(st.Children) == 0 {
+		return stanza.NewError(stanza.Modify, stanza.BadRequest, "Rooms say messages with something in them: give one.")
+	}
+	st.Kind = stanza.Message
+	return nil
+}
+
 // Post stages something that the room itself says, through hooks and archive
 // like everybody's messages; BeforeMessage may refuse it.
 func (r *Room) Post(st stanza.Stanza) error {
-	st.Kind = stanza.Message
-	ev := MessageEvent{Event: Event{Room: r, req: &request{detached: true}}, Stanza: &st, SubjectChange: isSubjectChange(&st)}
+	if err := wantMessage(&st); err != nil {
+		return err
+	}
+	ev := MessageEvent{Event: r.detached(), Stanza: &st, SubjectChange: isSubjectChange(&st)}
 	if err := r.svc.hooks.BeforeMessage.Run(&r.watch, &ev); err != nil {
 		return err
 	}
@@ -236,10 +247,15 @@ func (r *Room) History(ev *JoinedEvent) (list []stanza.Stanza, ok bool) {
 // SendTo sends something to one session, with the room as sender unless
 // st.From says otherwise.
 func (r *Room) SendTo(s *Session, st stanza.Stanza) {
+	r.sayTo(s, r.signed(st))
+}
+
+// signed is a stanza with the room as its sender if it has none.
+func (r *Room) signed(st stanza.Stanza) stanza.Stanza {
 	if st.From.IsZero() {
 		st.From = r.jid
 	}
-	r.sayTo(s, st)
+	return st
 }
 
 // SendEncoded sends what is encoded already to one session.

@@ -85,11 +85,17 @@ func TestClosedService(t *testing.T) {
 		if err := w.Shutdown(w.t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		waiting(w.t.Context(), h, func(method string, err error) {
+		check := func(method string, err error) {
 			if !errors.Is(err, muc.ErrClosed) || !strings.Contains(err.Error(), "shut down") {
 				t.Errorf("%s: %v, want ErrClosed", method, err)
 			}
-		})
+		}
+		waiting(w.t.Context(), h, check)
+		_, err := w.View(w.t.Context(), h.JID())
+		check("View", err)
+		for _, err := range w.Rooms(w.t.Context()) {
+			check("Rooms", err)
+		}
 	})
 }
 
@@ -109,6 +115,74 @@ func TestNothingToCall(t *testing.T) {
 		_, err := muc.New(muc.Options{Domain: "other.test", Router: w, Extensions: []muc.Extension{nil}})
 		if err == nil || !strings.Contains(err.Error(), "extension 0 is nil") {
 			t.Errorf("no extension: %v", err)
+		}
+	})
+}
+
+// TestRoomsInside: neither does a list of rooms wait in one.
+func TestRoomsInside(t *testing.T) {
+	run(t, muc.Options{Store: &cabinet{}}, func(w *world) {
+		w.open()
+		w.inside(func(*muc.Room) error {
+			n := 0
+			for _, err := range w.Rooms(w.t.Context()) {
+				if n++; !errors.Is(err, muc.ErrInRoom) {
+					t.Errorf("got %v, want ErrInRoom", err)
+				}
+			}
+			if _, err := w.View(w.t.Context(), jid.MustParse("coven@conf.test")); !errors.Is(err, muc.ErrInRoom) || n != 1 {
+				t.Errorf("view: %v, and %d rooms", err, n)
+			}
+			return nil
+		})
+	})
+}
+
+// TestNothingToSay: what is no message of a room is refused, and names what
+// would be one.
+func TestNothingToSay(t *testing.T) {
+	run(t, muc.Options{}, func(w *world) {
+		w.open()
+		h, ctx := w.coven(), w.t.Context()
+		hello := parsed(t, say("anna", "x")).Children
+		for name, st := range map[string]stanza.Stanza{
+			"nothing":  {},
+			"empty":    {Kind: stanza.Message, Type: stanza.TypeGroupchat},
+			"presence": {Kind: stanza.Presence, Children: hello},
+			"request":  {Kind: stanza.IQ, Type: stanza.TypeGet, Children: hello},
+		} {
+			_, sent := h.Send(ctx, muc.By(jid.MustParse("anna@test/r")), st)
+			for _, err := range []error{sent, h.Post(ctx, st)} {
+				if stanza.AsError(err) == nil || !strings.Contains(err.Error(), "message") {
+					t.Errorf("%s: %v, want an error that asks for a message", name, err)
+				}
+			}
+		}
+	})
+}
+
+// TestNamesInErrors: what is not there, or there already, is named with what
+// helps.
+func TestNamesInErrors(t *testing.T) {
+	run(t, muc.Options{}, func(w *world) {
+		w.open()
+		h, ctx := w.coven(), w.t.Context()
+		_, none := w.Room(ctx, jid.MustParse("nowhere@conf.test"))
+		_, exists := w.CreateRoom(ctx, h.JID(), nil)
+		_, person := w.CreateRoom(ctx, jid.MustParse("attic@conf.test/anna"), nil)
+		panicked := h.Do(ctx, func(*muc.Room) error { panic("ouch") })
+		for err, parts := range map[error][]string{
+			none: {"nowhere@conf.test", "CreateRoom"}, exists: {"coven@conf.test", "Service.Room"},
+			person: {"attic@conf.test/anna", "name@conf.test"}, panicked: {"panic: ouch"},
+		} {
+			for _, p := range parts {
+				if !strings.Contains(err.Error(), p) {
+					t.Errorf("%v: does not say %q", err, p)
+				}
+			}
+		}
+		if strings.HasPrefix(panicked.Error(), "hook") {
+			t.Errorf("%v: that was no hook", panicked)
 		}
 	})
 }

@@ -64,6 +64,12 @@ func (s *Session) RealJID() jid.JID { return s.addr }
 // Occupant returns whose session it is.
 func (s *Session) Occupant() *Occupant { return s.occupant }
 
+// Presence returns what the session has last said of itself, as the room shows it
+// but for what features add and omit.
+func (s *Session) Presence() stanza.Stanza {
+	return stanza.Stanza{Kind: stanza.Presence, From: s.occupant.jid, Lang: s.presence.lang, Children: s.presence.children}
+}
+
 // forget drops the cached presence, because something in it has changed.
 func (o *Occupant) forget() { o.shown = [2]*stanza.Encoded{} }
 

@@ -1,6 +1,7 @@
 package muc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,7 +79,7 @@ func (r *Room) Form(actor Actor) *stanza.Form { return r.form(actor) }
 // Destroy stages the end of the room. BeforeDestroy may refuse it to somebody,
 // not to the system.
 func (r *Room) Destroy(actor Actor, reason string, alternative jid.JID) error {
-	ev := &DestroyEvent{Event: Event{Room: r, req: &request{detached: true}}, Actor: actor, Reason: reason, Alternative: alternative}
+	ev := &DestroyEvent{Event: r.detached(), Actor: actor, Reason: reason, Alternative: alternative}
 	if !actor.system {
 		if err := r.svc.hooks.BeforeDestroy.Run(&r.watch, ev); err != nil {
 			return err
@@ -94,7 +95,10 @@ func (r *Room) Destroy(actor Actor, reason string, alternative jid.JID) error {
 // Of a message that goes to everybody without being archived it is the id under
 // which the room has passed it on to extensions.
 func (h *Handle) Send(ctx context.Context, actor Actor, st stanza.Stanza) (id string, err error) {
-	st.From, st.Kind = actor.jid, stanza.Message
+	if err := cmp.Or(h.svc.checkCall(h.jid), wantMessage(&st)); err != nil {
+		return "", err
+	}
+	st.From = actor.jid
 	if actor.system {
 		st.From = h.jid
 	} else if h.svc.opts.MayUse != nil && !h.svc.opts.MayUse(actor.jid) {
@@ -108,11 +112,10 @@ func (h *Handle) Send(ctx context.Context, actor Actor, st stanza.Stanza) (id st
 		return "", refused
 	}
 	c.base().system = actor.system
-	err = h.call(ctx, c)
-	if err == nil {
-		id = c.base().id
+	if err := h.call(ctx, c); err != nil {
+		return "", err
 	}
-	return id, err
+	return c.base().id, nil
 }
 
 // BySystem reports whether the program itself is behind the event: nobody's
@@ -130,8 +133,10 @@ type View struct {
 // View returns a room as it stands; ErrNoRoom if there is none. A stored room is
 // looked up in the store, so one that sleeps or hibernates goes on doing so.
 func (s *Service) View(ctx context.Context, room jid.JID) (*View, error) {
-	room = room.Bare()
-	v, err := s.viewStored(ctx, room)
+	if err := s.checkCall(room); err != nil {
+		return nil, err
+	}
+	v, err := s.viewStored(ctx, room.Bare())
 	if err == nil || !errors.Is(err, ErrNoRoom) {
 		return v, err
 	}
@@ -195,9 +200,6 @@ func (s *Service) Temporary() []RoomDescriptor {
 // Awake runs fn inside the room as Handle.Do does, but only if the room is in
 // memory, which it reports.
 func (s *Service) Awake(ctx context.Context, room jid.JID, fn func(*Room) error) (bool, error) {
-	if fn == nil {
-		return false, fmt.Errorf("room %s: %w", room, errNoFunction)
-	}
 	if err := s.checkCall(room); err != nil {
 		return false, err
 	}
@@ -226,16 +228,7 @@ func (s *Service) Awake(ctx context.Context, room jid.JID, fn func(*Room) error)
 // Occupied returns the addresses of rooms with people in them, ordered by local
 // part.
 func (s *Service) Occupied() []jid.JID {
-	var list []jid.JID
-	s.mu.RLock()
-	for j, r := range s.rooms {
-		if r.inside.Load() > 0 {
-			list = append(list, j)
-		}
-	}
-	s.mu.RUnlock()
-	slices.SortFunc(list, compareJIDs)
-	return list
+	return s.awake(func(r *Room) bool { return r.inside.Load() > 0 })
 }
 
 // IsAdministrator reports whether somebody administers the service.

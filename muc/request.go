@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/muster-im/muster/hook"
-	"github.com/muster-im/muster/internal/tasks"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -18,20 +17,39 @@ import (
 // request is what all commands have in common: who asks, and what deferred
 // checks have answered so far.
 type request struct {
-	st        stanza.Stanza    // what asked; zero for a call from code
-	receipt   *stanza.Receipt  // of st, until the room has done with it
-	done      func(error)      // for a call from code: takes the result
-	checks    map[string]error // answers of deferred checks, by name of the function
+	st        stanza.Stanza   // what asked; zero for a call from code
+	receipt   *stanza.Receipt // of st, until the room has done with it
+	done      func(error)     // for a call from code: takes the result
+	kept      map[any]*kept   // by function
 	check     func(context.Context) error
-	name      string          // of the function that deferred check
-	detached  bool            // of an event that cannot wait
-	system    bool            // the program itself is behind it, not a client
-	arrived   bool            // it has passed Hooks.Before
-	swallowed bool            // and takes no effect
-	later     bool            // done is called with the commit of a message
-	id        string          // StanzaID of the message that came of it
-	until     time.Time       // which a function has delayed it
-	progress  map[string]*int // of functions, by name
+	name      string    // of the function that deferred check
+	function  any       // that function
+	detached  bool      // of an event that cannot wait
+	system    bool      // the program itself is behind it, not a client
+	arrived   bool      // it has passed Hooks.Before
+	swallowed bool      // and takes no effect
+	later     bool      // done is called with the commit of a message
+	id        string    // StanzaID of the message that came of it
+	until     time.Time // which a function has delayed it
+}
+
+// kept is what a function keeps with a stanza that waits.
+type kept struct {
+	progress int
+	checked  bool // its deferred check has answered
+	err      error
+	answer   any // a pointer to what Ask returns
+}
+
+// of returns what a function keeps.
+func (q *request) of(function any) *kept {
+	if q.kept == nil {
+		q.kept = make(map[any]*kept)
+	}
+	if q.kept[function] == nil {
+		q.kept[function] = new(kept)
+	}
+	return q.kept[function]
 }
 
 func (q *request) base() *request { return q }
@@ -39,8 +57,8 @@ func (q *request) base() *request { return q }
 // errDeferred ends a decision until its deferred check has answered.
 var errDeferred = errors.New("deferred")
 
-// errCannotDefer is what Defer returns for an event that is part of another one.
-var errCannotDefer = errors.New("this event cannot be deferred: defer the join, message or configuration that it is part of")
+// errCannotDefer is what Defer and Delay return for an event that cannot wait.
+var errCannotDefer = errors.New("this event cannot wait: either it is part of a join, message or configuration, which can, or a call waits for it, which nothing delays; see Event.CanWait")
 
 // Event is the part that all events of a Before hook share.
 type Event struct {
@@ -52,10 +70,7 @@ type Event struct {
 // it, from the room unless st.From says otherwise, to anybody. In a function that
 // runs after something has happened it is sent then.
 func (ev *Event) Send(st stanza.Stanza) {
-	if st.From.IsZero() {
-		st.From = ev.Room.jid
-	}
-	ev.Room.staged.sends = append(ev.Room.staged.sends, st)
+	ev.Room.staged.sends = append(ev.Room.staged.sends, ev.Room.signed(st))
 }
 
 // Defer runs check, which may block, away from the room, and holds the stanza
@@ -74,12 +89,31 @@ func (ev *Event) Defer(check func(ctx context.Context) error) error {
 	if ev.req == nil || ev.req.detached {
 		return errCannotDefer
 	}
-	name := ev.Room.watch.name
-	if err, ok := ev.req.checks[name]; ok {
-		return err
+	at := ev.Room.watch.at()
+	if k := ev.req.of(at.function); k.checked {
+		return k.err
 	}
-	ev.req.check, ev.req.name = check, name
+	ev.req.check, ev.req.name, ev.req.function = check, at.name, at.function
 	return errDeferred
+}
+
+// Ask is Defer of a question: once it has been answered, Ask returns the answer.
+//
+//	ev.Role, err = muc.Ask(&ev.Event, func(ctx context.Context) (muc.Role, error) { return ask(ctx, user) })
+func Ask[T any](ev *Event, question func(ctx context.Context) (T, error)) (T, error) {
+	answer := new(T)
+	if ev.req != nil {
+		k := ev.req.of(ev.Room.watch.at().function)
+		if before, ok := k.answer.(*T); ok {
+			answer = before
+		}
+		k.answer = answer
+	}
+	err := ev.Defer(func(ctx context.Context) (err error) {
+		*answer, err = question(ctx)
+		return err
+	})
+	return *answer, err
 }
 
 // held is a sender whose stanza waits for a deferred check.
@@ -99,7 +133,7 @@ func (r *Room) hold(c command) {
 	h := &held{cmd: c}
 	check, name := q.check, q.name
 	q.check = nil
-	stop, ok := r.svc.deferredOf(name).Run(q.st.From.Bare(), func() {
+	stop, ok := r.svc.deferred.Of(name).Run(q.st.From.Bare(), func() {
 		defer cancel()
 		err := runCheck(ctx, name, check)
 		r.tell(&checked{held: h, err: err})
@@ -118,18 +152,6 @@ func (r *Room) hold(c command) {
 
 // deferredWorkers bounds the deferred checks of one function that run at a time.
 const deferredWorkers = 64
-
-// deferredOf returns where the checks of one function take turns.
-func (s *Service) deferredOf(name string) *tasks.Turns {
-	s.deferMu.Lock()
-	defer s.deferMu.Unlock()
-	t := s.deferred[name]
-	if t == nil {
-		t = tasks.NewTurns(&s.tasks, deferredWorkers)
-		s.deferred[name] = t
-	}
-	return t
-}
 
 // runCheck runs a deferred check, also if its time is over: it knows best what
 // that means.
@@ -163,10 +185,8 @@ func (n *checked) take(r *Room) {
 	case errors.Is(err, context.DeadlineExceeded):
 		err = stanza.NewError(stanza.Wait, stanza.RemoteServerTimeout, "The check took too long.").Because(ReasonTimeout)
 	}
-	if q.checks == nil {
-		q.checks = make(map[string]error)
-	}
-	q.checks[q.name] = err
+	k := q.of(q.function)
+	k.checked, k.err = true, err
 	// Next in turn, which may be after a commit that is under way.
 	delete(r.held, q.st.From)
 	r.backlog = slices.Concat([]command{n.held.cmd}, n.held.waiting, r.backlog)
@@ -357,13 +377,26 @@ func (r *Room) logPanic(p *hook.Panic) {
 // hook.Observer.
 type hookWatch struct {
 	room    *Room
-	name    string
-	entered time.Duration // since Service.began, which is cheaper to ask for than the time of day
+	running []running // each has called what runs the next
+}
+
+type running struct {
+	name     string
+	function any
+	entered  time.Duration // since Service.began, which is cheaper to ask for than the time of day
+}
+
+// at is the function at hand, zero if none runs.
+func (w *hookWatch) at() (at running) {
+	if n := len(w.running); n > 0 {
+		at = w.running[n-1]
+	}
+	return at
 }
 
 // Enter is called before a function.
-func (w *hookWatch) Enter(name string) {
-	w.name, w.entered = name, time.Since(w.room.svc.began)
+func (w *hookWatch) Enter(name string, function any) {
+	w.running = append(w.running, running{name, function, time.Since(w.room.svc.began)})
 }
 
 // hookSample is of how many calls one is in the histogram of times: counting
@@ -373,8 +406,8 @@ const hookSample = 8
 
 // Leave is called after it.
 func (w *hookWatch) Leave(name string) {
-	w.name = ""
-	took := time.Since(w.room.svc.began) - w.entered
+	took := time.Since(w.room.svc.began) - w.at().entered
+	w.running = w.running[:len(w.running)-1]
 	if rand.Uint32()%hookSample == 0 {
 		w.room.svc.metrics.hookTime.Observe(took.Seconds())
 	}

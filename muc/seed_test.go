@@ -279,6 +279,10 @@ func TestOccupantsByCode(t *testing.T) {
 			var sessions []string
 			for s := range o.Sessions() {
 				sessions = append(sessions, s.RealJID().Resource())
+				want := map[string]string{"two": "away"}[s.RealJID().Resource()]
+				if p := s.Presence(); p.Kind != stanza.Presence || p.From != o.JID() || p.ChildText(stanza.NSClient, "show") != want {
+					t.Errorf("%s has said %s, want to be %q", s.RealJID(), p.AppendXML(nil), want)
+				}
 			}
 			if o.Nick() != "Robot" || o.JID().String() != "coven@conf.test/Robot" || o.RealJID() != bot.Bare() || o.Role() != muc.Moderator ||
 				!slices.Equal(sessions, []string{"two", "one"}) {

@@ -121,7 +121,8 @@ type Service struct {
 	io        *tasks.Pool
 	lookups   [2]*tasks.Pool // by whether they may take long
 	rounds    *tasks.Pool    // what all rooms are told
-	asking    atomic.Int64   // requests that wait for an answer from elsewhere
+	deferred  *tasks.TurnsByName
+	asking    atomic.Int64 // requests that wait for an answer from elsewhere
 	tasks     tasks.Group
 	agenda    *tasks.Agenda[*Room] // of all rooms that are to be asked whether they are idle
 	began     time.Time
@@ -132,10 +133,6 @@ type Service struct {
 	rooms   map[jid.JID]*Room
 	listed  map[jid.JID]RoomDescriptor // live rooms that are not stored, hidden ones too
 	closing bool
-
-	deferMu sync.Mutex
-	// Guarded by deferMu.
-	deferred map[string]*tasks.Turns // by name of the function: a slow one holds up no other
 
 	counts counts
 	uses   uses
@@ -156,7 +153,6 @@ func New(o Options) (*Service, error) {
 		log:     o.Logger.With(slog.String("service", domain.String())),
 		metrics: newMetrics(o.Registerer, domain.String()),
 		rooms:   make(map[jid.JID]*Room), listed: make(map[jid.JID]RoomDescriptor),
-		deferred: make(map[string]*tasks.Turns),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.ioCtx, s.ioCancel = context.WithCancel(context.Background())
@@ -164,6 +160,7 @@ func New(o Options) (*Service, error) {
 	s.io = tasks.NewPool(&s.tasks, 16)
 	s.lookups = [2]*tasks.Pool{tasks.NewPool(&s.tasks, queryWorkers), tasks.NewPool(&s.tasks, slowWorkers)}
 	s.rounds = tasks.NewPool(&s.tasks, roundWorkers)
+	s.deferred = tasks.NewTurnsByName(&s.tasks, deferredWorkers)
 	s.core = addCoreFields(s.hooks, &s.opts)
 	registerEntryChecks(s.hooks)
 	for i, e := range o.Extensions {

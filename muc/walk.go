@@ -3,6 +3,7 @@ package muc
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 
@@ -18,19 +19,25 @@ const roomsPage = 500
 // is woken by what its handle is asked to do.
 func (s *Service) LiveRooms() iter.Seq[*Handle] {
 	return func(yield func(*Handle) bool) {
-		s.mu.RLock()
-		rooms := make([]jid.JID, 0, len(s.rooms))
-		for j := range s.rooms {
-			rooms = append(rooms, j)
-		}
-		s.mu.RUnlock()
-		slices.SortFunc(rooms, compareJIDs)
-		for _, j := range rooms {
+		for _, j := range s.awake(func(*Room) bool { return true }) {
 			if !yield(&Handle{s, j}) {
 				return
 			}
 		}
 	}
+}
+
+// awake returns the addresses of those rooms in memory which are wanted, in order.
+func (s *Service) awake(wanted func(*Room) bool) (list []jid.JID) {
+	s.mu.RLock()
+	for j, r := range s.rooms {
+		if wanted(r) {
+			list = append(list, j)
+		}
+	}
+	s.mu.RUnlock()
+	slices.SortFunc(list, compareJIDs)
+	return list
 }
 
 // Rooms iterates over the rooms that are stored, and those that are listed
@@ -41,9 +48,13 @@ func (s *Service) Rooms(ctx context.Context) iter.Seq2[RoomDescriptor, error] {
 	return func(yield func(RoomDescriptor, error) bool) {
 		q := RoomsQuery{Service: s.domain.String(), Limit: roomsPage}
 		for {
-			page, err := s.roomsBetween(ctx, q)
+			var page []RoomDescriptor
+			err := s.mayWait()
+			if err == nil {
+				page, err = s.roomsBetween(ctx, q)
+			}
 			if err != nil {
-				yield(RoomDescriptor{}, err)
+				yield(RoomDescriptor{}, fmt.Errorf("rooms of %s: %w", s.domain, err))
 				return
 			}
 			for _, d := range page {
@@ -63,9 +74,7 @@ func (s *Service) Rooms(ctx context.Context) iter.Seq2[RoomDescriptor, error] {
 // nil: of everybody, with the room as sender unless st.From says otherwise. No
 // hook sees it and nothing keeps it; see Post for what the room says.
 func (r *Room) Broadcast(st stanza.Stanza, to func(o *Occupant) bool) {
-	if st.From.IsZero() {
-		st.From = r.jid
-	}
+	st = r.signed(st)
 	if to == nil {
 		r.say(st, nil)
 		return
@@ -85,12 +94,7 @@ func (r *Room) Broadcast(st stanza.Stanza, to func(o *Occupant) bool) {
 // SendToOccupant sends something to all clients of an occupant, as Broadcast
 // does.
 func (r *Room) SendToOccupant(o *Occupant, st stanza.Stanza) {
-	if st.From.IsZero() {
-		st.From = r.jid
-	}
-	for _, s := range o.sessions {
-		r.sayTo(s, st)
-	}
+	r.sayToAll(o, r.signed(st))
 }
 
 // OccupantInfo is an occupant as Handle.Occupants has seen him.

@@ -62,8 +62,10 @@ func (k *keeper) all(t *testing.T, room *muc.Handle) (notes map[string]string) {
 func TestExtensionsKeepThings(t *testing.T) {
 	t.Parallel()
 	engines := map[string]func(t *testing.T, cfg *config.Config){
-		"sqlite":   func(*testing.T, *config.Config) {},
-		"postgres": func(t *testing.T, cfg *config.Config) { cfg.Storage.Driver, cfg.Storage.URL = "postgres", config.Secret(pgtest.SchemaAddress(t)) },
+		"sqlite": func(*testing.T, *config.Config) {},
+		"postgres": func(t *testing.T, cfg *config.Config) {
+			cfg.Storage.Driver, cfg.Storage.URL = "postgres", config.Secret(pgtest.SchemaAddress(t))
+		},
 	}
 	for name, use := range engines {
 		t.Run(name, func(t *testing.T) {

@@ -68,7 +68,7 @@ func (f history) Register(h *muc.Hooks) {
 		if limit := min(size.Get(ev.Room), f.size); limit < len(messages) { // it may have been lowered
 			messages = messages[len(messages)-limit:]
 		}
-		request, _ := muc.ParseHistoryRequest(ev.Stanza) // the room has refused a bad one
+		request, _ := stanza.ParseHistoryRequest(ev.Stanza) // the room has refused a bad one
 		messages = wanted(messages, request, ev.Session.RealJID())
 		list := make([]*stanza.Encoded, 0, len(messages))
 		for i := range messages {
@@ -133,7 +133,7 @@ func (p *past) encoded(r *muc.Room) *stanza.Encoded {
 }
 
 // wanted returns the newest messages within the limits that somebody asks for.
-func wanted(messages []past, q muc.HistoryRequest, to jid.JID) []past {
+func wanted(messages []past, q stanza.HistoryRequest, to jid.JID) []past {
 	if q.MaxStanzas >= 0 && q.MaxStanzas < len(messages) {
 		messages = messages[len(messages)-q.MaxStanzas:]
 	}

@@ -3,6 +3,7 @@ package roomfeatures
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/muster-im/muster/hook"
@@ -119,18 +120,28 @@ func (f *registration) get(ev *muc.RequestEvent) error {
 		ev.Answer(query.AddTextElement("registered", "").AddTextElement("username", nick))
 		return nil
 	}
+	form, err := f.form(ev)
+	if err != nil {
+		return err
+	}
+	ev.Answer(query.AddTextElement("instructions", form.Instructions[0]).Add(form.Element()))
+	return nil
+}
+
+// form is what somebody is to fill in, with what extensions want to know.
+func (f *registration) form(ev *muc.RequestEvent) (*stanza.Form, error) {
 	form := stanza.NewForm(stanza.FormForm, registerForm)
 	form.Title = "Registration with " + ev.Room.JID().String()
-	instructions := "Choose the nickname that is to be yours in this room."
-	if f.asks(ev) {
-		instructions += " An admin of the room will see what you write, and decide."
-		form.Add(personFields(nil)...)
+	form.Instructions = []string{"Choose the nickname that is to be yours in this room."}
+	asks := f.asks(ev)
+	if asks {
+		form.Instructions[0] += " An admin of the room will see what you write, and decide."
+		form.Add(personFields()...)
 	} else {
-		form.Add(nickField(""))
+		form.Add(nickField())
 	}
-	form.Instructions = []string{instructions}
-	ev.Answer(query.AddTextElement("instructions", instructions).Add(form.Element()))
-	return nil
+	shown := &muc.RegistrationEvent{Event: ev.Event, RealJID: ev.Stanza.From.Bare(), Form: form, Approval: asks}
+	return form, shown.Run()
 }
 
 // asks reports whether a request needs the approval of an admin.
@@ -139,28 +150,25 @@ func (f *registration) asks(ev *muc.RequestEvent) bool {
 }
 
 // nickField is the one field of the form that must be filled in.
-func nickField(value string) stanza.Field {
-	field := stanza.Field{Var: registerNick, Type: stanza.FieldTextSingle, Label: "Desired nickname", Required: true}
-	if value != "" {
-		field.Values = []string{value}
-	}
-	return field
+func nickField() stanza.Field {
+	return stanza.Field{Var: registerNick, Type: stanza.FieldTextSingle, Label: "Desired nickname", Required: true}
 }
 
-// personFields are what somebody may tell of himself (XEP-0045 §15.5.1), with
-// what he has submitted, if he has.
-func personFields(submitted *stanza.Form) []stanza.Field {
-	fields := []stanza.Field{
+// personFields are what somebody may tell of himself (XEP-0045 §15.5.1).
+func personFields() []stanza.Field {
+	return []stanza.Field{
 		{Var: "muc#register_first", Type: stanza.FieldTextSingle, Label: "Given name"},
 		{Var: "muc#register_last", Type: stanza.FieldTextSingle, Label: "Family name"},
-		nickField(""),
+		nickField(),
 		{Var: "muc#register_url", Type: stanza.FieldTextSingle, Label: "Web page"},
 		{Var: "muc#register_email", Type: stanza.FieldTextSingle, Label: "Email address"},
 		{Var: "muc#register_faqentry", Type: stanza.FieldTextMulti, Label: "About you"},
 	}
-	if submitted == nil {
-		return fields
-	}
+}
+
+// answers are the fields of a form with what somebody has said in them.
+func answers(form, submitted *stanza.Form) []stanza.Field {
+	fields := slices.DeleteFunc(slices.Clone(form.Fields), func(field stanza.Field) bool { return field.Var == "FORM_TYPE" })
 	for i := range fields {
 		fields[i].Required = false
 		if given := submitted.Field(fields[i].Var); given != nil {
@@ -301,10 +309,10 @@ func preparedNick(room jid.JID, nick string) (string, error) {
 }
 
 // checkTexts refuses to pass too much on to the admins.
-func checkTexts(form *stanza.Form) error {
-	for _, field := range personFields(form) {
+func checkTexts(said []stanza.Field) error {
+	for _, field := range said {
 		switch {
-		case len(field.Values) > 1 && field.Type != stanza.FieldTextMulti:
+		case len(field.Values) > 1 && !strings.HasSuffix(string(field.Type), "-multi"):
 			return stanza.NewError(stanza.Modify, stanza.NotAcceptable, field.Var+": want one value.")
 		case len(strings.Join(field.Values, "\n")) > maxRegisterText:
 			return stanza.NewError(stanza.Modify, stanza.NotAcceptable, fmt.Sprintf("%s: at most %d bytes.", field.Var, maxRegisterText))

@@ -51,7 +51,12 @@ func (q *requests) note(who jid.JID, now time.Time) error {
 // ask puts a request before the room's admins and owners: to those of their
 // clients that are inside, else to their accounts (XEP-0045 §9.9).
 func (f *registration) ask(ev *muc.RequestEvent, form *stanza.Form, nick string) error {
-	if err := checkTexts(form); err != nil {
+	shown, err := f.form(ev)
+	if err != nil {
+		return err
+	}
+	said := answers(shown, form)
+	if err := checkTexts(said); err != nil {
 		return err
 	}
 	who := ev.Stanza.From.Bare()
@@ -63,7 +68,7 @@ func (f *registration) ask(ev *muc.RequestEvent, form *stanza.Form, nick string)
 		return err
 	}
 	text := who.String() + " asks to be registered with " + ev.Room.JID().String() + " as " + nick + "."
-	x := approvalForm(who, form, nick).Element()
+	x := approvalForm(who, said, nick).Element()
 	for _, to := range approvers {
 		ev.Send(stanza.Stanza{Kind: stanza.Message, ID: rand.Text(), To: to}.With(
 			stanza.NewElement(stanza.NSClient, "body").AddText(text), x))
@@ -99,12 +104,12 @@ func approversOf(r *muc.Room) []jid.JID {
 	return to
 }
 
-func approvalForm(who jid.JID, submitted *stanza.Form, nick string) *stanza.Form {
+func approvalForm(who jid.JID, said []stanza.Field, nick string) *stanza.Form {
 	form := stanza.NewForm(stanza.FormForm, registerForm)
 	form.Title = "Request for registration"
 	form.Instructions = []string{"Say whether this person may register with the room, or cancel to skip the request."}
 	form.Add(stanza.Field{Var: registerJID, Type: stanza.FieldJIDSingle, Label: "Address", Values: []string{who.String()}})
-	form.Add(personFields(submitted)...)
+	form.Add(said...)
 	form.Field(registerNick).Values = []string{nick}
 	return form.Add(stanza.Field{
 		Var: registerAllow, Type: stanza.FieldBoolean, Label: "Allow this person to register with the room?", Values: []string{"0"},

@@ -1,10 +1,12 @@
 package settings
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/muster-im/muster/stanza"
 )
@@ -64,6 +66,8 @@ func Text(field stanza.FieldType, most int) Kind[string] {
 			return "", limit("at most %d bytes, got %d", most, len(text))
 		case len(values) > 1 && !multiline:
 			return "", fmt.Errorf("want one value, got %d", len(values))
+		case !utf8.ValidString(text) || strings.ContainsFunc(text, unwritable):
+			return "", errors.New("want text, without control characters")
 		}
 		return text, nil
 	}
@@ -73,6 +77,12 @@ func Text(field stanza.FieldType, most int) Kind[string] {
 		}
 		return []string{v}
 	}}
+}
+
+// unwritable reports whether a character is none of XML's, and so can be neither
+// sent nor, in some databases, stored.
+func unwritable(c rune) bool {
+	return c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0xFFFE || c == 0xFFFF
 }
 
 // Int is a whole number between two; a greatest one of 0 is no bound.

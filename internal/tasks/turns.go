@@ -113,3 +113,31 @@ func (t *Turns) next() func() {
 	}
 	return line[0].fn
 }
+
+// TurnsByName are turns for each of several names: who waits for those of one
+// holds up no other.
+type TurnsByName struct {
+	tasks *Group
+	size  int
+
+	mu sync.Mutex
+	// Guarded by mu.
+	turns map[string]*Turns
+}
+
+// NewTurnsByName returns turns for so many at a time of each name.
+func NewTurnsByName(t *Group, size int) *TurnsByName {
+	return &TurnsByName{tasks: t, size: size, turns: make(map[string]*Turns)}
+}
+
+// Of returns the turns of a name.
+func (n *TurnsByName) Of(name string) *Turns {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t := n.turns[name]
+	if t == nil {
+		t = NewTurns(n.tasks, n.size)
+		n.turns[name] = t
+	}
+	return t
+}

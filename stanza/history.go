@@ -1,10 +1,8 @@
-package muc
+package stanza
 
 import (
 	"strconv"
 	"time"
-
-	"github.com/muster-im/muster/stanza"
 )
 
 // HistoryRequest is how much of what was said before somebody who enters wants at
@@ -15,11 +13,11 @@ type HistoryRequest struct {
 }
 
 // ParseHistoryRequest reads what a presence asks for. What is no limit is refused
-// with a *stanza.Error that names it: nobody gets more than he wants because he
+// with a *Error that names it: nobody gets more than he wants because he
 // was misunderstood.
-func ParseHistoryRequest(presence *stanza.Stanza) (HistoryRequest, error) {
+func ParseHistoryRequest(presence *Stanza) (HistoryRequest, error) {
 	q := HistoryRequest{MaxChars: -1, MaxStanzas: -1, Seconds: -1}
-	e := presence.Child(stanza.NSMUC, "x").Child(stanza.NSMUC, "history")
+	e := presence.Child(NSMUC, "x").Child(NSMUC, "history")
 	for _, limit := range []struct {
 		name string
 		to   *int
@@ -35,7 +33,7 @@ func ParseHistoryRequest(presence *stanza.Stanza) (HistoryRequest, error) {
 		*limit.to = min(n, 1<<30)
 	}
 	if value, given := e.LookupAttr("since"); given {
-		t, err := stanza.ParseTime(value)
+		t, err := ParseTime(value)
 		if err != nil {
 			return q, badHistory("since", "is no time")
 		}
@@ -45,5 +43,5 @@ func ParseHistoryRequest(presence *stanza.Stanza) (HistoryRequest, error) {
 }
 
 func badHistory(attr, what string) error {
-	return stanza.NewError(stanza.Modify, stanza.BadRequest, "The attribute "+attr+" of <history/> "+what+".")
+	return NewError(Modify, BadRequest, "The attribute "+attr+" of <history/> "+what+".")
 }
