@@ -3,6 +3,7 @@ package muc_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,11 +44,11 @@ func TestChecksOfOneName(t *testing.T) {
 
 // TestAsk: the answer of a deferred check is its asker's, and is asked for once.
 func TestAsk(t *testing.T) {
-	asked := 0
+	var asked atomic.Int32
 	x := extension(func(h *muc.Hooks) {
 		h.BeforeJoin.Add("ranks", 0, func(ev *muc.JoinEvent) (err error) {
 			ev.Role, err = muc.Ask(&ev.Event, func(context.Context) (muc.Role, error) {
-				asked++
+				asked.Add(1)
 				switch ev.RealJID.Local() {
 				case "anna":
 					time.Sleep(time.Second)
@@ -75,8 +76,8 @@ func TestAsk(t *testing.T) {
 		for o := range occupants {
 			got[o.Nick] = o.Role
 		}
-		if err != nil || len(got) != 2 || got["anna"] != muc.Moderator || got["ben"] != muc.Visitor || asked != 3 {
-			t.Errorf("inside are %v, %v, after %d questions", got, err, asked)
+		if err != nil || len(got) != 2 || got["anna"] != muc.Moderator || got["ben"] != muc.Visitor || asked.Load() != 3 {
+			t.Errorf("inside are %v, %v, after %d questions", got, err, asked.Load())
 		}
 		w.expect("chloe@test/r", "internal-server-error")
 		err = h.Do(w.t.Context(), func(r *muc.Room) error {

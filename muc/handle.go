@@ -62,15 +62,7 @@ func (h *Handle) Do(ctx context.Context, fn func(*Room) error) error {
 // Change is Do for changes of affiliations: it refuses to leave the room without
 // an owner, if it has one.
 func (h *Handle) Change(ctx context.Context, fn func(*Room) error) error {
-	if fn == nil {
-		return h.Do(ctx, nil)
-	}
-	return h.Do(ctx, func(r *Room) error {
-		if err := fn(r); err != nil {
-			return err
-		}
-		return r.checkOwnerRemains()
-	})
+	return h.call(ctx, &callCommand{fn: fn, owned: true})
 }
 
 // SetAffiliation changes somebody's affiliation; see Room.SetAffiliation.
@@ -109,7 +101,8 @@ func (h *Handle) call(ctx context.Context, c command) error {
 // callCommand is a function from outside.
 type callCommand struct {
 	request
-	fn func(*Room) error
+	fn    func(*Room) error
+	owned bool // an owner must remain
 }
 
 func (c *callCommand) decide(r *Room) error {
@@ -119,7 +112,11 @@ func (c *callCommand) decide(r *Room) error {
 	case c.fn == nil:
 		return fmt.Errorf("room %s: nothing to run: the function is nil", r.jid)
 	}
-	return c.fn(r)
+	err := c.fn(r)
+	if err == nil && c.owned {
+		err = r.checkOwnerRemains()
+	}
+	return err
 }
 
 func (c *callCommand) stranger() {}
