@@ -20,7 +20,7 @@ import (
 // else commands.
 type docBlock struct{ kind, text string }
 
-var fileName = regexp.MustCompile(`^(?://|#) ([a-z]+\.(?:go|toml))\n`)
+var fileName = regexp.MustCompile(`^(?://|#) ([a-z_]+\.(?:go|toml))\n`)
 
 // docBlocks returns the blocks of code of a document.
 func docBlocks(t *testing.T, path string) (list []docBlock) {

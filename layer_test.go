@@ -88,7 +88,7 @@ var tiers = map[string]int{
 	"":                  0, // the package comment of the module
 	"internal/xmpptest": tests,
 
-	"internal/exampletest": tests,
+	"server/servertest": tests,
 	"internal/pgtest":      tests,
 	"internal/interop":     tests,
 }

@@ -21,8 +21,12 @@ func (silence) Deliver(batch []*stanza.Encoded) {}
 
 // coven returns a service with a room that stays, and what ends it.
 func coven(extensions ...muc.Extension) (*muc.Service, *muc.Handle, func()) {
+	return covenHeardBy(silence{}, extensions...)
+}
+
+func covenHeardBy(who muc.Router, extensions ...muc.Extension) (*muc.Service, *muc.Handle, func()) {
 	s, err := muc.New(muc.Options{
-		Domain: "conf.test", Router: silence{},
+		Domain: "conf.test", Router: who,
 		Extensions: append(roomfeatures.All(roomfeatures.Options{}), extensions...),
 	})
 	if err != nil {

@@ -40,23 +40,16 @@ func (affiliations) Register(r *server.Registrar) error {
 	client := new(http.Client) // each request ends when the room's patience does
 	r.OnStop(func(context.Context) error { client.CloseIdleConnections(); return nil })
 	r.AddRoomHooks(func(h *muc.Hooks) {
-		answers := muc.NewSlot[map[jid.JID]*list](h) // by who creates the room
 		h.BeforeCreate.Add("affiliations", 0, func(ev *muc.JoinEvent) error {
 			if table.Load().URL == "" {
 				return nil
 			}
 			address := table.Load().URL + "?room=" + url.QueryEscape(ev.Room.JID().String())
-			answer := answers.In(ev.Room)
-			if *answer == nil {
-				*answer = make(map[jid.JID]*list)
-			}
-			next := new(list)
-			err := ev.Defer(func(ctx context.Context) error { return ask(ctx, client, address, next) })
+			people, err := muc.Ask(&ev.Event, func(ctx context.Context) (list, error) { return ask(ctx, client, address) })
 			if err != nil { // it has only just been asked, or it could not answer
-				(*answer)[ev.RealJID] = next
 				return err
 			}
-			for who, a := range *(*answer)[ev.RealJID] {
+			for who, a := range people {
 				if err := ev.Room.SetAffiliation(muc.System, who, a, muc.AffiliationOptions{}); err != nil {
 					return err
 				}
@@ -68,31 +61,31 @@ func (affiliations) Register(r *server.Registrar) error {
 }
 
 // ask asks the service.
-func ask(ctx context.Context, client *http.Client, address string, answer *list) error {
+func ask(ctx context.Context, client *http.Client, address string) (list, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read from
 	var words map[string]string
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", address, resp.Status)
+		return nil, fmt.Errorf("%s: %s", address, resp.Status)
 	} else if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&words); err != nil {
-		return err
+		return nil, err
 	}
-	*answer = make(list, len(words))
+	people := make(list, len(words))
 	for address, word := range words {
 		who, err := jid.Parse(address)
 		if err == nil {
-			(*answer)[who], err = muc.ParseAffiliation(word)
+			people[who], err = muc.ParseAffiliation(word)
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return people, nil
 }

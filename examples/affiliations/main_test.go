@@ -10,9 +10,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/muster-im/muster/internal/exampletest"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/muc"
+	"github.com/muster-im/muster/server/servertest"
 	"github.com/muster-im/muster/stanza"
 )
 
@@ -33,7 +33,7 @@ func TestAffiliations(t *testing.T) {
 		}
 	}))
 	defer service.Close()
-	s := exampletest.Start(t, fmt.Sprintf("[modules.affiliations]\nurl = %q\n", service.URL), affiliations{})
+	s := servertest.Start(t, fmt.Sprintf("[modules.affiliations]\nurl = %q\n", service.URL), affiliations{})
 	romeo, juliet, tybalt := s.Person("romeo"), s.Person("juliet"), s.Person("tybalt")
 
 	go func() { // the service is slow, and meanwhile another room refuses to be
@@ -42,12 +42,10 @@ func TestAffiliations(t *testing.T) {
 	}()
 	romeo.Enter("coven@conference.localhost")
 	juliet.Enter("coven@conference.localhost")
-	enters := func(p *exampletest.Person, name, room string) *stanza.Error {
+	enters := func(p *servertest.Person, name, room string) *stanza.Error {
 		t.Helper()
 		to := jid.MustParse(room + "/" + name)
-		if err := p.Send(stanza.Stanza{Kind: stanza.Presence, To: to}.With(stanza.NewElement(stanza.NSMUC, "x"))); err != nil {
-			t.Fatal(err)
-		}
+		p.Send(stanza.Stanza{Kind: stanza.Presence, To: to}.With(stanza.NewElement(stanza.NSMUC, "x")))
 		st := p.Hear(func(st *stanza.Stanza) bool { return st.Kind == stanza.Presence && st.From == to })
 		return st.ParseError()
 	}
@@ -72,7 +70,7 @@ func TestAffiliations(t *testing.T) {
 	if took := time.Since(begin); took > 5*time.Second {
 		t.Errorf("refusing took %v", took)
 	}
-	if err := s.Reload("", affiliations{}); err != nil {
+	if err := s.Reload(""); err != nil {
 		t.Fatal(err)
 	}
 	romeo.Enter("attic@conference.localhost")

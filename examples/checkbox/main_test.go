@@ -6,8 +6,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/muster-im/muster/internal/exampletest"
 	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/server/servertest"
 	"github.com/muster-im/muster/stanza"
 )
 
@@ -17,7 +17,7 @@ const room = "coven@conference.localhost"
 
 func TestCheckbox(t *testing.T) {
 	t.Parallel()
-	s := exampletest.Start(t, "", checkbox{})
+	s := servertest.Start(t, "", checkbox{})
 	romeo, juliet := s.Person("romeo"), s.Person("juliet")
 	romeo.Enter(room)
 	juliet.Enter(room)

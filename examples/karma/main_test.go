@@ -5,7 +5,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/muster-im/muster/internal/exampletest"
+	"github.com/muster-im/muster/server/servertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -14,14 +14,14 @@ const room = "coven@conference.localhost"
 
 func TestKarma(t *testing.T) {
 	t.Parallel()
-	s := exampletest.Start(t, "", karma{})
+	s := servertest.Start(t, "", karma{})
 	romeo, juliet := s.Person("romeo"), s.Person("juliet")
 	romeo.Enter(room)
 	juliet.Enter(room)
 	ask := func(said, answer string) {
 		t.Helper()
 		romeo.Say(room, said)
-		for _, p := range []*exampletest.Person{romeo, juliet} {
+		for _, p := range []*servertest.Person{romeo, juliet} {
 			p.Hears("romeo", said)
 			p.Hears("", answer)
 		}
@@ -33,11 +33,11 @@ func TestKarma(t *testing.T) {
 	romeo.Say(room, "++")
 	romeo.Hears("romeo", "++")
 	juliet.Hears("romeo", "++")
-	if err := s.Reload("[modules.karma]\nthanks = \", thank you 🙏\"\n", karma{}); err != nil {
+	if err := s.Reload("[modules.karma]\nthanks = \", thank you 🙏\"\n"); err != nil {
 		t.Fatal(err)
 	}
 	ask("juliet, thank you 🙏", "juliet has 3.")
-	if err := s.Reload("[modules.karma]\nthanks = \"\"\n", karma{}); err == nil {
+	if err := s.Reload("[modules.karma]\nthanks = \"\"\n"); err == nil {
 		t.Error("thanks of no signs were accepted")
 	}
 }

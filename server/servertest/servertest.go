@@ -1,8 +1,18 @@
-// Package exampletest runs extensions in a real server to which people connect
-// over TCP and TLS with real clients. It is for tests alone. The server's
-// goroutines and those of the clients end with the test; what waits for an answer
-// does so for at most ten seconds.
-package exampletest
+// Package servertest runs extensions in a real server to which people connect over
+// TCP and TLS with real clients. It is for tests alone, those of an operator's own
+// extensions among them:
+//
+//	func TestGreeting(t *testing.T) {
+//		s := servertest.Start(t, "[modules.greeting]\nwords = \"Welcome\"\n", greeting{})
+//		anna, ben := s.Person("anna"), s.Person("ben")
+//		anna.Enter("coven@conference.localhost")
+//		ben.Enter("coven@conference.localhost")
+//		ben.Hears("", "Welcome, ben.")
+//	}
+//
+// The server's goroutines and those of the clients end with the test; what waits
+// for something does so for at most ten seconds, and fails the test then.
+package servertest
 
 import (
 	"context"
@@ -25,11 +35,13 @@ import (
 // patience is how long something may take to arrive.
 const patience = 10 * time.Second
 
-// Server is a server that runs until its test ends.
+// Server is a server that runs until its test ends. It serves localhost, whose
+// rooms are at conference.localhost, need no configuration and stay.
 type Server struct {
 	*server.Server
-	t   *testing.T
-	dir string
+	t          testing.TB
+	dir        string
+	extensions []server.Extension
 }
 
 // settings are those of a server on ports that the system chooses, whose rooms
@@ -48,7 +60,7 @@ default_room.persistent = true
 `
 
 // parse reads a configuration with further tables.
-func parse(t *testing.T, dir, tables string, extensions []server.Extension) *config.Config {
+func parse(t testing.TB, dir, tables string, extensions []server.Extension) *config.Config {
 	t.Helper()
 	names := make([]string, len(extensions))
 	for i, e := range extensions {
@@ -62,8 +74,9 @@ func parse(t *testing.T, dir, tables string, extensions []server.Extension) *con
 	return cfg
 }
 
-// Start starts a server with extensions and further tables of its configuration.
-func Start(t *testing.T, tables string, extensions ...server.Extension) *Server {
+// Start starts a server with extensions and further tables of its configuration,
+// such as [modules.NAME] of an extension.
+func Start(t testing.TB, tables string, extensions ...server.Extension) *Server {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "muster") // t.TempDir may be too long for a socket
 	if err != nil {
@@ -88,16 +101,16 @@ func Start(t *testing.T, tables string, extensions ...server.Extension) *Server 
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return &Server{s, t, dir}
+	return &Server{s, t, dir, extensions}
 }
 
-// Reload gives the server other tables.
-func (s *Server) Reload(tables string, extensions ...server.Extension) error {
+// Reload gives the server other tables, as SIGHUP does after the file has changed.
+func (s *Server) Reload(tables string) error {
 	s.t.Helper()
-	return s.Server.Reload(parse(s.t, s.dir, tables, extensions))
+	return s.Server.Reload(parse(s.t, s.dir, tables, s.extensions))
 }
 
-// Person makes an account and logs in to it.
+// Person makes an account of localhost and logs in to it.
 func (s *Server) Person(name string) *Person {
 	s.t.Helper()
 	if err := s.AddUser(s.t.Context(), jid.MustParse(name+"@localhost"), "secret"); err != nil {
@@ -109,35 +122,35 @@ func (s *Server) Person(name string) *Person {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	return Connect(s.t, s.Info().Listeners[0].Address, name, "secret", &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS12})
-}
-
-// Connect logs in to a server at an address.
-func Connect(t *testing.T, address, name, password string, cfg *tls.Config) *Person {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
-	c, err := client.Dial(ctx, client.Options{Addr: address, Domain: "localhost", Username: name, Password: password, TLSConfig: cfg})
+	c, err := client.Dial(ctx, client.Options{
+		Addr: s.Info().Listeners[0].Address, Domain: "localhost", Username: name, Password: "secret",
+		TLSConfig: &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS12},
+	})
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Close() }) // the server may have ended it
-	return &Person{c, t, name}
+	s.t.Cleanup(func() { _ = c.Close() }) // the server may have ended it
+	return &Person{c, s.t, name}
 }
 
-// Person is somebody with a client.
+// Person is somebody with a client. What goes wrong with him fails the test.
 type Person struct {
-	*client.Client
-	t    *testing.T
-	name string
+	client *client.Client
+	t      testing.TB
+	name   string
 }
+
+// JID is the full address of the person's client.
+func (p *Person) JID() jid.JID { return p.client.JID() }
 
 // Enter enters a room under the person's name and waits to be inside. A room that
 // is made by that is configured with its defaults.
 func (p *Person) Enter(room string) {
 	p.t.Helper()
 	to := jid.MustParse(room + "/" + p.name)
-	p.send(stanza.Stanza{Kind: stanza.Presence, To: to}.With(stanza.NewElement(stanza.NSMUC, "x")))
+	p.Send(stanza.Stanza{Kind: stanza.Presence, To: to}.With(stanza.NewElement(stanza.NSMUC, "x")))
 	st := p.Hear(func(st *stanza.Stanza) bool {
 		return st.Kind == stanza.Presence && st.From == to && (st.Type == stanza.TypeError || status(st, "110"))
 	})
@@ -184,7 +197,7 @@ func (p *Person) Ask(st stanza.Stanza) stanza.Stanza {
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
 	st.Kind = stanza.IQ
-	answer, err := p.IQ(ctx, st)
+	answer, err := p.client.IQ(ctx, st)
 	if err != nil {
 		p.t.Fatalf("%s: %v", p.name, err)
 	}
@@ -194,13 +207,14 @@ func (p *Person) Ask(st stanza.Stanza) stanza.Stanza {
 // Say says something in a room.
 func (p *Person) Say(room, text string) {
 	p.t.Helper()
-	p.send(stanza.Stanza{Kind: stanza.Message, Type: stanza.TypeGroupchat, To: jid.MustParse(room)}.
+	p.Send(stanza.Stanza{Kind: stanza.Message, Type: stanza.TypeGroupchat, To: jid.MustParse(room)}.
 		With(stanza.NewElement(stanza.NSClient, "body").AddText(text)))
 }
 
-func (p *Person) send(st stanza.Stanza) {
+// Send sends a stanza.
+func (p *Person) Send(st stanza.Stanza) {
 	p.t.Helper()
-	if err := p.Send(st); err != nil {
+	if err := p.client.Send(st); err != nil {
 		p.t.Fatalf("%s: %v", p.name, err)
 	}
 }
@@ -215,14 +229,23 @@ func (p *Person) Hears(nick, text string) {
 	}
 }
 
-// Hear waits for a stanza that match accepts.
+// Refused waits for an error from somebody or something, and returns it.
+func (p *Person) Refused(by string) *stanza.Error {
+	p.t.Helper()
+	from := jid.MustParse(by)
+	st := p.Hear(func(st *stanza.Stanza) bool { return st.Type == stanza.TypeError && st.From == from })
+	return st.ParseError()
+}
+
+// Hear waits for a stanza that match accepts, and passes over others. Answers to
+// Ask are not among them.
 func (p *Person) Hear(match func(*stanza.Stanza) bool) stanza.Stanza {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
 	var heard []string
 	for {
-		st, err := p.Receive(ctx)
+		st, err := p.client.Receive(ctx)
 		if err != nil {
 			if errors.Is(err, context.DeadlineExceeded) {
 				err = errors.New("it has not come")
