@@ -81,6 +81,7 @@ var tiers = map[string]int{
 	"internal/xmlstream": 0,
 	"internal/sdnotify":  0,
 	"internal/lanes":     0,
+	"internal/lately":    0,
 	"internal/callers":   0,
 	"internal/peers":     0,
 	"internal/stanzaid":  0,

@@ -150,6 +150,27 @@ func BenchmarkJoin(b *testing.B) {
 	b.ReportMetric(float64(allocsOut)/float64(b.N*people), "allocs/leave")
 }
 
+// BenchmarkBroadcast is a message to 1,000 people.
+func BenchmarkBroadcast(b *testing.B) {
+	const people = 1000
+	c := newCrowd(b, muc.Options{})
+	c.open(b)
+	base := c.got.Load()
+	for i := range people {
+		c.handle(b, enterBig(i+1))
+	}
+	c.wait(b, base, people*(people+1)+people)
+	st := parsed(b, "<message type='groupchat' id='fb2e8a6c-2b4e-4f8e-9a3b' from='u0@test/r' to='coven@conf.test'><body>What is the time?</body></message>")
+	b.ReportAllocs()
+	for b.Loop() {
+		base := c.got.Load()
+		if busy := c.Handle(st); busy != nil {
+			<-busy
+		}
+		c.wait(b, base, people+1)
+	}
+}
+
 func parsed(b testing.TB, xml string) stanza.Stanza {
 	b.Helper()
 	st, err := stanza.Parse([]byte(xml))

@@ -31,9 +31,9 @@ func (c *presenceCommand) decide(r *Room) error {
 			}
 		}
 		return nil
-	case stanza.TypeError: // XEP-0045 §17.3: the client is gone, so is its session
+	case stanza.TypeError: // its presence does not reach the client any more
 		c.then = func(r *Room) {
-			if s != nil {
+			if s != nil && (undeliverable(&c.st, true) || c.st.ParseError() == nil) {
 				r.dropGhost(s, &c.st)
 			}
 		}

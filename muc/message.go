@@ -313,7 +313,7 @@ func (r *Room) sayToAll(o *Occupant, st stanza.Stanza) {
 	enc := stanza.Encode(st)
 	enc.SharedBy(len(o.sessions))
 	for _, s := range o.sessions {
-		r.outbox = append(r.outbox, outItem{only: s, many: []*stanza.Encoded{enc}})
+		r.outbox = append(r.outbox, outItem{enc: [2]*stanza.Encoded{enc, enc}, only: s})
 	}
 }
 
@@ -342,69 +342,3 @@ func (c *roomMessageCommand) decide(r *Room) error {
 }
 
 func (c *roomMessageCommand) apply(*Room) {} // all of it is staged
-
-// bounceCommand is an error that comes back from an occupant's client: some
-// conditions mean that nobody is there any more (XEP-0045 §11.1). That of a
-// private message goes to its sender, who learns no address from it.
-type bounceCommand struct {
-	request
-	ghost     *Session
-	recipient *Occupant // nil: it was for the room
-	out       stanza.Stanza
-	ev        RoomMessageEvent
-}
-
-func (c *bounceCommand) decide(r *Room) error {
-	s, toRoom := r.sessions[c.st.From], c.st.To.IsBare()
-	switch {
-	case s == nil && toRoom:
-		return c.fromOutside(r)
-	case s == nil:
-		return nil
-	case !toRoom:
-		c.decideRecipient(r, s)
-	}
-	e := c.st.ParseError()
-	if e == nil {
-		return nil
-	}
-	switch e.Condition {
-	case stanza.Gone, stanza.ItemNotFound, stanza.RecipientUnavailable, stanza.Redirect,
-		stanza.RemoteServerNotFound, stanza.RemoteServerTimeout, stanza.JIDMalformed:
-		c.ghost = s
-	}
-	return nil
-}
-
-// decideRecipient finds out who has sent what comes back, if he may be told.
-func (c *bounceCommand) decideRecipient(r *Room, s *Session) {
-	to := r.Occupant(c.st.To.Resource())
-	if to == nil {
-		return
-	}
-	out, err := r.private(&c.request, s.occupant, to)
-	if err != nil { // errors are not answered
-		return
-	}
-	out.Children = stanza.WithErrorBy(out.Children, s.addr, s.occupant.jid)
-	c.recipient, c.out = to, out
-}
-
-// fromOutside lets features see what has become of messages that they have sent.
-func (c *bounceCommand) fromOutside(r *Room) error {
-	c.ev = RoomMessageEvent{Event: Event{Room: r, req: &c.request}, Stanza: &c.st, RealJID: c.st.From}
-	err := r.svc.hooks.RoomMessage.Run(&r.watch, &c.ev)
-	if errors.Is(err, hook.Handled) {
-		return nil
-	}
-	return err
-}
-
-func (c *bounceCommand) apply(r *Room) {
-	if c.recipient != nil {
-		r.sayToAll(c.recipient, c.out)
-	}
-	if c.ghost != nil {
-		r.dropGhost(c.ghost, &c.st)
-	}
-}

@@ -83,6 +83,7 @@ func (r *Room) flush() {
 			touched = r.deliverAll(touched)
 			r.send(it.direct)
 		} else {
+			r.remember(it)
 			touched = r.distribute(it, touched)
 		}
 	}

@@ -66,6 +66,7 @@ func (r *Room) unpack() {
 func (r *Room) shrink() {
 	r.notify(r.svc.hooks.Hibernating.Run(&r.watch, &RoomEvent{r}))
 	r.staged = change{} // nothing happens
+	r.said.Compact()
 	for _, o := range r.occupants {
 		o.forget()
 		for _, s := range o.sessions {

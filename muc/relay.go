@@ -78,7 +78,7 @@ func (c *occupantIQCommand) apply(r *Room) {
 	}
 	id := rand.Text()
 	q := &relayed{request: c.st, from: c.sender, to: relayTo(&c.st, c.recipient), target: c.recipient}
-	r.remember(id, q)
+	r.await(id, q)
 	out := c.st
 	out.ID, out.From, out.To = id, c.sender.occupant.jid, q.to
 	r.outbox = append(r.outbox, outItem{direct: out})
@@ -123,8 +123,8 @@ func (c *relayedAnswer) apply(r *Room) {
 	r.reply(out)
 }
 
-// remember lets a request wait for its answer.
-func (r *Room) remember(id string, q *relayed) {
+// await lets a request wait for its answer.
+func (r *Room) await(id string, q *relayed) {
 	if r.relayed == nil {
 		r.relayed = make(map[string]*relayed)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/muster-im/muster/internal/lately"
 	"github.com/muster-im/muster/internal/mailbox"
 	"github.com/muster-im/muster/internal/stanzaid"
 	"github.com/muster-im/muster/internal/tasks"
@@ -36,6 +37,7 @@ type Room struct {
 	created     time.Time
 	usedAt      int64      // when its use was last noted, in seconds since 1970
 	tombstone   *Tombstone // what is left of the room, while it does not exist
+	said        lately.IDs // of messages
 	postponed   func()     // the commit that waits until storing is over
 	waiting     bool       // for a load or a commit
 	unasked     bool       // could not be asked whether it is idle when it was time
@@ -218,7 +220,7 @@ func (r *Room) end() {
 	r.values, r.shared, r.unknown, r.affiliations = r.svc.defaults, true, nil, nil
 	r.index = affiliationIndex{}
 	r.occupants, r.sessions, r.audience, r.slots, r.relayed = nil, nil, nil, nil, nil
-	r.data, r.usedAt = nil, 0
+	r.data, r.usedAt, r.said = nil, 0, lately.IDs{}
 	r.subject, r.subjectID = Subject{}, ""
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -126,6 +127,7 @@ type Service struct {
 	tasks     tasks.Group
 	agenda    *tasks.Agenda[*Room] // of all rooms that are to be asked whether they are idle
 	began     time.Time
+	seed      maphash.Seed     // of ids that rooms remember
 	clock     func() time.Time // time.Now, but for tests in which it is put back
 
 	mu sync.RWMutex
@@ -135,7 +137,7 @@ type Service struct {
 	closing bool
 
 	counts counts
-	uses   uses
+	uses   tasks.Batch[RoomUse] // still to be stored
 }
 
 // New returns a room service that is ready to handle stanzas.
@@ -149,7 +151,7 @@ func New(o Options) (*Service, error) {
 	}
 	o.setDefaults()
 	s := &Service{
-		opts: o, domain: domain, hooks: &Hooks{}, clock: time.Now, began: time.Now(),
+		opts: o, domain: domain, hooks: &Hooks{}, clock: time.Now, began: time.Now(), seed: maphash.MakeSeed(),
 		log:     o.Logger.With(slog.String("service", domain.String())),
 		metrics: newMetrics(o.Registerer, domain.String()),
 		rooms:   make(map[jid.JID]*Room), listed: make(map[jid.JID]RoomDescriptor),

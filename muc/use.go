@@ -3,7 +3,6 @@ package muc
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/muster-im/muster/jid"
@@ -27,38 +26,11 @@ func (r *Room) used() {
 		return
 	}
 	r.usedAt = now.Unix()
-	r.svc.uses.note(r.svc, RoomUse{r.jid, now})
-}
-
-// uses are the uses of rooms that are still to be stored.
-type uses struct {
-	mu sync.Mutex
-	// Guarded by mu.
-	waiting []RoomUse // a room at most once in usePrecision
-	running bool
-}
-
-func (u *uses) note(s *Service, use RoomUse) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.waiting = append(u.waiting, use)
-	if !u.running {
-		u.running = true
-		s.io.Run(s.storeUses)
-	}
-}
-
-// take returns what is to be stored; nothing ends the turn of who stores.
-func (u *uses) take() []RoomUse {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	list := u.waiting
-	u.waiting, u.running = nil, len(list) > 0
-	return list
+	r.svc.uses.Add(RoomUse{r.jid, now}, func() { r.svc.io.Run(r.svc.storeUses) })
 }
 
 func (s *Service) storeUses() {
-	for list := s.uses.take(); len(list) > 0; list = s.uses.take() {
+	for list := s.uses.Take(); len(list) > 0; list = s.uses.Take() {
 		ctx, cancel := context.WithTimeout(s.ioCtx, commitTimeout)
 		if err := s.opts.Store.NoteUse(ctx, list); err != nil {
 			s.metrics.failedCommits.Inc()

@@ -1,7 +1,7 @@
 // Package tasks runs what a service does in goroutines that end and are waited
-// for: each by itself, so many at a time, one of each person's in turn, or when
-// its time has come. The goroutines belong to the service that asks for them;
-// nothing here blocks but the functions that are run.
+// for: each by itself, so many at a time, one of each person's in turn, page by
+// page, or when its time has come. The goroutines belong to the service that asks
+// for them; nothing here blocks but the functions that are run.
 package tasks
 
 import "sync"
