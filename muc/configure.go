@@ -86,7 +86,7 @@ func (h *Handle) Set(ctx context.Context, actor Actor, variable string, values .
 // reports whether it differs. The system sets it for the room itself.
 func (h *Handle) SetSubject(ctx context.Context, actor Actor, text string) (changed bool, err error) {
 	info, err := h.Info(ctx)
-	if err != nil || info.Subject.Text == text {
+	if err != nil || info.Subject.Text == text && len(info.Subject.More) == 0 {
 		return false, err
 	}
 	st := stanza.Stanza{Type: stanza.TypeGroupchat}.With(stanza.NewElement(stanza.NSClient, "subject").AddText(text))

@@ -112,5 +112,11 @@ func addMaxUsers(h *Hooks, o *Options) *Field[int] {
 	}
 	most := strconv.Itoa(o.MaxUsers)
 	spec.Choices = append(spec.Choices, stanza.Option{Label: most, Value: most})
+	spec.Check = func(values []string) error { // of what was set when more were allowed, so many remain
+		if n, err := strconv.Atoi(strings.Join(values, "")); err == nil && n > o.MaxUsers {
+			return fmt.Errorf("at most %d, got %d", o.MaxUsers, n)
+		}
+		return nil
+	}
 	return addField(h, spec, settings.UpTo(o.MaxUsers), o.MaxUsers)
 }

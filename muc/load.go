@@ -70,8 +70,8 @@ func (s *Service) catchUp(ctx context.Context, rec *RoomRecord) error {
 	if err != nil {
 		return fmt.Errorf("archived subject %s: %w", last.ID, err)
 	}
-	rec.Subject = Subject{Text: st.ChildText(stanza.NSClient, "subject"), Author: last.From, RealJID: last.RealJID, Time: last.Time}
-	rec.SubjectID = last.ID
+	rec.Subject, rec.SubjectID = subjectOf(&st), last.ID
+	rec.Subject.Author, rec.Subject.RealJID, rec.Subject.Time = last.From, last.RealJID, last.Time
 	return nil
 }
 

@@ -1,7 +1,9 @@
 package muc
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/muster-im/muster/hook"
@@ -105,11 +107,26 @@ func (r *Room) stageSubject(ev *MessageEvent, archived bool) {
 }
 
 func (r *Room) newSubject(ev *MessageEvent) Subject {
-	s := Subject{Text: ev.Stanza.ChildText(stanza.NSClient, "subject"), Author: r.jid, Time: r.now()}
+	s := subjectOf(ev.Stanza)
+	s.Author, s.Time = r.jid, r.now()
 	if ev.Sender != nil {
 		s.Author, s.RealJID = ev.Sender.jid, ev.Sender.bare
 	}
 	return s
+}
+
+// subjectOf reads what a message says in how many languages (RFC 6121 §5.2.4).
+func subjectOf(st *stanza.Stanza) Subject {
+	var list []SubjectText
+	for e := range st.Elements() {
+		if e.Is(stanza.NSClient, "subject") {
+			list = append(list, SubjectText{cmp.Or(e.Lang(), st.Lang), e.Text()})
+		}
+	}
+	if len(list) == 0 {
+		return Subject{}
+	}
+	return Subject{Text: list[0].Text, Lang: list[0].Lang, More: slices.Clone(list[1:])}
 }
 
 // publish gives a message its place in the room's order: it goes to everybody

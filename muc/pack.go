@@ -102,7 +102,7 @@ func (r *Room) pack() {
 		}
 	}
 	p.values = slices.Clone(p.values)
-	if r.subject != (Subject{}) {
+	if r.subject.Text != "" || !r.subject.Time.IsZero() {
 		subject := r.subject
 		p.subject = &subject
 	}

@@ -111,9 +111,14 @@ type RoomChange struct {
 // Subject is a room's subject line.
 type Subject struct {
 	Text   string
-	Author jid.JID // occupant JID of then; zero: never set
+	Lang   string        // of Text; "": nobody has said
+	More   []SubjectText // the same in other languages
+	Author jid.JID       // occupant JID of then; zero: never set
 	// RealJID is the bare address of who has set it; zero: the room, or nobody
 	// knows.
 	RealJID jid.JID
 	Time    time.Time
 }
+
+// SubjectText is a subject line in one language.
+type SubjectText struct{ Lang, Text string }

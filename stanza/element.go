@@ -2,6 +2,7 @@ package stanza
 
 import (
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -109,6 +110,14 @@ func (e *Element) Lang() string {
 		}
 	}
 	return ""
+}
+
+// SetLang sets the element's own xml:lang. Only for elements that are not shared
+// yet.
+func (e *Element) SetLang(lang string) *Element {
+	e.Attrs = slices.DeleteFunc(e.Attrs, func(a Attr) bool { return a.Name == Name{NSXML, "lang"} })
+	e.Attrs = append(e.Attrs, Attr{Name{NSXML, "lang"}, lang})
+	return e
 }
 
 // Child returns the first child element with that name, or nil.

@@ -167,6 +167,9 @@ func ParseForm(x *Element) (*Form, error) {
 			if field.Var == "" && field.Type != FieldFixed {
 				continue // clients send headings back without their type
 			}
+			if field.Type != FieldFixed && f.Field(field.Var) != nil { // XEP-0004 §3.2
+				return nil, fmt.Errorf("%s: the form has two fields of this name", field.Var)
+			}
 			f.Fields = append(f.Fields, field)
 		}
 	}

@@ -40,7 +40,10 @@ func parseQuery(q *stanza.Element) (query, error) {
 		return r, bad("Send the form or the fields, not both.")
 	}
 	form, err := stanza.ParseForm(x)
-	if err != nil || form.Type != stanza.FormSubmit {
+	if err != nil {
+		return r, bad(err.Error())
+	}
+	if form.Type != stanza.FormSubmit {
 		return r, bad("A submitted form was expected.")
 	}
 	if t := form.FormType(); t != stanza.NSRegister && t != stanza.NSRegister+":changepassword" {

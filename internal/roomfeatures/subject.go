@@ -24,11 +24,18 @@ func (subject) Register(h *muc.Hooks) {
 	})
 	h.SessionJoined.Add("subject", -100, func(ev *muc.JoinedEvent) {
 		s := ev.Room.Subject()
-		st := stanza.Stanza{Kind: stanza.Message, Type: stanza.TypeGroupchat, From: s.Author}
+		st := stanza.Stanza{Kind: stanza.Message, Type: stanza.TypeGroupchat, From: s.Author, Lang: s.Lang}
 		if st.From.IsZero() || st.From.Bare() != ev.Room.JID() {
 			st.From = ev.Room.JID()
 		}
 		st = st.With(stanza.NewElement(stanza.NSClient, "subject").AddText(s.Text))
+		for _, other := range s.More {
+			e := stanza.NewElement(stanza.NSClient, "subject").AddText(other.Text)
+			if other.Lang != s.Lang {
+				e.SetLang(other.Lang)
+			}
+			st = st.With(e)
+		}
 		if !s.Time.IsZero() {
 			st = st.With(stanza.Delay(ev.Room.JID(), s.Time))
 		}

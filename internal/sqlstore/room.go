@@ -49,10 +49,10 @@ func (db *DB) Room(ctx context.Context, room jid.JID) (*muc.RoomRecord, error) {
 // readRoom fills rec with the room's row and returns the row's id.
 func readRoom(ctx context.Context, q querier, rec *muc.RoomRecord) (id int64, err error) {
 	var created, subjectTime int64
-	var settings []byte
-	found, err := q.one(ctx, `SELECT id, created, settings, subject, subject_author, subject_real, subject_time, subject_id
+	var settings, more []byte
+	found, err := q.one(ctx, `SELECT id, created, settings, subject, subject_lang, subject_more, subject_author, subject_real, subject_time, subject_id
 		FROM rooms WHERE service = $1 AND local = $2`, []any{rec.JID.Domain(), rec.JID.Local()},
-		&id, &created, &settings, &rec.Subject.Text, address{&rec.Subject.Author}, address{&rec.Subject.RealJID}, &subjectTime, &rec.SubjectID)
+		&id, &created, &settings, &rec.Subject.Text, &rec.Subject.Lang, &more, address{&rec.Subject.Author}, address{&rec.Subject.RealJID}, &subjectTime, &rec.SubjectID)
 	if err != nil {
 		return 0, err
 	}
@@ -62,6 +62,11 @@ func readRoom(ctx context.Context, q querier, rec *muc.RoomRecord) (id int64, er
 	rec.Created, rec.Subject.Time = stamp(created), stamp(subjectTime)
 	if err := json.Unmarshal(settings, &rec.Settings); err != nil {
 		return 0, fmt.Errorf("settings: %w", err)
+	}
+	if len(more) > 0 {
+		if err := json.Unmarshal(more, &rec.Subject.More); err != nil {
+			return 0, fmt.Errorf("subject: %w", err)
+		}
 	}
 	return id, nil
 }
@@ -245,12 +250,20 @@ func changeRoom(ctx context.Context, q querier, id int64, change *muc.RoomChange
 			return err
 		}
 	}
-	if s := change.Subject; s != nil {
-		_, err := q.exec(ctx, `UPDATE rooms SET subject = $2, subject_author = $3, subject_time = $4, subject_id = $5,
-			subject_real = $6 WHERE id = $1`, id, s.Text, text(s.Author), micros(s.Time), change.SubjectID, text(s.RealJID))
-		return err
+	if change.Subject == nil {
+		return nil
 	}
-	return nil
+	s, more := change.Subject, []byte(nil)
+	if len(s.More) > 0 {
+		var err error
+		if more, err = json.Marshal(s.More); err != nil {
+			return err
+		}
+	}
+	_, err := q.exec(ctx, `UPDATE rooms SET subject = $2, subject_author = $3, subject_time = $4, subject_id = $5,
+		subject_real = $6, subject_lang = $7, subject_more = $8 WHERE id = $1`,
+		id, s.Text, text(s.Author), micros(s.Time), change.SubjectID, text(s.RealJID), s.Lang, string(more))
+	return err
 }
 
 func changeData(ctx context.Context, q querier, room int64, key string, data []byte) error {

@@ -23,7 +23,7 @@ func TestRoom(t *testing.T) {
 		want := muc.RoomRecord{
 			JID: coven, Created: noon,
 			Settings:  map[string][]string{"muc#roomconfig_roomname": {"Hexenküche 🧙"}, "empty": {}, "two": {"a", "b\n\"c\""}},
-			Subject:   muc.Subject{Text: "Fire burn, and cauldron bubble 🔥", Author: author, Time: noon},
+			Subject:   muc.Subject{Text: "Fire burn, and cauldron bubble 🔥", Lang: "en", More: []muc.SubjectText{{Lang: "de", Text: "\"Spar'n am Werk nicht Fleiß noch Mühe\" 🔥"}}, Author: author, Time: noon},
 			SubjectID: "01J",
 			Affiliations: []muc.AffiliationRecord{
 				{JID: jid.MustParse("evil.example"), Affiliation: muc.Outcast, Reason: "no 🐍 here"},
