@@ -60,6 +60,7 @@ var tiers = map[string]int{
 	"internal/adhoc":    2,
 	"internal/api":      2,
 	"internal/settings": 2,
+	"internal/lately":   2,
 	"internal/router":   2,
 	"internal/stream":   2,
 
@@ -81,7 +82,6 @@ var tiers = map[string]int{
 	"internal/xmlstream": 0,
 	"internal/sdnotify":  0,
 	"internal/lanes":     0,
-	"internal/lately":    0,
 	"internal/callers":   0,
 	"internal/peers":     0,
 	"internal/stanzaid":  0,

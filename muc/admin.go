@@ -19,9 +19,6 @@ type adminCommand struct {
 }
 
 func (c *adminCommand) decide(r *Room) error {
-	if r.locked && r.Affiliation(c.st.From) < Owner {
-		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The room is locked until its owner has configured it.").Because(ReasonLocked)
-	}
 	query := c.st.Payload()
 	var items []*stanza.Element
 	for e := range query.Elements() {

@@ -130,7 +130,7 @@ func (r *Room) arrive(c command) error {
 }
 
 // unknownTo reports whether somebody must not know of the room: it is not
-// configured yet, or he is banned from a hidden one.
+// configured yet (XEP-0045 §10.1), or he is banned from a hidden one.
 func (r *Room) unknownTo(who jid.JID) bool {
 	return r.locked && r.Affiliation(who) < Owner || r.deniesItself(who)
 }

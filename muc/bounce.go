@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/muster-im/muster/hook"
+	"github.com/muster-im/muster/internal/lately"
 	"github.com/muster-im/muster/stanza"
 )
 
@@ -34,29 +35,10 @@ func (c *bounceCommand) decide(r *Room) error {
 	if !toRoom && !toAll {
 		c.decideRecipient(r, s)
 	}
-	if known && undeliverable(&c.st, toAll) {
+	if known && lately.Undeliverable(&c.st, toAll) {
 		c.ghost = s
 	}
 	return nil
-}
-
-// undeliverable reports whether an error that answers a message means that it has
-// reached nobody (XEP-0045 §18.1.2). One to everybody is refused with
-// service-unavailable where nobody is (RFC 6121 §8.5.3.2.1); a private one may be
-// by somebody's client as well.
-func undeliverable(st *stanza.Stanza, toAll bool) bool {
-	e := st.ParseError()
-	if e == nil {
-		return false
-	}
-	switch e.Condition {
-	case stanza.Gone, stanza.ItemNotFound, stanza.RecipientUnavailable, stanza.Redirect,
-		stanza.RemoteServerNotFound, stanza.RemoteServerTimeout, stanza.JIDMalformed:
-		return true
-	case stanza.ServiceUnavailable:
-		return toAll
-	}
-	return false
 }
 
 // remember keeps the id of a message that goes out, by which one that comes back

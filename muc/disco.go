@@ -23,10 +23,6 @@ type infoCommand struct {
 }
 
 func (c *infoCommand) decide(r *Room) error {
-	who := c.st.From
-	if r.locked && r.Affiliation(who) < Owner { // nobody is to see it yet (XEP-0045 §10.1)
-		return noRoom()
-	}
 	query := c.st.Payload()
 	switch {
 	case query.Is(stanza.NSDiscoInfo, "query"):

@@ -123,6 +123,42 @@ func TestEveryStanza(t *testing.T) {
 	}
 }
 
+// TestStanzasToService: what people send to the service itself that is no
+// request.
+func TestStanzasToService(t *testing.T) {
+	const join, body = "<x xmlns='http://jabber.org/protocol/muc'/>", "<body>hi</body>"
+	tests := []struct{ name, kind, to, content, want string }{ // want "": silence
+		{"presence", "", "conf.test", "", "service-unavailable"},
+		{"an entry", "", "conf.test", join, "jid-malformed"},
+		{"an entry with a nickname", "", "conf.test/ben", join, "item-not-found"},
+		{"unavailable", "unavailable", "conf.test", "", ""},
+		{"unavailable with a nickname", "unavailable", "conf.test/ben", "", ""},
+		{"error", "error", "conf.test", "", ""},
+		{"subscribe", "subscribe", "conf.test", "", "type='unsubscribed'"},
+		{"probe", "probe", "conf.test", "", "type='unsubscribed'"},
+		{"subscribed", "subscribed", "conf.test", "", ""},
+		{"message", "normal", "conf.test", body, "forbidden"},
+		{"groupchat", "groupchat", "conf.test", body, "forbidden"},
+		{"message to a resource", "normal", "conf.test/ben", body, "item-not-found"},
+		{"error of a message", "error", "conf.test", body, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			run(t, muc.Options{}, func(w *world) {
+				element := "presence"
+				if tt.content == body {
+					element = "message"
+				}
+				w.send("<" + element + " id='x' type='" + tt.kind + "' from='ben@test/r' to='" + tt.to + "'>" + tt.content + "</" + element + ">")
+				got := w.take("ben@test/r")
+				if all := strings.Join(got, "\n"); tt.want == "" && len(got) > 0 || tt.want != "" && (len(got) != 1 || !strings.Contains(all, tt.want)) {
+					t.Errorf("want %q, got\n%s", tt.want, all)
+				}
+			})
+		})
+	}
+}
+
 // TestPrivateErrorHidesAddress: what comes back of a private message tells its
 // sender nothing of who has it, and of a policy against private messages there is
 // no way around (XEP-0045 §7.5, §11.1).

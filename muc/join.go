@@ -1,6 +1,7 @@
 package muc
 
 import (
+	"github.com/muster-im/muster/internal/lately"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -33,7 +34,7 @@ func (c *presenceCommand) decide(r *Room) error {
 		return nil
 	case stanza.TypeError: // its presence does not reach the client any more
 		c.then = func(r *Room) {
-			if s != nil && (undeliverable(&c.st, true) || c.st.ParseError() == nil) {
+			if s != nil && (lately.Undeliverable(&c.st, true) || c.st.ParseError() == nil) {
 				r.dropGhost(s, &c.st)
 			}
 		}
@@ -66,11 +67,16 @@ func (c *presenceCommand) decideProbe(r *Room, s *Session) error {
 	return nil
 }
 
+// noNickname refuses presence to whom nobody can enter (XEP-0045 §7.2.1).
+func noNickname() *stanza.Error {
+	return stanza.NewError(stanza.Modify, stanza.JIDMalformed, "Address the presence to room@service/nickname.")
+}
+
 // nickOf prepares the nickname that a presence asks for, or refuses it.
 func nickOf(to jid.JID) (nick, key string, err error) {
 	nick = to.Resource()
 	if nick == "" {
-		return "", "", stanza.NewError(stanza.Modify, stanza.JIDMalformed, "Address the presence to room@service/nickname.") // §7.2.1
+		return "", "", noNickname()
 	}
 	if key, err = jid.NickKey(nick); err != nil {
 		return "", "", stanza.NewError(stanza.Modify, stanza.JIDMalformed, "This nickname cannot be used.")

@@ -48,7 +48,7 @@ func (c *presenceCommand) decideNick(r *Room, s *Session, nick, key string) erro
 	o := s.occupant
 	ev := &NickEvent{Event: Event{Room: r, req: &c.request}, Stanza: &c.st, Occupant: o, Nick: nick}
 	if r.locked {
-		return stanza.NewError(stanza.Cancel, stanza.NotAcceptable, "Configure the room first.").Because(ReasonLocked)
+		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Configure the room first.").Because(ReasonLocked)
 	}
 	if err := r.svc.hooks.BeforeNickChange.Run(&r.watch, ev); err != nil {
 		return err

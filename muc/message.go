@@ -341,9 +341,6 @@ type roomMessageCommand struct {
 }
 
 func (c *roomMessageCommand) decide(r *Room) error {
-	if r.locked && r.Affiliation(c.st.From) < Owner {
-		return noRoom()
-	}
 	c.ev = RoomMessageEvent{Event: Event{Room: r, req: &c.request}, Stanza: &c.st, RealJID: c.st.From}
 	if s := r.sessions[c.st.From]; s != nil {
 		c.ev.Sender = s.occupant

@@ -28,9 +28,6 @@ type ownerCommand struct {
 func (c *ownerCommand) decide(r *Room) error {
 	actor := By(c.st.From)
 	if r.Affiliation(c.st.From) != Owner {
-		if r.locked {
-			return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The room is locked until its owner has configured it.").Because(ReasonLocked)
-		}
 		return stanza.NewError(stanza.Auth, stanza.Forbidden, "Only owners may configure the room.").Because(ReasonRank)
 	}
 	query := c.st.Payload()

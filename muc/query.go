@@ -93,9 +93,6 @@ type requestCommand struct {
 func (c *requestCommand) decide(r *Room) error {
 	who := c.st.From
 	affiliation := r.Affiliation(who)
-	if r.locked && affiliation < Owner {
-		return noRoom()
-	}
 	c.detached = true
 	c.ev = RequestEvent{Event: Event{Room: r, req: &c.request}, Stanza: &c.st, Affiliation: affiliation, Session: r.sessions[who]}
 	if err := c.answerer.Run(&r.watch, &c.ev); err != nil {

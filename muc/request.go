@@ -269,7 +269,7 @@ func (r *Room) decide(c command) (err error) {
 			return gone
 		}
 		return noRoom()
-	case q.done == nil && r.deniesItself(q.st.From):
+	case q.done == nil && r.unknownTo(q.st.From):
 		return noRoom()
 	}
 	if err := r.arrive(c); err != nil || c.base().swallowed {

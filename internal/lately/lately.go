@@ -1,12 +1,14 @@
-// Package lately remembers which ids somebody has sent lately, so that an error
-// that comes back can be told from one that answers nothing. It holds no locks
-// and does not block: an IDs belongs to its room.
+// Package lately knows what an error means that comes back of what was sent: it
+// remembers which ids that had, so that it can be told from one that answers
+// nothing. It holds no locks and does not block: an IDs belongs to its room.
 package lately
 
 import (
 	"hash/maphash"
 	"slices"
 	"time"
+
+	"github.com/muster-im/muster/stanza"
 )
 
 const (
@@ -67,3 +69,22 @@ func (s *IDs) Compact() {
 
 // inOrder returns a copy of the ring, oldest first.
 func (s *IDs) inOrder() []sent { return slices.Concat(s.ring[s.next:], s.ring[:s.next]) }
+
+// Undeliverable reports whether an error that answers a message means that it has
+// reached nobody (XEP-0045 §18.1.2). One to everybody is refused with
+// service-unavailable where nobody is (RFC 6121 §8.5.3.2.1); a private one may be
+// by somebody's client as well.
+func Undeliverable(st *stanza.Stanza, toAll bool) bool {
+	e := st.ParseError()
+	if e == nil {
+		return false
+	}
+	switch e.Condition {
+	case stanza.Gone, stanza.ItemNotFound, stanza.RecipientUnavailable, stanza.Redirect,
+		stanza.RemoteServerNotFound, stanza.RemoteServerTimeout, stanza.JIDMalformed:
+		return true
+	case stanza.ServiceUnavailable:
+		return toAll
+	}
+	return false
+}

@@ -101,7 +101,7 @@ func (f *registration) may(ev *muc.RequestEvent) error {
 	case who == registerNobody:
 		return stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "One cannot register with this room.")
 	case ev.Room.Locked():
-		return stanza.NewError(stanza.Cancel, stanza.NotAcceptable, "Configure the room first.").Because(muc.ReasonLocked)
+		return stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "Configure the room first.").Because(muc.ReasonLocked)
 	case ev.Affiliation == muc.Outcast:
 		return stanza.NewError(stanza.Auth, stanza.Forbidden, "You are banned from this room.").Because(muc.ReasonBanned)
 	case ev.Affiliation == muc.None && who == registerAffiliated:
