@@ -7,7 +7,7 @@ import (
 
 // content says which messages without a body belong into history and archive
 // all the same, because clients that missed them would show the wrong thing:
-// encrypted ones, reactions, markers and retractions. Their senders can keep
+// encrypted ones, corrections, reactions, markers and retractions. Their senders can keep
 // them out with a hint (XEP-0334).
 type content struct{}
 
@@ -28,6 +28,8 @@ func (content) Register(h *muc.Hooks) {
 // lasts reports whether an element makes a message worth keeping.
 func lasts(e *stanza.Element) bool {
 	switch e.Name.Space {
+	case "urn:xmpp:message-correct:0": // XEP-0308, of what has no body either
+		return e.Name.Local == "replace"
 	case "urn:xmpp:eme:0": // XEP-0380
 		return e.Name.Local == "encryption"
 	case "urn:xmpp:reactions:0": // XEP-0444 §3
