@@ -100,6 +100,9 @@ func (r *Room) describe(ev *DiscoEvent) {
 	if lang := r.svc.core.language.Get(r); lang != "" {
 		ev.Field("muc#roominfo_lang", lang)
 	}
+	if name := r.Name(); name != "" { // clients look for settings here, too
+		ev.Field(FieldName, name)
+	}
 }
 
 // items lists the occupants to those who may know of them: unless a feature

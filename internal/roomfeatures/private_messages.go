@@ -27,4 +27,5 @@ func (privateMessages) Register(h *muc.Hooks) {
 		}
 		return nil
 	})
+	h.Disco.Add("private-messages", 0, func(ev *muc.DiscoEvent) { ev.Field(who.Key(), who.Get(ev.Room)) })
 }

@@ -42,6 +42,8 @@ func (subject) Register(h *muc.Hooks) {
 		ev.Room.SendTo(ev.Session, ev.Room.Attribute(st, s.RealJID))
 	})
 	h.Disco.Add("subject", 0, func(ev *muc.DiscoEvent) {
-		ev.Field("muc#roominfo_subjectmod", either(free.Get(ev.Room), "1", "0"))
+		for _, variable := range []string{"muc#roominfo_subjectmod", free.Key()} {
+			ev.Field(variable, either(free.Get(ev.Room), "1", "0"))
+		}
 	})
 }
