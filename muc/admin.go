@@ -182,9 +182,8 @@ func (c *adminCommand) decideList(r *Room, items []*stanza.Element) error {
 
 // mayList applies the rules for reading lists: role lists are for moderators,
 // affiliation lists for admins and owners, those of admins and owners for owners
-// alone if addresses are hidden (XEP-0045 §10.5, §10.8), and the member list of a
-// members-only room that shows addresses for every member (§9.5); features may
-// widen them, but not for who is banned.
+// alone if addresses are hidden (XEP-0045 §10.5, §10.8); features may widen them,
+// but not for who is banned.
 func (r *Room) mayList(who jid.JID, ofRoles bool, a Affiliation) error {
 	q := &ListQuestion{Room: r, RealJID: who, Role: r.roleOf(who), Affiliation: r.Affiliation(who), OfRoles: ofRoles, List: a}
 	least := Admin

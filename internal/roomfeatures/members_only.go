@@ -38,10 +38,11 @@ func (f *membersOnly) Register(h *muc.Hooks) {
 		ev.Room.RemoveOccupants(outsiders, statusMembersOnly, muc.Actor{}, "The room is for members only now.")
 	})
 	h.Disco.Add("members-only", 0, func(ev *muc.DiscoEvent) { ev.Feature(either(on.Get(ev.Room), "muc_membersonly", "muc_open")) })
-	// XEP-0045 §9.5: members of a members-only room may know each other, but not
+	// XEP-0045 §9.5, §10.5, §10.8: members of a members-only room may know each other,
+	// owners and admins too, for whom clients encrypt who are not there, but not
 	// the addresses that the room hides (§5.2.1).
 	h.MayList.Add("members-only", 0, func(q *muc.ListQuestion) (bool, bool) {
-		allowed := on.Get(q.Room) && q.Room.NonAnonymous() && q.Affiliation >= muc.Member && !q.OfRoles && q.List == muc.Member
+		allowed := on.Get(q.Room) && q.Room.NonAnonymous() && q.Affiliation >= muc.Member && !q.OfRoles && q.List >= muc.Member
 		return allowed, allowed
 	})
 }
