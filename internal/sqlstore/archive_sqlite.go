@@ -3,8 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
-	"fmt"
 	"maps"
 	"sync"
 
@@ -12,9 +10,7 @@ import (
 	"github.com/muster-im/muster/jid"
 )
 
-// appendSQLite stores rows in one transaction. Unlike all else it talks to the
-// driver without package sql in between: each archived message passes here, and
-// a short batch costs half as much CPU this way.
+// appendSQLite stores rows in one transaction.
 func (db *DB) appendSQLite(ctx context.Context, rows []store.ArchiveRow) error {
 	d := db.archive
 	for {
@@ -35,26 +31,14 @@ func (db *DB) appendSQLite(ctx context.Context, rows []store.ArchiveRow) error {
 // appendKnown stores rows if it knows the ids of all their rooms, else it
 // stores nothing and returns the rooms it does not know.
 func (db *DB) appendKnown(ctx context.Context, rows []store.ArchiveRow) (missing []jid.JID, err error) {
-	conn, err := db.archive.writer.Conn(ctx) // waits for its turn
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close() //nolint:errcheck // gives the connection back
-	rawErr := conn.Raw(func(c any) error {
+	err = onConn(ctx, db.archive.writer, func(c *sqliteConn) (broken bool, err error) {
 		// Nobody drops an archive while we have the connection.
 		var ids []int64
 		if ids, missing = db.rooms.lookup(rows); missing != nil {
-			return nil
+			return false, nil
 		}
-		var broken bool
-		if broken, err = db.appender.append(ctx, c, rows, ids); broken {
-			return driver.ErrBadConn // the pool opens a new one
-		}
-		return nil
+		return c.appendArchive(ctx, rows, ids)
 	})
-	if err == nil && !errors.Is(rawErr, driver.ErrBadConn) {
-		err = rawErr
-	}
 	return missing, err
 }
 
@@ -138,51 +122,33 @@ func (r *roomIDs) forget(room jid.JID) {
 	r.forgotten++
 }
 
-// appender has the driver's statements for appending. It is owned by whoever
-// has the archive's one writing connection.
-type appender struct {
-	conn                            any // whose statements these are
-	begin, insert, commit, rollback driver.Stmt
-	args                            [8]driver.NamedValue
-}
-
-// append stores rows in one transaction. The connection is broken if it is not
-// known to be out of the transaction afterwards.
-func (a *appender) append(ctx context.Context, conn any, rows []store.ArchiveRow, ids []int64) (broken bool, err error) {
-	if a.conn != conn {
-		if err := a.prepare(conn); err != nil {
-			return true, err
-		}
-	}
+// appendArchive stores rows in one transaction. The connection is broken if it is
+// not known to be out of the transaction afterwards.
+func (c *sqliteConn) appendArchive(ctx context.Context, rows []store.ArchiveRow, ids []int64) (broken bool, err error) {
 	// A context that can end would cost a goroutine per statement.
 	quiet := context.WithoutCancel(ctx)
-	if err := run(quiet, a.begin, nil); err != nil {
+	if _, err := c.exec(quiet, "BEGIN IMMEDIATE"); err != nil {
 		return false, err
 	}
-	err = a.insertRows(quiet, rows, ids)
+	err = c.insertArchive(quiet, rows, ids)
 	if err == nil {
 		err = ctx.Err()
 	}
 	if err == nil {
-		err = run(quiet, a.commit, nil)
+		_, err = c.exec(quiet, "COMMIT")
 	}
-	if err == nil {
-		return false, nil
+	if err != nil {
+		return c.rollback(quiet), err
 	}
-	if run(quiet, a.rollback, nil) == nil {
-		return false, err
-	}
-	// SQLite rolls back by itself when the disk is full, for one. If it has,
-	// the connection can begin anew.
-	if run(quiet, a.begin, nil) == nil && run(quiet, a.rollback, nil) == nil {
-		return false, err
-	}
-	return true, errors.Join(err, a.close())
+	return false, nil
 }
 
-func (a *appender) insertRows(ctx context.Context, rows []store.ArchiveRow, ids []int64) error {
-	args := a.args[:]
-	defer clear(args)
+func (c *sqliteConn) insertArchive(ctx context.Context, rows []store.ArchiveRow, ids []int64) error {
+	st, err := c.statement("INSERT INTO archive (room, id, time, nick, real_jid, resource, subject, stanza) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+	if err != nil {
+		return err
+	}
+	var args [8]driver.NamedValue
 	for i := range args {
 		args[i].Ordinal = i + 1
 	}
@@ -196,54 +162,9 @@ func (a *appender) insertRows(ctx context.Context, rows []store.ArchiveRow, ids 
 		args[5].Value = r.Resource
 		args[6].Value = r.Subject
 		args[7].Value = r.Stanza
-		if err := run(ctx, a.insert, args); err != nil {
+		if _, err := st.(driver.StmtExecContext).ExecContext(ctx, args[:]); err != nil { //nolint:errcheck,forcetypeassert // this driver's statements are
 			return err
 		}
 	}
 	return nil
-}
-
-func run(ctx context.Context, st driver.Stmt, args []driver.NamedValue) error {
-	_, err := st.(driver.StmtExecContext).ExecContext(ctx, args) //nolint:errcheck,forcetypeassert // this driver's statements are
-	return err
-}
-
-// prepare prepares the statements on another connection.
-func (a *appender) prepare(conn any) error {
-	if err := a.close(); err != nil {
-		return err
-	}
-	c, ok := conn.(driver.Conn)
-	if !ok {
-		return fmt.Errorf("%T is no connection", conn)
-	}
-	for _, st := range []struct {
-		to   *driver.Stmt
-		text string
-	}{
-		{&a.begin, "BEGIN IMMEDIATE"},
-		{&a.insert, "INSERT INTO archive (room, id, time, nick, real_jid, resource, subject, stanza) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"},
-		{&a.commit, "COMMIT"},
-		{&a.rollback, "ROLLBACK"},
-	} {
-		var err error
-		if *st.to, err = c.Prepare(st.text); err != nil {
-			return errors.Join(err, a.close())
-		}
-	}
-	a.conn = conn
-	return nil
-}
-
-// close frees the statements, without which SQLite does not close its
-// connection.
-func (a *appender) close() error {
-	var errs []error
-	for _, st := range []driver.Stmt{a.begin, a.insert, a.commit, a.rollback} {
-		if st != nil {
-			errs = append(errs, st.Close())
-		}
-	}
-	*a = appender{}
-	return errors.Join(errs...)
 }

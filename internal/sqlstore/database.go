@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"sync"
 	"time"
@@ -47,8 +46,6 @@ type database struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	conns   map[driver.Conn]*sqliteConn
-	closed  bool
 	writing bool     // somebody is, or will be at once
 	queue   []*write // SQLite's, for the next transaction
 }
@@ -120,7 +117,7 @@ func (d *database) look(ctx context.Context, f func(context.Context, querier) er
 		if d.dialect == postgres {
 			return f(ctx, querier{d: d, on: d.reader})
 		}
-		return d.onConn(ctx, d.reader, func(c *sqliteConn) (bool, error) {
+		return onConn(ctx, d.reader, func(c *sqliteConn) (bool, error) {
 			return false, f(ctx, querier{d: d, conn: c})
 		})
 	})
@@ -222,7 +219,7 @@ func (d *database) count(err error) error {
 }
 
 func (d *database) close() error {
-	errs := []error{d.closeStatements()}
+	var errs []error
 	if d.reader != d.writer {
 		errs = append(errs, d.reader.Close())
 	}

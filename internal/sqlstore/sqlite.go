@@ -1,8 +1,6 @@
 package sqlstore
 
 import (
-	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-
-	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
 // The files of a data directory. Another user must not read them.
@@ -99,13 +95,12 @@ func openFile(name, path, durability string) (*database, error) {
 	}
 	d := &database{
 		dialect: sqlite, name: name, path: path, explain: func(err error) error { return explainSQLite(path, err) },
-		conns: make(map[driver.Conn]*sqliteConn),
 	}
-	if d.writer, err = sql.Open("sqlite", sqliteDSN(path, durability, false)); err != nil {
+	if d.writer, err = openSQLite(sqliteDSN(path, durability, false)); err != nil {
 		return nil, err
 	}
 	d.writer.SetMaxOpenConns(1)
-	if d.reader, err = sql.Open("sqlite", sqliteDSN(path, durability, true)); err != nil {
+	if d.reader, err = openSQLite(sqliteDSN(path, durability, true)); err != nil {
 		return nil, errors.Join(err, d.writer.Close())
 	}
 	d.reader.SetMaxOpenConns(sqliteReaders)

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+
+	sqlitedriver "modernc.org/sqlite"
 )
 
 // row is what a query has found, one at a time.
@@ -16,38 +18,80 @@ type row interface {
 	Scan(dest ...any) error
 }
 
-// sqliteConn is a connection to a SQLite file with its prepared statements.
-// Statements talk to the driver without package sql in between, which would start
-// a goroutine for each transaction and each query in one, and costs as much again
-// as the statement. It is owned by whoever has the connection.
+// sqliteConn is a connection to a SQLite file with its prepared statements, which
+// end with it. Statements talk to the driver without package sql in between, which
+// would start a goroutine for each transaction and each query in one, and costs as
+// much again as the statement. It is owned by whoever has the connection.
 type sqliteConn struct {
-	conn     driver.Conn
+	driverConn
+
 	prepared map[string]driver.Stmt
 	args     []driver.NamedValue
+}
 
-	busy bool // guarded by database.mu
+// driverConn is what the driver's connections can do for package sql.
+type driverConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
+}
+
+// openSQLite returns a pool of sqliteConns.
+func openSQLite(dsn string) (*sql.DB, error) {
+	c, err := sqlitedriver.NewConnector(dsn)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector{c}), nil
+}
+
+type connector struct{ driver.Connector }
+
+// Connect opens a connection.
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own, ok := conn.(driverConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("%T cannot do what is needed", conn), conn.Close())
+	}
+	return &sqliteConn{driverConn: own, prepared: make(map[string]driver.Stmt)}, nil
+}
+
+// Close frees the statements, without which SQLite closes nothing, and ends the
+// connection.
+func (c *sqliteConn) Close() error {
+	var errs []error
+	for _, st := range c.prepared {
+		errs = append(errs, st.Close())
+	}
+	clear(c.prepared)
+	return errors.Join(append(errs, c.driverConn.Close())...)
 }
 
 // onConn runs f with one of pool's connections, for which it waits until ctx ends.
-// A connection of which f says that it is broken is not used again.
-func (d *database) onConn(ctx context.Context, pool *sql.DB, f func(*sqliteConn) (broken bool, err error)) error {
+// A connection of which f says that it is broken, or with which it panics, is not
+// used again.
+func onConn(ctx context.Context, pool *sql.DB, f func(*sqliteConn) (broken bool, err error)) error {
 	conn, err := pool.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // gives the connection back
 	rawErr := conn.Raw(func(c any) error {
-		own, wrong := d.take(c)
-		if wrong != nil {
-			return wrong
+		own, ok := c.(*sqliteConn)
+		if !ok {
+			return fmt.Errorf("%T is no connection to SQLite", c)
 		}
-		broken := true // if f panics
-		defer func() { err = errors.Join(err, d.give(own, broken)) }()
-		broken, err = f(own)
-		if v, ok := c.(driver.Validator); ok && !v.IsValid() { // it was interrupted
-			broken = true
-		}
-		if broken {
+		var broken bool
+		if broken, err = f(own); broken {
 			return driver.ErrBadConn // the pool opens a new one
 		}
 		return nil
@@ -58,71 +102,12 @@ func (d *database) onConn(ctx context.Context, pool *sql.DB, f func(*sqliteConn)
 	return err
 }
 
-// take returns the statements of a connection of the driver's, which is in use
-// from now on.
-func (d *database) take(c any) (*sqliteConn, error) {
-	conn, ok := c.(driver.Conn)
-	if !ok {
-		return nil, fmt.Errorf("%T is no connection", c)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	own := d.conns[conn]
-	if own == nil {
-		own = &sqliteConn{conn: conn, prepared: make(map[string]driver.Stmt)}
-		d.conns[conn] = own
-	}
-	own.busy = true
-	return own, nil
-}
-
-// give ends the use of a connection, and frees its statements if it is going to
-// be closed: SQLite closes none that has any.
-func (d *database) give(c *sqliteConn, broken bool) error {
-	d.mu.Lock()
-	c.busy = false
-	over := broken || d.closed
-	if over {
-		delete(d.conns, c.conn)
-	}
-	d.mu.Unlock()
-	if !over {
-		return nil
-	}
-	return c.close()
-}
-
-// closeStatements frees the statements of all connections that nobody uses; the
-// others do when they are given back.
-func (d *database) closeStatements() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.closed = true
-	var errs []error
-	for conn, c := range d.conns {
-		if !c.busy {
-			delete(d.conns, conn)
-			errs = append(errs, c.close())
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (c *sqliteConn) close() error {
-	var errs []error
-	for _, st := range c.prepared {
-		errs = append(errs, st.Close())
-	}
-	clear(c.prepared)
-	return errors.Join(errs...)
-}
-
 // statement returns text as a prepared statement.
 func (c *sqliteConn) statement(text string) (driver.Stmt, error) {
 	st := c.prepared[text]
 	if st == nil {
 		var err error
-		if st, err = c.conn.Prepare(text); err != nil {
+		if st, err = c.Prepare(text); err != nil {
 			return nil, err
 		}
 		c.prepared[text] = st

@@ -83,7 +83,7 @@ func (d *database) writeAll(w *write) {
 // run runs the transaction of all, to whom it adds those who have come by the time
 // that it can begin.
 func (d *database) run(all *[]*write) {
-	err := d.onConn((*all)[0].ctx, d.writer, func(c *sqliteConn) (broken bool, err error) {
+	err := onConn((*all)[0].ctx, d.writer, func(c *sqliteConn) (broken bool, err error) {
 		d.mu.Lock()
 		n := min(len(d.queue), maxShared-1)
 		*all = append(*all, d.queue[:n]...)
@@ -179,16 +179,13 @@ func (c *sqliteConn) rollback(ctx context.Context) (broken bool) {
 
 // viewSQLite runs f on one unchanging state of a file.
 func (d *database) viewSQLite(ctx context.Context, f func(context.Context, querier) error) error {
-	return d.onConn(ctx, d.reader, func(c *sqliteConn) (broken bool, err error) {
+	return onConn(ctx, d.reader, func(c *sqliteConn) (broken bool, err error) {
 		quiet := context.WithoutCancel(ctx)
 		if _, err := c.exec(quiet, "BEGIN"); err != nil {
 			return false, err
 		}
-		broken = true // if f panics: see onConn
 		err = f(ctx, querier{d: d, conn: c})
-		if _, end := c.exec(quiet, "ROLLBACK"); end == nil {
-			broken = false
-		}
-		return broken, err
+		_, end := c.exec(quiet, "ROLLBACK")
+		return end != nil, err
 	})
 }

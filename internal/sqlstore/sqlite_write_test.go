@@ -2,11 +2,13 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/muster-im/muster/internal/store"
 )
@@ -148,4 +150,23 @@ func TestManyChangesAtOnce(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestConnectionsEnd: statements end with their connection, whenever the pool
+// gives one up.
+func TestConnectionsEnd(t *testing.T) {
+	t.Parallel()
+	db, err := Open(t.Context(), Options{Driver: SQLite, Dir: t.TempDir(), Durability: DurabilityProcess})
+	must(t, err)
+	for _, pool := range []*sql.DB{db.meta.reader, db.meta.writer, db.archive.reader, db.archive.writer} {
+		pool.SetConnMaxLifetime(time.Nanosecond)
+	}
+	for range 3 {
+		must(t, db.AppendArchive(t.Context(), archiveRows(coven, 0, 3)))
+		must(t, db.DeleteArchive(t.Context(), coven))
+		if _, err := db.AccountRemoved(t.Context(), romeo); err != nil {
+			t.Error(err)
+		}
+	}
+	must(t, db.Close())
 }

@@ -66,9 +66,6 @@ type DB struct {
 	wg      sync.WaitGroup
 	closing sync.Once
 	closed  error // what Close returned, guarded by closing
-
-	// Owned by whoever has SQLite's connection that writes the archive.
-	appender appender
 }
 
 // Open opens the store that o describes, creates it if it is new and brings
@@ -130,7 +127,7 @@ func (db *DB) Close() error {
 func (db *DB) end() error {
 	db.stop()
 	db.wg.Wait()
-	if err := errors.Join(db.closeAppender(), db.closeFiles()); err != nil {
+	if err := db.closeFiles(); err != nil {
 		return fmt.Errorf("close store: %w", clean(err))
 	}
 	return nil
@@ -147,18 +144,6 @@ func (db *DB) closeFiles() error {
 		errs = append(errs, db.lock.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// closeAppender frees the appender's statements once nobody uses them.
-func (db *DB) closeAppender() error {
-	if db.archive.dialect != sqlite {
-		return nil
-	}
-	conn, err := db.archive.writer.Conn(context.Background())
-	if err != nil {
-		return err
-	}
-	return errors.Join(conn.Raw(func(any) error { return db.appender.close() }), conn.Close())
 }
 
 // Ping reports whether the store answers.
