@@ -123,7 +123,7 @@ func (c *infoCommand) items(r *Room, query *stanza.Element) error {
 		may, err := r.svc.hooks.MaySeeOccupants.Run(&r.watch, &q, r.Public() || rank >= Member)
 		r.notify(err)
 		if !may || rank == Outcast {
-			return nil
+			return stanza.NewError(stanza.Auth, stanza.Forbidden, "You may not see who is in the room.").Because(ReasonRank)
 		}
 	}
 	everybody := r.sortedOccupants(func(*Occupant) bool { return true })

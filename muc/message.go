@@ -351,8 +351,10 @@ func (c *roomMessageCommand) decide(r *Room) error {
 		return nil
 	case err != nil:
 		return err
+	case c.ev.Sender == nil:
+		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "You are not in the room.").Because(ReasonOutside)
 	}
-	return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "This kind of message means nothing to the room.")
+	return stanza.NewError(stanza.Modify, stanza.BadRequest, "This kind of message means nothing to the room.")
 }
 
 func (c *roomMessageCommand) apply(*Room) {} // all of it is staged

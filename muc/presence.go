@@ -1,6 +1,7 @@
 package muc
 
 import (
+	"cmp"
 	"strconv"
 
 	"github.com/muster-im/muster/jid"
@@ -234,15 +235,6 @@ func (r *Room) RemoveOccupants(list []*Occupant, code int, actor Actor, reason s
 	r.putOut(exits)
 }
 
-// said is the reason of a removal, or the status of who leaves.
-func (sh *showing) said() string {
-	if sh.reason != "" || sh.payload == nil {
-		return sh.reason
-	}
-	parting := stanza.Stanza{Children: sh.payload.children}
-	return parting.ChildText(stanza.NSClient, "status")
-}
-
 // exit is the end of an occupant's stay: how he is shown, and the status code
 // that says why, 0 if he has left himself.
 type exit struct {
@@ -251,8 +243,12 @@ type exit struct {
 	code     int
 }
 
-// farewell is how somebody who is put out is shown to himself and to others.
-type farewell struct{ self, full, anonymous *stanza.Encoded }
+// farewell is how somebody who is put out is shown to himself and to others, and
+// the reason of that, or the status with which he leaves.
+type farewell struct {
+	self, full, anonymous *stanza.Encoded
+	said                  string
+}
 
 // putOut removes occupants with all sessions and tells everybody. A room that
 // nobody is in any more may end with that.
@@ -270,7 +266,8 @@ func (r *Room) takeAway(list []exit, told bool) {
 	gone := make([]*Occupant, len(list))
 	for i, e := range list {
 		gone[i] = e.occupant
-		shown[i].self = stanza.Encode(r.presenceOf(e.occupant, e.sh, r.seesAddresses(e.occupant), true))
+		parting := r.presenceOf(e.occupant, e.sh, r.seesAddresses(e.occupant), true)
+		shown[i] = farewell{self: stanza.Encode(parting), said: cmp.Or(e.sh.reason, parting.ChildText(stanza.NSClient, "status"))}
 		if told {
 			shown[i].full = stanza.Encode(r.presenceOf(e.occupant, e.sh, true, false))
 			shown[i].anonymous = stanza.Encode(r.presenceOf(e.occupant, e.sh, false, false))
@@ -285,9 +282,9 @@ func (r *Room) takeAway(list []exit, told bool) {
 			r.outbox = append(r.outbox, outItem{enc: [2]*stanza.Encoded{shown[i].self, shown[i].self}, only: s})
 		}
 	}
-	for _, e := range list {
+	for i, e := range list {
 		r.svc.occupantLeft()
-		r.notify(r.svc.hooks.Left.Run(&r.watch, &LeftEvent{Room: r, Occupant: e.occupant, Code: e.code, Reason: e.sh.said()}))
+		r.notify(r.svc.hooks.Left.Run(&r.watch, &LeftEvent{Room: r, Occupant: e.occupant, Code: e.code, Reason: shown[i].said}))
 	}
 }
 
