@@ -49,6 +49,8 @@ S nurse: <presence from='coven@conf.test/Nurse' …>…<status code='110'/>…<s
 S nurse: <message type='groupchat' id='m1' …>…</message>
 S nurse: <message type='groupchat' id='m2' …>…</message>
 S nurse: <message type='groupchat' from='coven@conf.test' …><subject/></message>
+C nurse: <presence type='unavailable' to='coven@conf.test/Nurse'><status>parting words</status></presence>
+S nurse: <presence type='unavailable' from='coven@conf.test/Nurse' …>…<status code='110'/>…</presence>
 `
 	for _, c := range []struct {
 		name, options, file string
@@ -60,8 +62,9 @@ S nurse: <message type='groupchat' from='coven@conf.test' …><subject/></messag
 				"<!DOCTYPE html>", "<style>", `<a href="/">Home</a>`, `UTC` + local.Format("-07:00"), local.Format("[15:04:05]"),
 				`<a href="https://a.test/?x=1" rel="nofollow noopener noreferrer">`, "~s &lt;b&gt;", `xmpp:coven@conf.test?join`,
 				`href="../../` + local.AddDate(0, 0, 1).Format("2006/01/02") + `.html"`,
+				"<details><summary>Configuration</summary>", "<li>Keep the room when everybody has left: <b>yes</b></li>", "<li>Who may see real addresses: <b>Moderators</b></li>",
 			},
-			[]string{"<b></span>", "sighs"},
+			[]string{"<b></span>", "sighs", "hush"},
 		},
 		{
 			"pages", `dirtype = "plain"
@@ -85,8 +88,8 @@ spam_prevention = false
 		},
 		{
 			"the next day", "file_format = \"plaintext\"\ntimezone = \"universal\"\n", "coven@conf.test/2000/01/02.txt",
-			[]string{"* Romeo sighs\n", "] Chatroom is started\n", "] Nurse joins the room\n"},
-			[]string{"Romeo joins"},
+			[]string{"* Romeo sighs\n", "] Chatroom is started\n", "] Nurse joins the room\n", "] Nurse leaves the room\n"},
+			[]string{"Romeo joins", "parting words"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -105,6 +108,9 @@ loggers = [{acl = "boss", value = "allow"}]
 host = "conf.test"
 default_room.logging = true
 default_room.persistent = true
+default_room.members_by_default = false
+default_room.allow_visitor_status = false
+default_room.password = "hush"
 [modules.mod_muc_log]
 access_log = "loggers"
 outdir = %q

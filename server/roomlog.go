@@ -32,8 +32,8 @@ func (s *Server) buildRoomLogs(cfg *config.Config) {
 	s.onEnd("room logs", roomLogEnd, s.roomLog.Close)
 }
 
-// logRooms lets the rooms of a domain be logged.
-func (s *Server) logRooms(o *muc.Options, at config.RoomService) {
+// logRooms lets the rooms of a domain, which have settings, be logged.
+func (s *Server) logRooms(o *muc.Options, at config.RoomService, settings func() []muc.Setting) {
 	if s.roomLog == nil {
 		return
 	}
@@ -41,5 +41,5 @@ func (s *Server) logRooms(o *muc.Options, at config.RoomService) {
 	o.Extensions = append(o.Extensions, s.roomLog.Rooms(func(who jid.JID) bool {
 		m := s.config.Load().Modules.MUCLog
 		return m != nil && s.policies.Load().rules.Allows(m.AccessLog, at.Host, who)
-	}))
+	}, settings))
 }

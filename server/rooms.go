@@ -95,7 +95,8 @@ func (s *Server) buildRoomService(cfg *config.Config, at config.RoomService, fea
 	s.setRoomAccess(&o, at)
 	s.setDeferTimeout(&o, at.MUC)
 	o.Extensions = append(o.Extensions, s.roomAdmin.Commands(o.Domain))
-	s.logRooms(&o, at)
+	var service *muc.Service
+	s.logRooms(&o, at, func() []muc.Setting { return service.Settings() })
 	if g := cfg.Modules.GroupsInternal; g != nil && s.groupChats != nil && g.GroupsMUCHost == at.Domain {
 		o.Extensions = append(o.Extensions, s.groupChats.feature)
 	}
@@ -105,8 +106,7 @@ func (s *Server) buildRoomService(cfg *config.Config, at config.RoomService, fea
 	}
 	o.Store, o.Archive = s.db, archive
 	o.Logger, o.Registerer = s.log, s.registry
-	service, err := muc.New(o)
-	if err != nil {
+	if service, err = muc.New(o); err != nil {
 		return nil, err
 	}
 	s.rooms = append(s.rooms, service)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -83,8 +84,10 @@ func (l *Log) appendTo(root *os.Root, name string, b *batch) (err error) {
 		return &fs.PathError{Op: "append to", Path: name, Err: errors.New("not a regular file")}
 	}
 	text := b.text
-	if info.Size() == 0 && l.opts.HTML {
-		text = append(l.appendHead(nil, b.first), text...)
+	begins, before := info.Size() == 0 && l.opts.HTML, ""
+	if begins {
+		before = l.pageBefore(root, name)
+		text = append(l.appendHead(nil, b.first, before), text...)
 	}
 	if n, err := f.Write(text); err != nil {
 		if n > 0 {
@@ -92,7 +95,62 @@ func (l *Log) appendTo(root *os.Root, name string, b *batch) (err error) {
 		}
 		return err
 	}
+	if begins && before != "" {
+		l.linkNext(root, path.Join(roomDir(name), before), strings.TrimPrefix(name, roomDir(name)+"/"))
+	}
 	return nil
+}
+
+// roomDir is the directory of a room's files.
+func roomDir(name string) string {
+	dir, _, _ := strings.Cut(name, "/")
+	return dir
+}
+
+// pageBefore returns the last page of a room before one, by its name below the
+// room's directory; "" if there is none.
+func (l *Log) pageBefore(root *os.Root, name string) string {
+	dir := roomDir(name)
+	levels := strings.Count(name, "/")
+	page := lastBefore(root.FS(), dir, name, levels, func(file string) bool {
+		_, err := time.Parse(l.layout(), strings.TrimPrefix(file, dir+"/"))
+		return err == nil
+	})
+	return strings.TrimPrefix(page, dir+"/")
+}
+
+// lastBefore returns the last file some levels below a directory that is a page
+// and comes before another; "" if there is none.
+func lastBefore(fsys fs.FS, dir, name string, levels int, isPage func(string) bool) string {
+	entries, err := fs.ReadDir(fsys, dir)
+	if err != nil {
+		return ""
+	}
+	for _, e := range slices.Backward(entries) {
+		file := path.Join(dir, e.Name())
+		switch {
+		case levels == 1:
+			if file < name && e.Type().IsRegular() && isPage(file) {
+				return file
+			}
+		case e.IsDir() && (file < name || strings.HasPrefix(name, file+"/")):
+			if found := lastBefore(fsys, file, name, levels-1, isPage); found != "" {
+				return found
+			}
+		}
+	}
+	return ""
+}
+
+// linkNext ends a page with a link to the next. A page without it is none the
+// worse.
+func (l *Log) linkNext(root *os.Root, page, next string) {
+	f, err := root.OpenFile(page, os.O_APPEND|os.O_WRONLY|syscall.O_NONBLOCK, fileMode)
+	if err != nil {
+		return
+	}
+	_, _ = fmt.Fprintf(f, "<nav><a href=\"%s\">&gt;</a></nav>\n", l.link(next))
+	_ = f.Close()
 }
 
 // path is the file of an event, below the directory.
@@ -105,7 +163,10 @@ func (l *Log) path(e *entry) string {
 }
 
 // day is the file of a day, below the room's directory.
-func (l *Log) day(at time.Time) string {
+func (l *Log) day(at time.Time) string { return at.Format(l.layout()) }
+
+// layout is that of the names of files, below the room's directory.
+func (l *Log) layout() string {
 	layout, extension := "2006/01/02", ".txt"
 	if l.opts.Plain {
 		layout = time.DateOnly
@@ -113,7 +174,7 @@ func (l *Log) day(at time.Time) string {
 	if l.opts.HTML {
 		extension = ".html"
 	}
-	return at.Format(layout) + extension
+	return layout + extension
 }
 
 // dirName makes one directory's name of what people may have chosen: letters,

@@ -68,7 +68,7 @@ var forms = [...]form{ //nolint:gochecknoglobals // a table
 	stopped:      {"mrcm", "Chatroom is stopped", ""},
 	destroyed:    {"mrcm", "Chatroom is destroyed", because},
 	configured:   {"mrcm", "Chatroom configuration modified", ""},
-	loggingOn:    {"mrcm", "Logging is switched on. Occupants: %T", ""},
+	loggingOn:    {"mrcm", "Logging is switched on", ". Occupants: %T"},
 	loggingOff:   {"mrcm", "Logging is switched off", ""},
 }
 
@@ -99,7 +99,11 @@ func (l *Log) appendLine(dst []byte, e *entry) []byte {
 	if l.opts.HTML {
 		dst = append(dst, "</p>"...)
 	}
-	return append(dst, '\n')
+	dst = append(dst, '\n')
+	if e.about != nil && (e.kind == configured || e.kind == loggingOn) {
+		dst = appendAbout(dst, e.about)
+	}
+	return dst
 }
 
 // expand appends a form, with what write makes of its parts. What is inserted is
@@ -212,19 +216,25 @@ const style = `<style>
 body { font: 1em/1.4 sans-serif; margin: 1em auto; max-width: 60em; padding: 0 1em; }
 nav { display: flex; justify-content: space-between; }
 p { margin: 0; overflow-wrap: anywhere; }
+details { color: #555; }
 .ts { color: #777; text-decoration: none; }
 .mj { color: #070; } .ml { color: #850; } .mk, .mb { color: #a00; } .mnc, .msc, .mrcm { color: #05a; } .mne { font-style: italic; }
 </style>
 `
 
+// escaped is a text on one line of a page.
+func escaped(s string) string {
+	return html.EscapeString(strings.ReplaceAll(visible(s), "\n", " "))
+}
+
 // appendHead appends the beginning of a page: an HTML document is complete with
-// every line that is appended, for its body needs no end.
-func (l *Log) appendHead(dst []byte, e *entry) []byte {
-	esc := func(s string) string { return html.EscapeString(strings.ReplaceAll(visible(s), "\n", " ")) }
-	title, day := esc(e.room.String()), e.at.Format(time.DateOnly)
+// every line that is appended, for its body needs no end. before is the page of
+// the last day that has one, "" if none has.
+func (l *Log) appendHead(dst []byte, e *entry, before string) []byte {
+	title, day := escaped(e.room.String()), e.at.Format(time.DateOnly)
 	sheet := style
 	if l.opts.CSS != "" {
-		sheet = fmt.Sprintf("<link rel=\"stylesheet\" href=\"%s\">\n", esc(l.opts.CSS))
+		sheet = fmt.Sprintf("<link rel=\"stylesheet\" href=\"%s\">\n", escaped(l.opts.CSS))
 	}
 	// Nothing of a page runs, whatever got into it.
 	dst = fmt.Appendf(dst, `<!DOCTYPE html>
@@ -237,24 +247,29 @@ func (l *Log) appendHead(dst []byte, e *entry) []byte {
 %s</head>
 <body>
 `, title, day, sheet)
-	dst = fmt.Appendf(dst, "<nav><a href=\"%s\">&lt;</a> <a href=\"%s\">^</a> <a href=\"%s\">&gt;</a> <a href=\"%s\">%s</a></nav>\n",
-		l.dayLink(e.at, -1), l.upLink(), l.dayLink(e.at, 1), esc(l.opts.TopTarget), esc(l.opts.TopText))
+	dst = append(dst, "<nav>"...)
+	if before != "" {
+		dst = fmt.Appendf(dst, "<a href=\"%s\">&lt;</a> ", l.link(before))
+	}
+	dst = fmt.Appendf(dst, "<a href=\"%s\">^</a> <a href=\"%s\">%s</a></nav>\n", l.upLink(), escaped(l.opts.TopTarget), escaped(l.opts.TopText))
 	address := url.URL{Scheme: "xmpp", Opaque: url.PathEscape(e.room.Local()) + "@" + e.room.Domain(), RawQuery: "join"}
-	dst = fmt.Appendf(dst, "<h1><a href=\"%s\">%s</a></h1>\n", esc(address.String()), title)
+	dst = fmt.Appendf(dst, "<h1><a href=\"%s\">%s</a></h1>\n", escaped(address.String()), title)
 	if e.name != "" {
-		dst = fmt.Appendf(dst, "<h2>%s</h2>\n", esc(e.name))
+		dst = fmt.Appendf(dst, "<h2>%s</h2>\n", escaped(e.name))
 	}
 	dst = fmt.Appendf(dst, "<h3>%s, UTC%s</h3>\n", day, e.at.Format("-07:00"))
 	if e.subject != "" {
-		dst = fmt.Appendf(dst, "<h3 class=\"msc\">%s</h3>\n", esc(e.subject))
+		dst = fmt.Appendf(dst, "<h3 class=\"msc\">%s</h3>\n", escaped(e.subject))
+	}
+	if e.about != nil && e.kind != configured && e.kind != loggingOn {
+		dst = appendAbout(dst, e.about)
 	}
 	return dst
 }
 
-// dayLink leads from one day's page to another's.
-func (l *Log) dayLink(at time.Time, days int) string {
-	y, m, d := at.Date()
-	page := l.day(time.Date(y, m, d+days, 12, 0, 0, 0, time.UTC))
+// link leads from one day's page to another's, by its name below the room's
+// directory.
+func (l *Log) link(page string) string {
 	if l.opts.Plain {
 		return page
 	}

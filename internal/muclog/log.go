@@ -79,9 +79,12 @@ type entry struct {
 	at      time.Time
 	nick    string
 	text    string // body, subject, new nickname or reason
+	about   *about // the room, where a page may begin or the room has changed; nil elsewhere
 }
 
-func (e *entry) size() int { return 64 + len(e.name) + len(e.subject) + len(e.nick) + len(e.text) }
+func (e *entry) size() int {
+	return 64 + len(e.name) + len(e.subject) + len(e.nick) + len(e.text) + e.about.size()
+}
 
 // New starts the writer of o.Dir, which Close ends.
 func New(o Options) *Log {

@@ -2,6 +2,7 @@ package muclog
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -159,6 +160,45 @@ func TestDayChange(t *testing.T) {
 					if info, err := os.Stat(filepath.Join(c.o.Dir, name)); err != nil || info.Mode() != mode {
 						t.Errorf("mode of %s: %v, %v, want %v", name, info.Mode(), err, mode)
 					}
+				}
+			})
+		})
+	}
+}
+
+// TestPagesLead: a page leads to the last one before it, and that to it then,
+// whatever else is there.
+func TestPagesLead(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name        string
+		o           Options
+		first, last string
+		others      []string // files that are no pages
+	}{
+		{"subdirectories", Options{HTML: true}, "2000/01/01.html", "2001/03/01.html", []string{"2000/01/02.txt", "2000/12/31/x", "notes/x", "2001/03/01.html.old"}},
+		{"plain", Options{HTML: true, Plain: true}, "2000-01-01.html", "2001-03-01.html", []string{"2000-01-02.txt", "2001-02-30.html", "2000-12-31.html/x"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c.o.Dir = t.TempDir()
+				for _, name := range c.others {
+					file := filepath.Join(c.o.Dir, "coven@conf.test", name)
+					if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, nil, 0o600)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				l := New(c.o)
+				l.add(entry{kind: joined, room: coven, nick: "a", at: noon})
+				l.add(entry{kind: joined, room: coven, nick: "a", at: noon.AddDate(1, 2, 0)})
+				closed(t, l)
+				first, last := content(t, c.o.Dir, "coven@conf.test", c.first), content(t, c.o.Dir, "coven@conf.test", c.last)
+				if !strings.Contains(first, c.last+`">&gt;</a>`) || strings.Contains(first, "&lt;</a>") {
+					t.Errorf("the first page is %s", first)
+				}
+				if !strings.Contains(last, c.first+`">&lt;</a>`) || strings.Contains(last, "&gt;</a>") {
+					t.Errorf("the last page is %s", last)
 				}
 			})
 		})

@@ -14,22 +14,29 @@ import (
 const FieldLogging = "muc#roomconfig_enablelogging"
 
 // Rooms returns what lets the rooms of a service be logged: hooks, and the
-// switch, which only those may see and set whom allowed lets.
-func (l *Log) Rooms(allowed func(jid.JID) bool) muc.Extension {
-	return &rooms{log: l, allowed: allowed}
+// switch, which only those may see and set whom allowed lets. settings are what
+// rooms of the service have; it is called when there are any.
+func (l *Log) Rooms(allowed func(jid.JID) bool, settings func() []muc.Setting) muc.Extension {
+	return &rooms{log: l, allowed: allowed, settings: settings}
 }
 
 type rooms struct {
 	// Set at construction.
-	log     *Log
-	allowed func(jid.JID) bool
+	log      *Log
+	allowed  func(jid.JID) bool
+	settings func() []muc.Setting
 
 	// Set by Register.
-	on *muc.Field[bool]
+	on   *muc.Field[bool]
+	page *muc.Slot[page]
 }
+
+// page is that on which a room's last event stands.
+type page struct{ name string }
 
 // Register adds the switch and the hooks.
 func (x *rooms) Register(h *muc.Hooks) {
+	x.page = muc.NewSlot[page](h)
 	x.on = muc.NewBoolField(h, muc.FieldSpec{
 		Var: FieldLogging, Stored: "muc_log", Section: muc.SectionOther, Order: 21, Label: "Log what happens in files of the server",
 		Allowed:  func(_ *muc.Room, a muc.Actor) bool { return a == muc.System || x.allowed(a.JID()) },
@@ -77,6 +84,9 @@ func (x *rooms) record(r *muc.Room, e entry) {
 		e.at = time.Now()
 	}
 	e.room, e.name, e.subject = r.JID(), r.Name(), r.Subject().Text
+	if on, name := x.page.In(r), x.log.day(e.at.In(x.log.opts.Location)); x.log.opts.HTML && (on.name != name || e.kind == configured || e.kind == loggingOn) {
+		on.name, e.about = name, x.describe(r)
+	}
 	x.log.add(e)
 }
 
