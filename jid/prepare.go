@@ -90,17 +90,36 @@ func prepareLocal(s string) (string, error) {
 	if !plain(s, plainLocal) {
 		prepared, err := precis.UsernameCaseMapped.String(s)
 		if err != nil {
-			return "", fmt.Errorf("%w: localpart: %w", ErrMalformed, err)
+			return "", unfit("localpart", s, precis.UsernameCaseMapped)
 		}
 		if strings.ContainsAny(prepared, `"&'/:<>@`) {
 			return "", fmt.Errorf("%w: localpart has one of \"&'/:<>@", ErrMalformed)
 		}
 		s = prepared
 	}
-	if s == "" || len(s) > maxPart {
-		return "", fmt.Errorf("%w: localpart of %d octets", ErrMalformed, len(s))
+	if err := checkSize("localpart", s); err != nil {
+		return "", err
 	}
 	return s, nil
+}
+
+// unfit refuses a part that a profile of strings does, with the character that
+// does not belong there, if it is one.
+func unfit(part, s string, profile *precis.Profile) error {
+	for _, r := range s {
+		if _, err := profile.String(string(r)); err != nil {
+			return fmt.Errorf("%w: the %s has %q (%U), which does not belong there", ErrMalformed, part, r, r)
+		}
+	}
+	return fmt.Errorf("%w: the %s has characters that do not go together", ErrMalformed, part)
+}
+
+// checkSize bounds a part.
+func checkSize(part, s string) error {
+	if s == "" || len(s) > maxPart {
+		return fmt.Errorf("%w: %s of %d bytes, want 1 to %d", ErrMalformed, part, len(s), maxPart)
+	}
+	return nil
 }
 
 // prepareResource applies OpaqueString (RFC 7622 §3.4).
@@ -111,12 +130,12 @@ func prepareResource(s string) (string, error) {
 	if !plain(s, plainResource) {
 		prepared, err := precis.OpaqueString.String(s)
 		if err != nil {
-			return "", fmt.Errorf("%w: resource: %w", ErrMalformed, err)
+			return "", unfit("resource", s, precis.OpaqueString)
 		}
 		s = prepared
 	}
-	if s == "" || len(s) > maxPart {
-		return "", fmt.Errorf("%w: resource of %d octets", ErrMalformed, len(s))
+	if err := checkSize("resource", s); err != nil {
+		return "", err
 	}
 	return s, nil
 }
@@ -143,12 +162,12 @@ func prepareDomain(s string) (string, error) {
 	if !plain(s, plainDomain) || strings.Contains(s, "xn--") {
 		prepared, err := domains.ToUnicode(s)
 		if err != nil {
-			return "", fmt.Errorf("%w: domain %.60q: %w", ErrMalformed, s, err)
+			return "", fmt.Errorf("%w: %.60q is no domain", ErrMalformed, s)
 		}
 		s = strings.TrimSuffix(prepared, ".")
 	}
-	if s == "" || len(s) > maxPart {
-		return "", fmt.Errorf("%w: domain of %d octets", ErrMalformed, len(s))
+	if err := checkSize("domain", s); err != nil {
+		return "", err
 	}
 	for label := range strings.SplitSeq(s, ".") {
 		if err := checkLabel(label); err != nil {
@@ -165,12 +184,12 @@ func checkLabel(label string) error {
 	if !plain(label, plainDomain) {
 		ascii, err := domains.ToASCII(label)
 		if err != nil {
-			return fmt.Errorf("%w: domain label %.60q: %w", ErrMalformed, label, err)
+			return fmt.Errorf("%w: %.60q is no part of a domain", ErrMalformed, label)
 		}
 		size = len(ascii)
 	}
 	if size == 0 || size > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-		return fmt.Errorf("%w: domain label %.60q", ErrMalformed, label)
+		return fmt.Errorf("%w: %.60q is no part of a domain", ErrMalformed, label)
 	}
 	return nil
 }

@@ -122,6 +122,8 @@ func TestRoomAPINamesMistakes(t *testing.T) {
 		{method: "PATCH", path: room + "/affiliations", body: `{"items":[{"jid":"a@localhost","affiliation":"member"},{"jid":"b@localhost","affiliation":"king"}]}`, status: 422, want: `"pointer":"#/items/1/affiliation"`},
 		{method: "PATCH", path: room + "/affiliations", body: `{"items":[{"jid":"a@localhost","affiliation":"member"},{"jid":"localhost","affiliation":"owner"}]}`, status: 422, want: `"pointer":"#/items/1/jid"`},
 		{method: "POST", path: "/rooms", body: `{"jid":"new@conference.localhost","affiliations":[{"jid":"a@localhost","affiliation":"member","nick":"A"},{"jid":"b@localhost","affiliation":"outcast","nick":"B"}]}`, status: 422, want: `"pointer":"#/affiliations/1/nick"`},
+		{method: "POST", path: "/rooms", body: `{"jid":"new@conference.localhost/x"}`, status: 422, want: `{"pointer":"#/jid","detail":"want the address of a room`},
+		{method: "POST", path: "/rooms", body: `{"jid":"ne w@conference.localhost"}`, status: 422, want: `malformed address: the localpart has ' ' (U+0020), which does not belong there`},
 		{method: "GET", path: "/rooms/new@conference.localhost", body: "", status: 404, want: ""},
 		{method: "GET", path: room + "/affiliations", body: "", status: 200, want: `"items":[]`},
 		{method: "GET", path: room + "/config", body: "", status: 200, want: `"title":"Kitchen"`},

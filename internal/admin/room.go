@@ -202,10 +202,14 @@ func (a *Admin) hostOfRoom(r *api.Request) (string, error) {
 	return host, nil
 }
 
+const wantRoom = "want the address of a room, like team@conference.example.org"
+
+func isRoom(j jid.JID) bool { return j.Local() != "" && j.IsBare() }
+
 func roomOf(r *api.Request) (jid.JID, error) {
 	j, err := jid.Parse(r.Path("room"))
-	if err == nil && (j.Local() == "" || !j.IsBare()) {
-		err = errors.New("want the address of a room, like team@conference.example.org")
+	if err == nil && !isRoom(j) {
+		err = errors.New(wantRoom)
 	}
 	if err != nil {
 		return j, api.InvalidParam("room", err.Error())
@@ -333,6 +337,9 @@ func (a *Admin) hideSecrets(r *api.Request, room jid.JID, c roomadmin.Config) {
 func (a *Admin) createRoom(ctx context.Context, r *api.Request, in roomadmin.NewRoom) (d roomadmin.Details, err error) {
 	if host := a.opts.Rooms.Host(in.JID.Domain()); host == "" || !r.MayHost(host) {
 		return d, api.Invalid("jid", "this is no address of a room that you may administrate")
+	}
+	if !isRoom(in.JID) {
+		return d, api.Invalid("jid", wantRoom)
 	}
 	if err := a.rooms().Create(ctx, in); err != nil {
 		return d, roomListError(err, "config/", "affiliations")

@@ -3,6 +3,7 @@ package roomadmin
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/muster-im/muster/internal/adhoc"
 	"github.com/muster-im/muster/jid"
@@ -101,7 +102,11 @@ func (c *commands) session(s *adhoc.Session) (*session, error) {
 // inWords is an error as commands tell it.
 func inWords(err error) error {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return &adhoc.Error{Text: e.Error() + ".", Final: e.Kind == Forbidden || e.Kind == Busy}
+		text := e.Error()
+		if !strings.HasSuffix(text, "?") {
+			text += "."
+		}
+		return &adhoc.Error{Text: text, Final: e.Kind == Forbidden || e.Kind == Busy}
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package roomadmin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -185,7 +186,11 @@ func runInvite(ctx context.Context, s *session) (*stanza.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.admin.Invite(ctx, room, Invitation{To: people, Reason: s.Value(0, "reason")}); err != nil {
+	err = s.admin.Invite(ctx, room, Invitation{To: people, Reason: s.Value(0, "reason")})
+	if e, ok := errors.AsType[*Error](err); ok && e.Field == "to" {
+		e.Field = "jids" // as the form has it
+	}
+	if err != nil {
 		return nil, err
 	}
 	return adhoc.Note(adhoc.NoteInfo, "They are invited."), nil
