@@ -64,6 +64,8 @@ host = "graphite.a.test"
 cluster_name = "chat"
 [modules.mod_muc]
 hibernated_room_timeout = 1000
+max_users = 10
+default_room.max_users = 50
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -75,6 +77,7 @@ hibernated_room_timeout = 1000
 	for _, want := range []string{
 		"muster.toml:5:18: instrumentation.exometer: not needed", "muster.toml:9:18: instrumentation.prometheus: not needed",
 		"muster.toml:10:21: internal_databases.mnesia: not needed", "muster.toml:11:21: internal_databases.cets: not needed",
+		"muster.toml:16:26: modules.mod_muc.default_room.max_users: rooms have 10 seats at most, because max_users says so",
 		"muster.toml:14:27: modules.mod_muc.hibernated_room_timeout: does nothing unless hibernated_room_check_interval is set, too",
 	} {
 		if !strings.Contains(got, want) {

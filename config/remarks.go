@@ -49,6 +49,9 @@ func (c *Config) remarkRooms(add func(key, format string, args ...any), path str
 	if m.LoadPermanentRooms && m.HibernateTimeout != Never && m.HibernatedCheck != Never && m.HibernatedTimeout != Never {
 		add(path+"load_permanent_rooms_at_startup", "rooms in which nothing happens are stopped again after hibernate_timeout and hibernated_room_timeout")
 	}
+	if m.DefaultRoom.MaxUsers > m.MaxUsers {
+		add(path+"default_room.max_users", "rooms have %d seats at most, because max_users says so", m.MaxUsers)
+	}
 	add(path+"backend", notNeeded+"rooms are kept where storage.driver says, in %s", storageNames[c.Storage.Driver])
 	add(path+"online_backend", notNeeded+"which rooms are in memory is known without a table of its own")
 	if m.DefaultRoom.PasswordProtected && m.DefaultRoom.Password == "" && m.HTTPAuthPool == NoPool {
