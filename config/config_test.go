@@ -85,6 +85,14 @@ m.toml:11:23: modules.mod_muc.user_message_shaper: want "none" or a shaper that 
 	}
 }
 
+// TestByteOrderMark: files of some editors are files, too.
+func TestByteOrderMark(t *testing.T) {
+	t.Parallel()
+	if _, err := config.Parse("m.toml", []byte("\uFEFF"+strings.ReplaceAll(minimal, "\n", "\r\n"))); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSeconds(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]time.Duration{"0": 0, "2": 2 * time.Second, "0.4": 400 * time.Millisecond, "86400": 24 * time.Hour} {

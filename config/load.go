@@ -176,7 +176,7 @@ func (d *decoder) check(c *Config) {
 	d.invites(c.Modules.Invites, n)
 	d.groupsInternal(c, c.Modules.GroupsInternal, n)
 	d.pools(c)
-	c.unused, c.dubious = n.unused(), slices.Concat(n.poolWarnings(), c.ownedByAll())
+	c.unused, c.dubious = n.unused(), slices.Concat(n.poolWarnings(), c.openRooms())
 	if m := c.Modules.Disco; m != nil {
 		d.disco(m)
 	}

@@ -12,6 +12,26 @@ import (
 	"github.com/muster-im/muster/internal/httppool"
 )
 
+// TestPoolIsNotAsked: a service that decides on passwords is not asked about
+// rooms that need none.
+func TestPoolIsNotAsked(t *testing.T) {
+	t.Parallel()
+	const file = minimal + "[outgoing_pools.http.auth]\nconnection.host = \"http://[::1]\"\n[modules.mod_muc]\nhttp_auth_pool = \"auth\"\n"
+	for protected, want := range map[string]bool{"": true, "default_room.password_protected = false\n": true, "default_room.password_protected = true\n": false} {
+		c, err := config.Parse("m.toml", []byte(file+protected))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if list := c.Warnings(); len(list) > 0 {
+			got = list.Error()
+		}
+		if strings.HasPrefix(got, "m.toml:6:18: modules.mod_muc.http_auth_pool: it is asked about rooms that need a password") != want {
+			t.Errorf("%q: %s", protected, got)
+		}
+	}
+}
+
 func TestPoolProblems(t *testing.T) {
 	t.Parallel()
 	const pool = minimal + "[outgoing_pools.http.auth]\n"
@@ -72,7 +92,7 @@ m.toml:7:20: modules.mod_muc.http_auth_method: want "get" or "post", got "GET"`,
 
 func TestPoolWarnings(t *testing.T) {
 	t.Parallel()
-	const begin, use = minimal + "[outgoing_pools.http.auth]\n", "[modules.mod_muc]\nhttp_auth_pool = \"auth\"\n"
+	const begin, use = minimal + "[outgoing_pools.http.auth]\n", "[modules.mod_muc]\nhttp_auth_pool = \"auth\"\ndefault_room.password_protected = true\n"
 	tests := []struct{ name, text, want string }{
 		{"nothing", begin + "connection.host = \"https://auth.example.org\"\n" + use, ""},
 		{"this machine", begin + "connection.host = \"http://localhost:8000\"\n" + use, ""},

@@ -75,17 +75,20 @@ func modernRooms() *MUC {
 	return m
 }
 
-// ownedByAll warns of rooms that everybody owns.
-func (c *Config) ownedByAll() Problems {
-	const text = "everybody owns every room then, and nobody can be banned or made a member: want a rule that names the administrators"
+// openRooms warns of rooms that are likely more open than is meant.
+func (c *Config) openRooms() Problems {
 	var list Problems
-	if m := c.Modules.MUC; m != nil && m.AccessAdmin == access.All {
-		list = append(list, c.Problem("modules.mod_muc.access_admin", text))
-	}
-	for i := range c.HostConfig {
-		if m := c.HostConfig[i].Modules.MUC; m != nil && m.AccessAdmin == access.All {
-			list = append(list, c.Problem(fmt.Sprintf("host_config[%d].modules.mod_muc.access_admin", i), text))
+	look := func(path string, m *MUC) {
+		if m != nil && m.AccessAdmin == access.All {
+			list = append(list, c.Problem(path+"access_admin", "everybody owns every room then, and nobody can be banned or made a member: want a rule that names the administrators"))
 		}
+		if m != nil && m.HTTPAuthPool != NoPool && !m.DefaultRoom.PasswordProtected {
+			list = append(list, c.Problem(path+"http_auth_pool", "it is asked about rooms that need a password, and new rooms need none unless default_room.password_protected is true"))
+		}
+	}
+	look("modules.mod_muc.", c.Modules.MUC)
+	for i := range c.HostConfig {
+		look(fmt.Sprintf("host_config[%d].modules.mod_muc.", i), c.HostConfig[i].Modules.MUC)
 	}
 	return list
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -33,6 +34,7 @@ type position struct{ line, col int }
 // on behind it.
 func parse(name string, data []byte) (*source, error) {
 	s := &source{name: name, keys: make(map[string]position), places: make(map[string]position)}
+	data = bytes.TrimPrefix(data, []byte("\uFEFF")) // some editors of Windows begin files with it
 	if err := toml.Unmarshal(data, &s.values); err != nil {
 		p := Problem{File: name, Text: strings.TrimPrefix(err.Error(), "toml: ")}
 		if d, ok := errors.AsType[*toml.DecodeError](err); ok {

@@ -12,27 +12,7 @@ import (
 
 // FindRooms returns the stored rooms that s asks for.
 func (db *DB) FindRooms(ctx context.Context, s store.RoomSearch) ([]store.FoundRoom, error) {
-	columns, from := "r.local, r.name, r.public, r.created, r.used, ''", "rooms r"
-	where, args := "r.service = $1 AND r.local > $2", []any{s.Service, s.After}
-	arg := func(v any) string {
-		args = append(args, v)
-		return fmt.Sprintf("$%d", len(args))
-	}
-	if s.Contains != "" {
-		pattern := arg("%" + likePattern(strings.ToLower(s.Contains)) + "%")
-		where += fmt.Sprintf(` AND (lower(r.local) LIKE %[1]s ESCAPE '!' OR lower(r.name) LIKE %[1]s ESCAPE '!')`, pattern)
-	}
-	if !s.UsedBefore.IsZero() {
-		where += " AND r.used < " + arg(micros(s.UsedBefore))
-	}
-	if s.Local != "" {
-		where += " AND r.local = " + arg(s.Local)
-	}
-	if !s.Of.IsZero() {
-		columns, from = strings.Replace(columns, "''", "a.affiliation", 1), "affiliations a JOIN rooms r ON r.id = a.room"
-		where += " AND a.affiliation <> 'none' AND a.jid = " + arg(text(s.Of))
-	}
-	query := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY r.local LIMIT %s", columns, from, where, arg(s.Limit))
+	query, args := findRooms(&s)
 	var list []store.FoundRoom
 	err := db.meta.each(ctx, query, args, func(rows row) error {
 		var r store.FoundRoom
@@ -51,6 +31,35 @@ func (db *DB) FindRooms(ctx context.Context, s store.RoomSearch) ([]store.FoundR
 		return nil, fmt.Errorf("find rooms of %s: %w", s.Service, clean(err))
 	}
 	return list, nil
+}
+
+// findRooms is the query for what s asks for, with its arguments.
+func findRooms(s *store.RoomSearch) (query string, args []any) {
+	columns, from := "r.local, r.name, r.public, r.created, r.used, ''", "rooms r"
+	where := "r.service = $1 AND r.local > $2"
+	args = []any{s.Service, s.After}
+	arg := func(v any) string {
+		args = append(args, v)
+		return fmt.Sprintf("$%d", len(args))
+	}
+	if s.Contains != "" {
+		pattern := arg("%" + likePattern(strings.ToLower(s.Contains)) + "%")
+		where += fmt.Sprintf(` AND (lower(r.local) LIKE %[1]s ESCAPE '!' OR lower(r.name) LIKE %[1]s ESCAPE '!')`, pattern)
+	}
+	if !s.UsedBefore.IsZero() {
+		where += " AND r.used < " + arg(micros(s.UsedBefore))
+	}
+	if s.Local != "" {
+		where += " AND r.local = " + arg(s.Local)
+	}
+	if !s.Of.IsZero() {
+		// Of a million rooms those in which somebody belongs are few: in SQLite a
+		// CROSS JOIN is made in the order in which it is written.
+		columns, from = strings.Replace(columns, "''", "a.affiliation", 1), "affiliations a CROSS JOIN rooms r"
+		where += " AND r.id = a.room AND a.affiliation <> 'none' AND a.jid = " + arg(text(s.Of))
+	}
+	query = fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY r.local LIMIT %s", columns, from, where, arg(s.Limit))
+	return query, args
 }
 
 // likePattern is s as LIKE takes it literally, with ! as the escape.
