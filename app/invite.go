@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/muster-im/muster/internal/admin"
+	"github.com/muster-im/muster/jid"
 )
 
 // inviteCommands are the commands about invitations.
@@ -40,11 +41,11 @@ func (f *inviteFlags) path(steps ...string) string {
 }
 
 type inviteCreateCommand struct {
-	Username string   `arg:"" optional:"" help:"The only name that can be registered; any, if left out."`
+	Username string   `arg:"" optional:"" help:"The only name that can be registered, or its address; any, if left out."`
 	Group    []string `short:"g" placeholder:"ID" help:"Groups in which the new accounts are, several with commas between."`
 	Inviter  string   `placeholder:"ADDRESS" help:"Somebody here who becomes a contact of those who come."`
 	Contact  bool     `help:"Those who have an account use it, too, to become a contact of the inviter."`
-	Uses     int      `help:"How often the invitation can be used (default: once)."`
+	Uses     *int     `help:"How often the invitation can be used (default: once)."`
 	Reusable bool     `help:"It can be used any number of times until it expires."`
 	Expires  string   `placeholder:"WHEN" help:"When it ends: after so many days or hours (7d, 12h), or on a day. Default: as modules.mod_invites.invite_expiry says."`
 	Note     string   `help:"What lists show of it."`
@@ -70,8 +71,14 @@ func (c *inviteCreateCommand) Run(ctx context.Context, e *env) error {
 		if err != nil {
 			return err
 		}
-		in := admin.NewInvite{
-			Username: c.Username, Groups: c.Group, Inviter: c.Inviter, Contact: c.Contact, Uses: c.Uses, Reusable: c.Reusable, Note: c.Note,
+		in := admin.NewInvite{Groups: c.Group, Inviter: c.Inviter, Contact: c.Contact, Reusable: c.Reusable, Note: c.Note}
+		if in.Username, err = c.name(); err != nil {
+			return err
+		}
+		if c.Uses != nil {
+			if in.Uses = *c.Uses; in.Uses < 1 {
+				return errors.New("--uses: want 1 or more; --reusable is any number of times")
+			}
 		}
 		if expires != nil {
 			if in.TTL = int(expires.Sub(now).Round(time.Second).Seconds()); in.TTL < 1 {
@@ -90,6 +97,22 @@ func (c *inviteCreateCommand) Run(ctx context.Context, e *env) error {
 			v.ID, usesLeft(&v.Invite), v.Expires.Local().Format("2006-01-02 15:04"))
 		return nil
 	})
+}
+
+// name is the name that can be registered. Of an address the domain is the host.
+func (c *inviteCreateCommand) name() (string, error) {
+	if !strings.Contains(c.Username, "@") {
+		return c.Username, nil
+	}
+	j, err := jid.Parse(c.Username)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%.80q: %w", c.Username, err)
+	case c.Host != "" && c.Host != j.Domain():
+		return "", fmt.Errorf("%s is not of the host %s", j, c.Host)
+	}
+	c.Host = j.Domain()
+	return j.Local(), nil
 }
 
 func usesLeft(v *admin.Invite) string {

@@ -28,11 +28,14 @@ type apiWorld struct {
 	token string // for everything
 }
 
-func newAPIWorld(t *testing.T) *apiWorld {
+func newAPIWorld(t *testing.T, more ...func(*config.Config)) *apiWorld {
 	t.Helper()
 	cfg := onNetwork(t)
 	cfg.General.Hosts = []string{"localhost", "b.test"}
 	cfg.Listen.HTTP[0].APIRate = 0 // tests are in a hurry
+	for _, change := range more {
+		change(cfg)
+	}
 	s := start(t, cfg, server.Options{})
 	t.Cleanup(func() { shutdown(t, s) })
 	listeners := s.Info().Listeners

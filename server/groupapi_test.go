@@ -2,12 +2,28 @@ package server_test
 
 import (
 	"testing"
+
+	"github.com/muster-im/muster/config"
+	"github.com/muster-im/muster/internal/pgtest"
+	"github.com/muster-im/muster/internal/sqlstore"
 )
 
 // TestAPIGroups: groups over HTTP, as a stranger would use them.
 func TestAPIGroups(t *testing.T) {
 	t.Parallel()
-	w := newAPIWorld(t)
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		useGroups(t, newAPIWorld(t))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		url := pgtest.SchemaAddress(t)
+		useGroups(t, newAPIWorld(t, func(c *config.Config) { c.Storage.Driver, c.Storage.URL = sqlstore.Postgres, config.Secret(url) }))
+	})
+}
+
+func useGroups(t *testing.T, w *apiWorld) {
+	t.Helper()
 	const members = "/groups/verona/members"
 	w.run(t, []step{
 		{"romeo", "PUT", "/users/romeo", `{"password":"x"}`, nil, 201, ``},

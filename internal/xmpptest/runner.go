@@ -177,7 +177,11 @@ func (r *runner) group(args []string) error {
 	if !ok {
 		return errors.New("this system has no groups")
 	}
-	if args[0] == "add" {
+	refused := args[0] == "refused"
+	if refused {
+		args = args[1:]
+	}
+	if args[0] == "add" && !refused {
 		for _, name := range args[2:] {
 			if err := r.account(jid.MustParse(name + "@" + domain)); err != nil {
 				return err
@@ -185,6 +189,12 @@ func (r *runner) group(args []string) error {
 		}
 	}
 	err := system.Group(args)
+	if refused {
+		if err == nil {
+			return fmt.Errorf("group %s is not refused", strings.Join(args, " "))
+		}
+		err = nil
+	}
 	r.settle()
 	return err
 }

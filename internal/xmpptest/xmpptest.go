@@ -27,6 +27,7 @@
 //	group chat verona room         makes room@conf.test its default chat
 //	group rename verona Name       gives it another name
 //	group delete verona     deletes it
+//	group refused add verona ghost   what stands behind it is tried, and refused
 //	replace groups.txt new.txt     puts a file of the archive in the place of another
 //	reload                  lets the server read its configuration again
 //
