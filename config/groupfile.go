@@ -12,4 +12,4 @@ type Groups struct {
 
 func (g *Groups) defaults() { *g = Groups{Format: "strict", CheckInterval: defaultCheck} }
 
-const defaultCheck = Duration(time.Second)
+const defaultCheck = Duration(time.Second / 2)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 )
 
@@ -44,6 +45,34 @@ func (s *Service) groupsWithChats(ctx context.Context) (numbers []int64, err err
 			return numbers, nil
 		}
 	}
+}
+
+// lookedAt bounds the groups whose chats are to be looked at again. At the next
+// start all of them are.
+const lookedAt = 256
+
+// ChatGone tells of a room of a group that somebody has destroyed: its bookmarks
+// go. It does not block.
+func (s *Service) ChatGone(id ID) {
+	select {
+	case s.look <- id:
+	default:
+		s.metrics.failures.Inc()
+		s.log.Warn("bookmarks of a chat that is gone stay until the next start", slog.String("group", string(id)))
+	}
+}
+
+// lookAt compares the chats of a group with the group.
+func (s *Service) lookAt(id ID) {
+	r, err := s.opts.Store.Group(s.ctx, id)
+	if err != nil {
+		if s.ctx.Err() == nil && !errors.Is(err, ErrGroupNotFound) {
+			s.metrics.failures.Inc()
+			s.log.Error("look at the chats of a group", slog.String("group", string(id)), slog.Any("err", err))
+		}
+		return
+	}
+	s.do(Task{Revision: restoring, Number: r.Number})
 }
 
 // restore compares a group's chats with the group.

@@ -60,6 +60,7 @@ type Service struct {
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
 	retry   chan struct{} // a task has failed
+	look    chan ID       // groups whose chats are to be looked at
 
 	locks [lockCount]sync.Mutex // by number: changes of a group, and its way into memory
 	cache cache
@@ -77,7 +78,7 @@ func New(o Options) *Service {
 	if o.Changed == nil {
 		o.Changed = func(context.Context, []jid.JID) {}
 	}
-	s := &Service{opts: o, log: o.Logger, retry: make(chan struct{}, 1)}
+	s := &Service{opts: o, log: o.Logger, retry: make(chan struct{}, 1), look: make(chan ID, lookedAt)}
 	s.metrics = newMetrics(o.Registerer, s.cache.size)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.cache.init()
@@ -162,7 +163,7 @@ func (s *Service) create(ctx context.Context, g NewGroup, by Cause) (Info, error
 	}
 	revision, err := s.opts.Store.ChangeGroup(ctx, &p.stored)
 	if err != nil {
-		return Info{}, s.inDoubt(fmt.Errorf("create group %s: %w", p.record.ID, err))
+		return Info{}, s.inDoubt(about("create group "+string(p.record.ID), err))
 	}
 	p.record.Number, p.record.Revision = revision, revision
 	s.metrics.changes.Inc()
@@ -199,7 +200,7 @@ func (s *Service) changeOnce(ctx context.Context, id ID, by Cause, decide func(c
 		s.opts.Changed(context.WithoutCancel(ctx), concerned)
 	}
 	if err != nil {
-		return Info{}, fmt.Errorf("change group %s: %w", id, err)
+		return Info{}, about("change group "+string(id), err)
 	}
 	if p.changed {
 		s.metrics.changes.Inc()
@@ -240,6 +241,22 @@ func (s *Service) commit(ctx context.Context, number int64, p *plan, decide func
 	}
 	p.record.Revision = revision
 	return s.applied(context.WithoutCancel(ctx), p), nil
+}
+
+// about says what has failed. A refusal says so itself: what is asked for is
+// known to who asks.
+func about(what string, err error) error {
+	for _, refusal := range []error{ErrConflict, ErrChatConflict} {
+		if errors.Is(err, refusal) {
+			return refusal // without the store's words
+		}
+	}
+	for _, refusal := range []error{ErrGroupNotFound, ErrChatNotFound, ErrUserNotFound, ErrNameRequired, ErrInvalid, ErrNoChatHost, ErrRevision} {
+		if errors.Is(err, refusal) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // inDoubt lets the task of a change be found that may have been stored.

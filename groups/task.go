@@ -206,6 +206,9 @@ func (s *Service) retryTasks() {
 		select {
 		case <-s.ctx.Done():
 			return
+		case id := <-s.look:
+			s.lookAt(id)
+			continue
 		case <-s.retry:
 		}
 		select {

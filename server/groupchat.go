@@ -35,7 +35,8 @@ func (s *Server) newGroupChats(cfg *config.Config, domain string) *groupChats {
 	if domain == "" || s.opts.Attach != nil {
 		return nil
 	}
-	c := &groupChats{rooms: s.Rooms, stored: s.db.Room, feature: &roomfeatures.GroupChats{}, bookmarks: s.userData, send: s.router.Send}
+	c := &groupChats{rooms: s.Rooms, stored: s.db.Room, bookmarks: s.userData, send: s.router.Send}
+	c.feature = &roomfeatures.GroupChats{Gone: func(group string) { s.groups.ChatGone(groups.ID(group)) }}
 	for _, at := range cfg.RoomServices() {
 		if at.Domain == domain {
 			c.maxName, c.maxID = bound(at.MUC.MaxRoomName), max(0, bound(at.MUC.MaxRoomID))

@@ -128,7 +128,7 @@ func (w *chatWorld) Target(jid.JID) stanza.Target { return nil }
 // begin starts everything on the database.
 func (w *chatWorld) begin() {
 	w.t.Helper()
-	feature := &roomfeatures.GroupChats{}
+	feature := &roomfeatures.GroupChats{Gone: func(group string) { w.groups.ChatGone(groups.ID(group)) }}
 	rooms, err := muc.New(muc.Options{
 		Domain: chatDomain, Router: w, Store: w.db, MaxName: w.maxName, Extensions: append(roomfeatures.All(roomfeatures.Options{}), feature),
 	})
@@ -373,6 +373,45 @@ func afterFaults(t *testing.T, step int, storage func(t *testing.T) sqlstore.Opt
 			})
 		}
 	}
+}
+
+// TestDestroyedRoom: a chat whose room an administrator destroys is in nobody's
+// bookmarks any more, and the group shows it as gone; asked for, it is made again.
+func TestDestroyedRoom(t *testing.T) {
+	t.Parallel()
+	inChatWorld(t, -1, lost, func(w *chatWorld) {
+		ctx, by := w.t.Context(), groups.Cause{}
+		put := func() {
+			w.t.Helper()
+			if _, err := w.groups.PutGroupChat(ctx, "team", groups.NewChat{ID: "hall", Name: "Hall"}, by); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		if _, err := w.groups.Create(ctx, groups.NewGroup{ID: "team", Name: "Team"}, by); err != nil {
+			w.t.Fatal(err)
+		}
+		if _, err := w.groups.AddMember(ctx, "team", groups.Joining{User: person("anna")}, by); err != nil {
+			w.t.Fatal(err)
+		}
+		put()
+		h, err := w.rooms.Room(ctx, jid.MustParse("hall@"+chatDomain))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if err := h.Do(ctx, func(r *muc.Room) error { return r.Destroy(muc.System, "", jid.JID{}) }); err != nil {
+			w.t.Fatal(err)
+		}
+		synctest.Wait()
+		if state := w.state(); len(state) != 0 {
+			w.t.Errorf("there is\n%s", strings.Join(state, "\n"))
+		}
+		chats, err := w.groups.GroupChats(ctx, "team")
+		if err != nil || len(chats) != 1 || !chats[0].Deleted {
+			w.t.Errorf("the group's chats are %+v (%v)", chats, err)
+		}
+		put()
+		w.check()
+	})
 }
 
 // TestRoomOfPeople: a room that people own becomes no group's, not even one that

@@ -225,27 +225,33 @@ func (s *Source) Close() {
 }
 
 func (s *Source) watch(ctx context.Context) {
-	ticker := time.NewTicker(s.opts.Interval)
-	defer ticker.Stop()
+	const sooner = 4 // a part of the interval
+	pause := time.NewTimer(s.opts.Interval)
+	defer pause.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
-			s.check(ctx)
+		case <-pause.C:
 		}
+		next := s.opts.Interval
+		if !s.check(ctx) {
+			next /= sooner
+		}
+		pause.Reset(next)
 	}
 }
 
 // check takes the file into use if it is another one than before. One that looks
 // different is read when it looks the same twice, because somebody may be at
 // writing it, and once more afterwards: what is written within one tick of the
-// file system's clock shows in nothing else.
-func (s *Source) check(ctx context.Context) {
+// file system's clock shows in nothing else. It reports whether the file looks as
+// it did.
+func (s *Source) check(ctx context.Context) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.settings.Path == "" {
-		return
+		return true
 	}
 	now := look(s.settings.Path)
 	settled := now.equal(s.seen)
@@ -253,6 +259,7 @@ func (s *Source) check(ctx context.Context) {
 	if settled && !(s.sure && now.equal(s.read)) {
 		s.reread(ctx)
 	}
+	return settled
 }
 
 // Reload is Load with the settings there are. If there is something wrong with

@@ -187,6 +187,9 @@ func TestWatch(t *testing.T) {
 		d.wants("a@example.org", "b [X]")
 
 		d.write("[X]\na@example.org\nc@example.org\n")
+		time.Sleep(1250 * time.Millisecond) // an interval and a little, to be sure that nobody writes any more
+		synctest.Wait()
+		d.wants("a@example.org", "c [X]")
 		later()
 		d.wants("a@example.org", "c [X]")
 

@@ -14,6 +14,10 @@ import (
 // is refused, owners and administrators too; to be sure, moderators have all that
 // comes with their role. It is not among All.
 type GroupChats struct {
+	// Gone, if set, is told of a group whose room has been destroyed. It must not
+	// block.
+	Gone func(group string)
+
 	group  *muc.Field[string]
 	acting *muc.Slot[bool]
 }
@@ -54,6 +58,11 @@ func (f *GroupChats) Register(h *muc.Hooks) {
 			return nil
 		}
 		return stanza.NewError(stanza.Cancel, stanza.NotAllowed, "This is the chat of a group, which alone may delete it.").Because(muc.ReasonGroup)
+	})
+	h.Destroyed.Add("group chats", 0, func(ev *muc.DestroyEvent) {
+		if group := f.group.Get(ev.Room); group != "" && f.Gone != nil {
+			f.Gone(group)
+		}
 	})
 }
 
