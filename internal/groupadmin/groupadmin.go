@@ -54,6 +54,11 @@ func Commands(service *groups.Service, allowed func(who, at jid.JID) bool) []adh
 		command("add", "Add members to a group", a.add, "Add members to a group", group, people,
 			adhoc.Choice("role", "As what? Who is a member already is that from now on", string(groups.RoleMember), string(groups.RoleAdmin), string(groups.RoleOwner))),
 		command("remove", "Remove members from a group", a.remove, "Remove members from a group", group, people),
+		command("chats", "Show the chats of a group", a.chats, "Which chats has which group?", group),
+		command("add-chat", "Add a chat to a group", a.addChat, "Add a chat to a group", group, adhoc.Text("name", "Name of the chat", true),
+			adhoc.Text("id", "What stands before the @ in its address (none: one is made)", false)),
+		command("remove-chat", "Remove a chat of a group", a.removeChat, "Remove a chat for good", group, adhoc.Text("chat", "Chat (what stands before the @ in its address)", true),
+			stanza.Field{Var: "sure", Type: stanza.FieldBoolean, Label: "Yes, with all that was said there", Required: true, Values: []string{"0"}}),
 		command("delete", "Delete a group", a.delete, "Delete a group for good", group,
 			stanza.Field{Var: "sure", Type: stanza.FieldBoolean, Label: "Yes, with its chats and all that was said there", Required: true, Values: []string{"0"}}),
 	}
@@ -66,7 +71,7 @@ type admin struct{ groups *groups.Service }
 // with another answer, but for a host that is missing.
 func inWords(err error) error {
 	for _, known := range []error{
-		groups.ErrGroupNotFound, groups.ErrUserNotFound, groups.ErrConflict, groups.ErrChatConflict, groups.ErrNameRequired, groups.ErrInvalid, groups.ErrRevision, groups.ErrNoChatHost,
+		groups.ErrGroupNotFound, groups.ErrChatNotFound, groups.ErrUserNotFound, groups.ErrConflict, groups.ErrChatConflict, groups.ErrNameRequired, groups.ErrInvalid, groups.ErrRevision, groups.ErrNoChatHost,
 	} {
 		if errors.Is(err, known) {
 			return &adhoc.Error{Text: sentence(err.Error()), Final: errors.Is(err, groups.ErrNoChatHost)}
@@ -219,6 +224,50 @@ func (a *admin) change(ctx context.Context, s *adhoc.Session, of func(jid.JID) g
 		return nil, err
 	}
 	return done("The members of %s are changed", groupID(s))
+}
+
+func (a *admin) chats(ctx context.Context, s *adhoc.Session) (*stanza.Element, error) {
+	list, err := a.groups.GroupChats(ctx, groupID(s))
+	if err != nil {
+		return nil, err
+	}
+	t := &adhoc.Table{Columns: []stanza.Field{
+		{Var: "jid", Label: "Address", Type: stanza.FieldJIDSingle},
+		{Var: "name", Label: "Name"},
+		{Var: "gone", Label: "Its room is gone", Type: stanza.FieldBoolean},
+	}}
+	for _, c := range list {
+		gone := "0"
+		if c.Deleted {
+			gone = "1"
+		}
+		t.Rows = append(t.Rows, []string{c.JID.String(), c.Name, gone})
+	}
+	return t.Element(fmt.Sprintf("%d chats", len(list))), nil
+}
+
+func (a *admin) addChat(ctx context.Context, s *adhoc.Session) (*stanza.Element, error) {
+	var chat groups.Chat
+	var err error
+	if id := s.Value(0, "id"); id != "" {
+		chat, err = a.groups.PutGroupChat(ctx, groupID(s), groups.NewChat{ID: id, Name: s.Value(0, "name")}, cause(s))
+	} else {
+		chat, err = a.groups.AddGroupChat(ctx, groupID(s), s.Value(0, "name"), cause(s))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return done("The chat %s is at %s", chat.Name, chat.JID)
+}
+
+func (a *admin) removeChat(ctx context.Context, s *adhoc.Session) (*stanza.Element, error) {
+	if !yes(s, "sure") {
+		return nil, wrong("sure: say yes, or cancel")
+	}
+	if err := a.groups.RemoveGroupChat(ctx, groupID(s), s.Value(0, "chat"), cause(s)); err != nil {
+		return nil, err
+	}
+	return done("The chat %s is removed", s.Value(0, "chat"))
 }
 
 func (a *admin) delete(ctx context.Context, s *adhoc.Session) (*stanza.Element, error) {
