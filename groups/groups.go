@@ -311,9 +311,8 @@ func (s *Service) ChangeMembers(ctx context.Context, id ID, changes []MemberChan
 }
 
 // Sync makes members who were added with delay contacts of the others.
-func (s *Service) Sync(ctx context.Context, id ID) error {
-	_, err := s.change(ctx, id, Cause{}, s.planSync)
-	return err
+func (s *Service) Sync(ctx context.Context, id ID, by Cause) (Info, error) {
+	return s.change(ctx, id, by, s.planSync)
 }
 
 // AddGroupChat makes a chat of a group, whose members are the group's.

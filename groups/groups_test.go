@@ -82,7 +82,7 @@ func TestRefusals(t *testing.T) {
 			{"unknown default chat", set(groups.Update{MUCJID: &unknown}), groups.ErrChatNotFound},
 			{"unknown chat", w.RemoveGroupChat(ctx, "team", "none", groups.Cause{}), groups.ErrChatNotFound},
 			{"chat without name", func() error { _, err := w.AddGroupChat(ctx, "team", "", groups.Cause{}); return err }(), groups.ErrNameRequired},
-			{"sync of nothing", w.Sync(ctx, "none"), groups.ErrGroupNotFound},
+			{"sync of nothing", func() error { _, err := w.Sync(ctx, "none", groups.Cause{}); return err }(), groups.ErrGroupNotFound},
 			{"events of nothing", w.EmitMemberEvents(ctx, "none"), groups.ErrGroupNotFound},
 			{"delete nothing", w.Delete(ctx, "none", groups.Cause{}), groups.ErrGroupNotFound},
 			{"members of nothing", func() error { _, err := w.Members(ctx, "none"); return err }(), groups.ErrGroupNotFound},
@@ -282,7 +282,7 @@ func TestDelayedMembers(t *testing.T) {
 		if ids, err := w.UserGroups(ctx, user("juliet")); err != nil || !slices.Equal(ids, []groups.ID{id}) {
 			t.Errorf("juliet's groups are %v, %v", ids, err)
 		}
-		if err := w.Sync(ctx, id); err != nil {
+		if _, err := w.Sync(ctx, id, groups.Cause{}); err != nil {
 			t.Fatal(err)
 		}
 		if got := w.contacts("juliet"); got != "nurse [Team], romeo [Team]" {
@@ -561,7 +561,7 @@ func TestRandomChanges(t *testing.T) {
 			case n == 10:
 				w.Release(user(who))
 			case n == 11:
-				err = w.Sync(ctx, id)
+				_, err = w.Sync(ctx, id, groups.Cause{})
 			case n == 12:
 				err = w.AccountDeleted(ctx, user(who))
 			default:

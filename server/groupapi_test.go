@@ -105,6 +105,8 @@ func useGroups(t *testing.T, w *apiWorld) {
 		{"the first one", "PUT", "/groups/verona", `{"name":"Fair Verona"}`, []string{"If-Match: " + tag}, 204, ``},
 		{"the second one", "PUT", "/groups/verona", `{"name":"Mantua"}`, []string{"If-Match: " + tag}, 412, `changed meanwhile`},
 		{"and his list", "PUT", members, `{"items":[]}`, []string{"If-Match: " + tag}, 412, `changed meanwhile`},
+		{"late joiners of what was", "POST", "/groups/verona/sync", "", []string{"If-Match: " + tag}, 412, `changed meanwhile`},
+		{"late joiners", "POST", "/groups/verona/sync", "", nil, 204, ``},
 		{"blindly", "PUT", members, `{"items":[]}`, nil, 428, `If-Match`},
 		{"changed", "GET", "/groups/verona", "", []string{"If-None-Match: " + tag}, 200, `"name":"Fair Verona"`},
 		{"chats stay", "GET", "/groups/verona", "", nil, 200, `"muc_jid":"`},

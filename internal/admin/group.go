@@ -473,16 +473,8 @@ func (a *Admin) syncGroup(ctx context.Context, r *api.Request, _ api.None) (none
 	if err != nil {
 		return none, err
 	}
-	if by.Revision != 0 {
-		info, err := a.opts.Groups.Info(ctx, groupID(r))
-		if err == nil && info.Revision != by.Revision {
-			err = groups.ErrRevision
-		}
-		if err != nil {
-			return none, groupError(err)
-		}
-	}
-	return a.changed(ctx, r, "synchronised", groups.Info{}, a.opts.Groups.Sync(ctx, groupID(r)))
+	info, err := a.opts.Groups.Sync(ctx, groupID(r), by)
+	return a.changed(ctx, r, "synchronised", info, err)
 }
 
 // UserGroups are the ids of somebody's groups.

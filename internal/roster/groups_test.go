@@ -365,7 +365,7 @@ func (d *dice) regroup(w *realm, i int) (string, error) {
 		_, err = w.groups.SetInfo(ctx, id, groups.Update{Contract: &contract}, groups.Cause{})
 	case n == 13:
 		step = fmt.Sprintf("sync %s", id)
-		err = w.groups.Sync(ctx, id)
+		_, err = w.groups.Sync(ctx, id, groups.Cause{})
 	case n == 14:
 		step = fmt.Sprintf("delete %s", id)
 		if err = w.groups.Delete(ctx, id, groups.Cause{}); err == nil {

@@ -312,7 +312,7 @@ func (p *play) regroup() (step string, err error) {
 		}
 	case n == 13:
 		step = fmt.Sprintf("sync %s", id)
-		err = p.w.groups.Sync(ctx, id)
+		_, err = p.w.groups.Sync(ctx, id, by)
 		for j := range maps.Clone(g.delayed) {
 			p.add(g, j, false)
 		}
