@@ -24,6 +24,7 @@ type FanoutOptions struct {
 	Set         map[string]string `help:"Fields of the new room's configuration form, such as muc#roomconfig_persistentroom=1."`
 	Occupants   int               `help:"People in the room." default:"100"`
 	Senders     int               `help:"How many of them speak." default:"4"`
+	Stalled     int               `help:"How many of the others read nothing any more once somebody speaks; what they should get does not count."`
 	Rooms       int               `kong:"-"` // each with people of its own; 0 is 1
 }
 
@@ -54,6 +55,8 @@ func (o *FanoutOptions) check() error {
 		return errors.New("occupants: want at least 1")
 	case o.Senders < 1 || o.Senders > o.Occupants:
 		return errors.New("senders: want at least 1, and no more than there are occupants")
+	case o.Stalled < 0 || o.Stalled > o.Occupants-o.Senders:
+		return errors.New("stalled: want no more than there are occupants who do not speak")
 	}
 	return o.LoadOptions.check()
 }
@@ -109,7 +112,7 @@ func newRooms(o FanoutOptions) (*Rooms, error) {
 	o.Rooms = max(o.Rooms, 1)
 	o.MUCDomain = cmp.Or(o.MUCDomain, "conference."+o.Domain)
 	r := &Rooms{o: o, rooms: make([]*fanout, o.Rooms)}
-	r.load = newLoad(&o.LoadOptions, o.Occupants, o.Rooms*o.Senders, r.say)
+	r.load = newLoad(&o.LoadOptions, o.Occupants-o.Stalled, o.Rooms*o.Senders, r.say)
 	for i := range r.rooms {
 		name := o.Room
 		if name == "" {
@@ -155,6 +158,7 @@ func (f *fanout) login(ctx context.Context) error {
 	f.o.Progress.say("%d people log in", f.o.Occupants)
 	err := each(ctx, f.o.Occupants, f.o.Logins, func(ctx context.Context, i int) error {
 		p := &occupant{receiver: receiver{load: f.load}, user: f.o.user(f.first + i), entered: make(chan stanza.Stanza, 1)}
+		p.stalled = i >= f.o.Occupants-f.o.Stalled
 		c, err := f.o.dial(ctx, p.user, "bench", client.Options{RawHandler: p.raw, Handler: p.handle, OnClose: p.closed})
 		if err != nil {
 			return err
@@ -259,7 +263,7 @@ func (r *Rooms) Talk(ctx context.Context) (*FanoutReport, error) {
 func (r *Rooms) report(m *result) *FanoutReport {
 	o, seconds, meter := &r.o, m.to.at.Sub(m.from.at).Seconds(), m.to.meter-m.from.meter
 	report := &FanoutReport{
-		Address: o.Addr, TLS: o.TLS, Rooms: o.Rooms, Occupants: o.Occupants, Senders: o.Senders,
+		Address: o.Addr, TLS: o.TLS, Rooms: o.Rooms, Occupants: o.Occupants, Senders: o.Senders, Stalled: o.Stalled,
 		Window: o.Window, Rate: o.Rate, Body: o.Body, Seconds: seconds,
 		Messages: m.to.messages - m.from.messages, Deliveries: m.to.deliveries - m.from.deliveries,
 		Latency: latencyOf(&m.latency), Errors: m.errors, FirstError: m.firstError, MeterCPU: meter.Seconds(),

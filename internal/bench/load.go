@@ -87,6 +87,9 @@ type load struct {
 	progress Progress
 	stall    time.Duration
 
+	over  chan struct{} // closed when who has stalled reads on
+	ended sync.Once     // closes it
+
 	left      atomic.Int64 // messages that may still be sent
 	measuring atomic.Bool
 	leaving   atomic.Bool  // sessions may end
@@ -109,6 +112,7 @@ func newLoad(o *LoadOptions, copies, senders int, say func(sender int, body stri
 	l := &load{
 		copies: int64(copies), senders: senders, say: say, start: time.Now(),
 		pad: strings.Repeat("x", o.Body-minBody), progress: o.Progress, stall: stallTimeout,
+		over: make(chan struct{}),
 	}
 	if o.Rate > 0 {
 		l.interval = time.Duration(float64(time.Second) / o.Rate)
@@ -323,6 +327,7 @@ func (l *load) run(ctx context.Context, o *LoadOptions) (r result, err error) {
 func (l *load) leave() {
 	l.stop()
 	l.leaving.Store(true)
+	l.ended.Do(func() { close(l.over) })
 	var clients []*client.Client
 	for _, p := range l.people {
 		if c := p.client.Load(); c != nil {
@@ -342,7 +347,8 @@ func (l *load) afterError() string {
 // receiver is a client that takes part.
 type receiver struct {
 	// Set at construction.
-	load *load
+	load    *load
+	stalled bool // reads nothing any more once somebody has spoken
 
 	client atomic.Pointer[client.Client] // its reader runs before Dial returns
 	count  atomic.Int64
@@ -395,6 +401,10 @@ func (p *receiver) message(data []byte) bool {
 	if !ok || !ok2 || number >= uint64(len(p.load.slots)) {
 		return true
 	}
+	if p.stalled {
+		<-p.load.over
+		return true
+	}
 	if isError(data) {
 		p.load.refused(uint32(number), string(data))
 		return true
@@ -434,9 +444,9 @@ func (p *receiver) handle(st stanza.Stanza) {
 	}
 }
 
-// closed fails the run: everybody stays until the end.
+// closed fails the run: everybody stays until the end, but who does not read.
 func (p *receiver) closed(err error) {
-	if !errors.Is(err, client.ErrClosed) || !p.load.leaving.Load() {
+	if !p.stalled && (!errors.Is(err, client.ErrClosed) || !p.load.leaving.Load()) {
 		p.load.fail(fmt.Errorf("a session has ended: %w", err))
 	}
 }

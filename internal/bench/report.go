@@ -20,8 +20,9 @@ type FanoutReport struct {
 	Address   string  `json:"address"`
 	TLS       string  `json:"tls"`
 	Rooms     int     `json:"rooms"`
-	Occupants int     `json:"occupants"` // of each room
-	Senders   int     `json:"senders"`   // in each
+	Occupants int     `json:"occupants"`         // of each room
+	Senders   int     `json:"senders"`           // in each
+	Stalled   int     `json:"stalled,omitempty"` // in each, who read nothing
 	Window    int     `json:"window"`
 	Rate      float64 `json:"rate,omitempty"` // messages a second; 0: the window alone limits
 	Body      int     `json:"body_bytes"`
@@ -89,6 +90,9 @@ func (r *FanoutReport) WriteTable(w io.Writer) error {
 		t.row("rooms", "%d, each with:", r.Rooms)
 	}
 	t.row("load", "%d occupants, %d senders, %s, %d-byte bodies", r.Occupants, r.Senders, pace(r.Window, r.Rate), r.Body)
+	if r.Stalled > 0 {
+		t.row("stalled", "%d occupants, who are told and do not count", r.Stalled)
+	}
 	t.row("measured", "%d messages, %d deliveries in %.1f s", r.Messages, r.Deliveries, r.Seconds)
 	t.row("deliveries", "%.0f/s", r.DeliveriesPerSecond)
 	t.latency(r.Latency)

@@ -247,3 +247,22 @@ func TestMeterLimits(t *testing.T) {
 		}
 	}
 }
+
+// TestStalled: who reads nothing is waited for by nobody.
+func TestStalled(t *testing.T) {
+	s := startServer(t, &roomServer{})
+	o := FanoutOptions{
+		LoadOptions: LoadOptions{Options: s.options(), Window: 2, Body: 64, Messages: 12}, Occupants: 5, Senders: 2, Stalled: 2,
+	}
+	r, err := Fanout(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Stalled != 2 || r.Errors != 0 || r.Messages < 12 || r.Deliveries > 3*(r.Messages+8) {
+		t.Errorf("report %+v", r)
+	}
+	o.Stalled = 4
+	if _, err := Fanout(t.Context(), o); err == nil || !strings.Contains(err.Error(), "stalled") {
+		t.Errorf("got %v of more who read nothing than there are", err)
+	}
+}
