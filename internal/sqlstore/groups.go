@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/muster-im/muster/groups"
 	"github.com/muster-im/muster/jid"
@@ -80,21 +82,37 @@ func (db *DB) GroupMembers(ctx context.Context, number int64, user jid.JID) ([]g
 	if !user.IsZero() {
 		where, args = where+" AND member = $2", append(args, text(user.Bare()))
 	}
-	err := db.meta.each(ctx, "SELECT member, entered, role, joined, departed, since FROM contact_group_members WHERE "+where+
-		" ORDER BY member, entered", args, func(rows row) error {
-		var r groups.MemberRecord
-		var since int64
-		if err := rows.Scan(address{&r.User}, &r.Entered, &r.Role, &r.Joined, &r.Left, &since); err != nil {
+	// In one column: SQLite's driver takes a lock several times for each value.
+	err := db.meta.each(ctx, "SELECT entered || ' ' || joined || ' ' || departed || ' ' || since || ' ' || role || ' ' || member"+
+		" FROM contact_group_members WHERE "+where+" ORDER BY member, entered", args, func(rows row) error {
+		var line string
+		if err := rows.Scan(&line); err != nil {
 			return err
 		}
-		r.Since = stamp(since)
+		r, err := parseMember(line)
 		list = append(list, r)
-		return nil
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load members of group: %w", clean(err))
 	}
 	return list, nil
+}
+
+// parseMember reads what GroupMembers asks for.
+func parseMember(line string) (r groups.MemberRecord, err error) {
+	var since int64
+	for _, n := range []*int64{&r.Entered, &r.Joined, &r.Left, &since} {
+		var word string
+		word, line, _ = strings.Cut(line, " ")
+		if *n, err = strconv.ParseInt(word, 10, 64); err != nil {
+			return r, err
+		}
+	}
+	role, user, _ := strings.Cut(line, " ")
+	r.Since, r.Role = stamp(since), groups.Role(role)
+	r.User, err = jid.Parse(user)
+	return r, err
 }
 
 // ChangeGroup stores a change with its task and returns its revision.
