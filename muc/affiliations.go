@@ -32,6 +32,9 @@ func (r *Room) SetAffiliation(actor Actor, j jid.JID, a Affiliation, o Affiliati
 	case !a.known():
 		return stanza.NewError(stanza.Modify, stanza.BadRequest, "There is no affiliation "+a.String()+".")
 	}
+	if j == r.jid { // that of an occupant, which is no address of his
+		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "Name people by their own addresses, or by nickname.")
+	}
 	if j.Local() == "" && a == Owner {
 		return stanza.NewError(stanza.Modify, stanza.NotAcceptable, "A domain cannot own a room.")
 	}

@@ -128,7 +128,7 @@ func TestEveryStanza(t *testing.T) {
 func TestStanzasToService(t *testing.T) {
 	const join, body = "<x xmlns='http://jabber.org/protocol/muc'/>", "<body>hi</body>"
 	tests := []struct{ name, kind, to, content, want string }{ // want "": silence
-		{"presence", "", "conf.test", "", "service-unavailable"},
+		{"presence", "", "conf.test", "", "jid-malformed"},
 		{"an entry", "", "conf.test", join, "jid-malformed"},
 		{"an entry with a nickname", "", "conf.test/ben", join, "item-not-found"},
 		{"unavailable", "unavailable", "conf.test", "", ""},
@@ -139,6 +139,7 @@ func TestStanzasToService(t *testing.T) {
 		{"subscribed", "subscribed", "conf.test", "", ""},
 		{"message", "normal", "conf.test", body, "forbidden"},
 		{"groupchat", "groupchat", "conf.test", body, "forbidden"},
+		{"message of an unknown type", "subscribe", "conf.test", body, "forbidden"},
 		{"message to a resource", "normal", "conf.test/ben", body, "item-not-found"},
 		{"error of a message", "error", "conf.test", body, ""},
 	}

@@ -1,6 +1,8 @@
 package muc
 
 import (
+	"cmp"
+
 	"github.com/muster-im/muster/internal/lately"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
@@ -278,18 +280,23 @@ func (c *presenceCommand) decideInside(r *Room, s *Session) error {
 		return c.decideUpdate(r, s)
 	}
 	nick, key, err := nickOf(c.st.To)
-	switch {
-	case err != nil:
-		return err
-	case key == s.occupant.key && nick == s.occupant.nick:
-		if c.st.Child(stanza.NSMUC, "x") != nil {
-			c.then = func(r *Room) { r.enterAgain(s, &c.st) }
-			_, err = stanza.ParseHistoryRequest(&c.st)
-			return err
-		}
+	if _, bad := stanza.ParseHistoryRequest(&c.st); err != nil || bad != nil {
+		return cmp.Or(err, bad)
+	}
+	enters := c.st.Child(stanza.NSMUC, "x") != nil
+	c.then = func(*Room) {}
+	if key != s.occupant.key || nick != s.occupant.nick {
+		err = c.decideNick(r, s, nick, key)
+	} else if !enters {
 		return c.decideUpdate(r, s)
 	}
-	return c.decideNick(r, s, nick, key)
+	if change := c.then; enters { // XEP-0045 §17.3: it believes that it is outside
+		c.then = func(r *Room) {
+			change(r)
+			r.enterAgain(s, &c.st)
+		}
+	}
+	return err
 }
 
 func (c *presenceCommand) decideUpdate(r *Room, s *Session) error {

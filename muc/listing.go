@@ -27,28 +27,17 @@ func (s *Service) handleService(st stanza.Stanza) (busy <-chan struct{}) {
 		return nil
 	case !st.To.IsBare():
 		s.answer(st, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "The service has no resources."))
+	case st.Kind == stanza.Presence && (st.Type == stanza.TypeSubscribe || st.Type == stanza.TypeProbe): // RFC 6121 §3.1.3, §4.3.2.1
+		s.opts.Router.Send(st.Reply(stanza.TypeUnsubscribed))
+	case st.Kind == stanza.Presence && st.Type == "":
+		s.answer(st, noNickname())
 	case st.Kind == stanza.Presence:
-		s.presence(st)
 	case st.Kind == stanza.Message && st.Type != stanza.TypeError:
 		s.announcement(st)
 	case st.IsRequest():
 		return s.handleServiceIQ(st)
 	}
 	return nil
-}
-
-// presence answers what makes no sense where there is no room: nobody enters, and
-// nobody can subscribe (RFC 6121 §3.1.3, §4.3.2.1).
-func (s *Service) presence(st stanza.Stanza) {
-	switch {
-	case st.Type == stanza.TypeSubscribe, st.Type == stanza.TypeProbe:
-		s.opts.Router.Send(st.Reply(stanza.TypeUnsubscribed))
-	case st.Type != "":
-	case st.Child(stanza.NSMUC, "x") != nil:
-		s.answer(st, noNickname())
-	default:
-		s.answer(st, stanza.NewError(stanza.Cancel, stanza.ServiceUnavailable, "The service takes no notice of presence."))
-	}
 }
 
 // announcement tells everybody in every room what an administrator of the
