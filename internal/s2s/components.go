@@ -208,8 +208,12 @@ func (k *component) negotiate(deadline time.Time) error {
 	if err == nil {
 		err = checkContent(h)
 	}
+	k.domain = h.To // for the log, whatever it is
 	if err == nil && !k.owner.allows(k.opts, h.To) {
-		err = &stream.Error{Condition: stream.HostUnknown, Text: "This server has no such component."}
+		err = &stream.Error{
+			Condition: stream.HostUnknown,
+			Text:      "No component has this domain: want one that listen.component.domains names or, without that key, a free one below a host.",
+		}
 	}
 	id := rand.Text() // unpredictable: it goes into the proof
 	if serr := k.stream.SendHeader(stream.Header{From: h.To, ID: id}); serr != nil {
@@ -218,7 +222,6 @@ func (k *component) negotiate(deadline time.Time) error {
 	if err != nil { // the header comes before the error (RFC 6120 §4.9.1.2)
 		return err
 	}
-	k.domain = h.To
 	e, err := k.stream.Next()
 	if err != nil {
 		return err

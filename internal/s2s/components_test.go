@@ -1,10 +1,13 @@
 package s2s
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -52,6 +55,7 @@ type hall struct {
 	local  *sink
 	opts   *ListenerOptions
 	wg     sync.WaitGroup
+	log    bytes.Buffer // of refusals, to be read when all is over
 }
 
 func newHall(o ListenerOptions) *hall {
@@ -59,7 +63,7 @@ func newHall(o ListenerOptions) *hall {
 	h := &hall{router: router.New(router.Options{}), local: &sink{}, opts: &o}
 	h.router.AddHost("example.org")
 	h.router.AddService("local.example.org", h.local)
-	h.Components = NewComponents(ComponentsOptions{Router: h.router, Hosts: []string{"example.org"}})
+	h.Components = NewComponents(ComponentsOptions{Router: h.router, Hosts: []string{"example.org"}, Logger: slog.New(slog.NewTextHandler(&h.log, nil))})
 	h.Expect(o.Domains)
 	h.router.SetRemote(h)
 	return h
@@ -123,6 +127,9 @@ func TestComponentAttaches(t *testing.T) {
 				}
 				s.Release()
 				h.wg.Wait()
+				if test.want != "" && !strings.Contains(h.log.String(), "domain="+test.domain) {
+					t.Errorf("the log does not say who was refused: %s", &h.log)
+				}
 			})
 		})
 	}
