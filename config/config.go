@@ -26,6 +26,7 @@ type Config struct {
 	name       string // of the file, for problems that are found later
 	src        *source
 	extensions map[string]*node
+	ownTables  []HostTable
 	unused     Problems
 	dubious    Problems
 }

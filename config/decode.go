@@ -75,7 +75,7 @@ func (d *decoder) unknown(full, key string, fields []reflect.StructField) {
 	for i, f := range fields {
 		names[i] = f.Tag.Get("toml")
 	}
-	if full == join("modules", key) {
+	if full == join("modules", key) || strings.HasPrefix(full, "host_config[") && strings.HasSuffix(full, "].modules."+key) {
 		names = append(names, d.extensions...)
 	}
 	if near := nearest.Word(key, names); near != "" {

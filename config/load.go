@@ -55,6 +55,7 @@ func parseIn(dir, name string, data []byte, extensions []string) (*Config, error
 	d := &decoder{src: src, extensions: extensions}
 	modules := src.values["modules"]
 	delete(src.values, "modules")
+	c.takeHostTables(extensions)
 	d.table("", src.values, reflect.ValueOf(c).Elem(), nil)
 	if modules != nil {
 		d.table("modules", modules, reflect.ValueOf(&c.Modules).Elem(), func(key string, v any) bool {

@@ -26,14 +26,18 @@ func IsModule(name string) bool {
 // over what that holds, as strictly as everything else; see CheckModule for what
 // it may be. Problems have their positions.
 func (c *Config) DecodeModule(name string, p any) error {
+	return c.decodeTable(c.extensions[name], p)
+}
+
+// decodeTable decodes a table, nil if there is none.
+func (c *Config) decodeTable(n *node, p any) error {
 	v := reflect.ValueOf(p)
 	if v.Kind() != reflect.Pointer {
-		return errors.New("config: DecodeModule wants a pointer to a struct")
+		return errors.New("config: a table is decoded into a struct that a pointer points to")
 	}
 	if err := CheckModule(v.Elem().Interface()); err != nil {
 		return err
 	}
-	n := c.extensions[name]
 	if n == nil {
 		return nil
 	}
@@ -45,10 +49,47 @@ func (c *Config) DecodeModule(name string, p any) error {
 	return nil
 }
 
+// HostTable is the table of an extension that one host has of its own, in
+// [host_config.modules], instead of the one for all.
+type HostTable struct {
+	Host  string // of general.hosts
+	Path  string // host_config[0].modules.NAME
+	name  string
+	value any
+}
+
+// takeHostTables takes the tables of extensions out of those of hosts.
+func (c *Config) takeHostTables(extensions []string) {
+	hosts, _ := c.src.values["host_config"].([]any)
+	for i := range hosts {
+		table, _ := hosts[i].(map[string]any)
+		modules, _ := table["modules"].(map[string]any)
+		for _, name := range extensions {
+			if v, ok := modules[name]; ok {
+				delete(modules, name)
+				host, _ := table["host"].(string)
+				c.ownTables = append(c.ownTables, HostTable{host, fmt.Sprintf("host_config[%d].modules.%s", i, name), name, v})
+			}
+		}
+	}
+}
+
+// HostTables returns the tables of an extension that hosts have of their own.
+func (c *Config) HostTables(name string) []HostTable {
+	return slices.DeleteFunc(slices.Clone(c.ownTables), func(t HostTable) bool { return t.name != name })
+}
+
+// DecodeHostTable is DecodeModule of a host's own table. Nothing is taken from
+// that for all: what it does not say is as p has it.
+func (c *Config) DecodeHostTable(t HostTable, p any) error {
+	return c.decodeTable(&node{t.Path, t.value, c.src}, p)
+}
+
 // ModuleNeedsRestart returns the keys of the settings in which two tables of an
 // extension, structs of one type, differ and which are not marked reload:"yes".
-func ModuleNeedsRestart(name string, a, b any) []string {
-	return changes("modules."+name, reflect.ValueOf(a), reflect.ValueOf(b))
+// path is where the second stands.
+func ModuleNeedsRestart(path string, a, b any) []string {
+	return changes(path, reflect.ValueOf(a), reflect.ValueOf(b))
 }
 
 // CheckModule says why something cannot be the settings of an extension. It is a

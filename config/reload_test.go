@@ -97,7 +97,7 @@ func TestModuleNeedsRestart(t *testing.T) {
 		Words  []string `toml:"words" reload:"yes"`
 	}
 	before, after := table{"red", []string{"a"}}, table{"blue", []string{"b"}}
-	got := config.ModuleNeedsRestart("mine", before, after)
+	got := config.ModuleNeedsRestart("modules.mine", before, after)
 	if want := []string{"modules.mine.colour"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

@@ -130,10 +130,21 @@ func newRegistrar(e Extension, cfg *config.Config, log *slog.Logger, metrics pro
 // table.
 func (r *Registrar) register(e Extension) (problems config.Problems) {
 	err := e.Register(r)
-	if err == nil && r.table == nil { // a table without settings is empty
-		err = r.config.DecodeModule(r.name, &struct{}{})
+	if err == nil && r.table == nil {
+		err = noSettings(r.config, r.name)
 	}
 	return r.problems(err)
+}
+
+// noSettings checks the tables of an extension without settings, which are empty.
+func noSettings(cfg *config.Config, name string) error {
+	err := cfg.DecodeModule(name, &struct{}{})
+	for _, h := range cfg.HostTables(name) {
+		if err == nil {
+			err = cfg.DecodeHostTable(h, &struct{}{})
+		}
+	}
+	return err
 }
 
 // problems are what an error of the extension means for the configuration.

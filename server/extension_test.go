@@ -324,3 +324,57 @@ func TestExtensionOfOneService(t *testing.T) {
 		t.Errorf("registered %d and %d times in %q", all, one, s.RoomHosts())
 	}
 }
+
+// TestExtensionOfHosts: a host may have a table of its own, which is checked like
+// that for all, and follows the file.
+func TestExtensionOfHosts(t *testing.T) {
+	t.Parallel()
+	var settings *server.Settings[filterSettings]
+	filter := plugin{"filter", func(r *server.Registrar) (err error) {
+		settings, err = server.ReadSettings(r, filterDefaults)
+		return err
+	}}
+	dir := t.TempDir()
+	table := func(text string) *config.Config {
+		cfg, err := config.Parse("muster.toml", []byte("[general]\nhosts = [\"a.test\", \"b.test\"]\n[[listen.c2s]]\nport = 0\n[modules.mod_muc]\n"+text), "filter", "bare")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.General.DataDir = dir
+		return cfg
+	}
+	const all, own = "[modules.filter]\nmode = \"refuse\"\nwords = [\"a\"]\n", "[[host_config]]\nhost = \"b.test\"\n[host_config.modules.filter]\n"
+	extensions := []server.Extension{filter, plugin{name: "bare"}}
+	for text, want := range map[string]string{
+		own + "wrods = 1\n":        `muster.toml:9:1: host_config[0].modules.filter.wrods: unknown key (did you mean "words"?)`,
+		own + "words = [\"\"]\n":   `muster.toml:9:10: host_config[0].modules.filter.words[0]: want a word`,
+		own + "mode = \"shout\"\n": `muster.toml:9:8: host_config[0].modules.filter.mode: want "hide" or "refuse"`,
+		"[[host_config]]\nhost = \"b.test\"\n[host_config.modules.bare]\nx = 1\n": `muster.toml:9:1: host_config[0].modules.bare.x: unknown key`,
+	} {
+		if _, err := server.Check(table(text), extensions...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", text, err, want)
+		}
+	}
+	s := start(t, table(all+own+"words = [\"b\"]\n"), server.Options{NoListen: true, Extensions: extensions})
+	defer shutdown(t, s)
+	words := func(want map[string]string) {
+		t.Helper()
+		for domain, w := range want {
+			if got := settings.Of(domain); got.Mode+" "+strings.Join(got.Words, "+") != w {
+				t.Errorf("%s has %+v, want %s", domain, got, w)
+			}
+		}
+	}
+	words(map[string]string{"a.test": "refuse a", "conference.a.test": "refuse a", "b.test": "hide b", "conference.b.test": "hide b"})
+	if err := s.Reload(table(all + own + "words = [\"c\"]\n")); err != nil {
+		t.Fatal(err)
+	}
+	words(map[string]string{"a.test": "refuse a", "conference.b.test": "hide c"})
+	for text, want := range map[string]string{
+		all + own + "words = [\"d\"]\nmode = \"refuse\"\n": "muster.toml:13:8: host_config[0].modules.filter.mode: this has changed",
+		all + "[[host_config]]\nhost = \"b.test\"\n":       "muster.toml:7:8: modules.filter.mode: this has changed", // for b.test
+	} {
+		oneLine(t, s.Reload(table(text)), want)
+	}
+	words(map[string]string{"conference.b.test": "hide c"})
+}

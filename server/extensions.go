@@ -84,7 +84,7 @@ func (s *Server) reloadExtensions(next *config.Config) (use []func(), err error)
 		if r.table != nil {
 			mine, err = r.table.reload(next)
 		} else {
-			err = next.DecodeModule(r.name, &struct{}{})
+			err = noSettings(next, r.name)
 		}
 		as := *r
 		as.config = next
