@@ -34,10 +34,10 @@ func (p *Panic) Error() string {
 
 // An Observer learns which function runs, to time it. It may be nil.
 type Observer interface {
-	// Enter is told a function's name, and what tells it from all others, of that
-	// name too: a pointer.
-	Enter(name string, function any)
-	Leave(name string)
+	// Enter is told a function by its name. The pointer tells it from all others,
+	// also from those of that name.
+	Enter(name *string)
+	Leave(name *string)
 }
 
 type entry[F any] struct {
@@ -74,18 +74,18 @@ func (l *list[F]) Len() int { return len(l.entries) }
 
 // enter and leave wrap one call; leave must be deferred with the address of the
 // error result of the caller.
-func enter(o Observer, name string, function any) {
+func enter(o Observer, name *string) {
 	if o != nil {
-		o.Enter(name, function)
+		o.Enter(name)
 	}
 }
 
-func leave(o Observer, name string, err *error) {
+func leave(o Observer, name *string, err *error) {
 	if o != nil {
 		o.Leave(name)
 	}
 	if v := recover(); v != nil {
-		*err = &Panic{Name: name, Value: v, Stack: debug.Stack()}
+		*err = &Panic{Name: *name, Value: v, Stack: debug.Stack()}
 	}
 }
 
@@ -109,8 +109,8 @@ func (h *Filter[E]) Run(o Observer, ev *E) error {
 }
 
 func callFilter[E any](o Observer, e *entry[func(*E) error], ev *E) (err error) {
-	enter(o, e.name, e)
-	defer leave(o, e.name, &err)
+	enter(o, &e.name)
+	defer leave(o, &e.name, &err)
 	return e.fn(ev)
 }
 
@@ -133,8 +133,8 @@ func (h *Notify[E]) Run(o Observer, ev *E) error {
 }
 
 func callNotify[E any](o Observer, e *entry[func(*E)], ev *E) (err error) {
-	enter(o, e.name, e)
-	defer leave(o, e.name, &err)
+	enter(o, &e.name)
+	defer leave(o, &e.name, &err)
 	e.fn(ev)
 	return nil
 }
@@ -164,8 +164,8 @@ func (h *Decide[E, R]) Run(o Observer, ev *E, otherwise R) (R, error) {
 }
 
 func callDecide[E, R any](o Observer, e *entry[func(*E) (R, bool)], ev *E) (answer R, ok bool, err error) {
-	enter(o, e.name, e)
-	defer leave(o, e.name, &err)
+	enter(o, &e.name)
+	defer leave(o, &e.name, &err)
 	answer, ok = e.fn(ev)
 	return answer, ok, nil
 }

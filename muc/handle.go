@@ -94,7 +94,7 @@ func (h *Handle) call(ctx context.Context, c command) error {
 	case err := <-result:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("room %s: %w", h.jid, ctx.Err())
+		return fmt.Errorf("room %s: %w: it has much to do, or a hook waits in it for what belongs into ev.Defer", h.jid, ctx.Err())
 	}
 }
 

@@ -243,8 +243,9 @@ func TestBlockingHandler(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
 		defer cancel()
-		if _, err := h.Info(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "coven@conf.test") {
-			t.Errorf("the room that is held up: %v, want the deadline and its name", err)
+		if _, err := h.Info(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "coven@conf.test") ||
+			!strings.Contains(err.Error(), "ev.Defer") {
+			t.Errorf("the room that is held up: %v, want the deadline, the room, and what to do", err)
 		}
 		w.send(strings.ReplaceAll(enter("chloe"), "coven@", "elsewhere@"))
 		w.expect("chloe@test/r", "<status code='201'/>")

@@ -17,13 +17,12 @@ import (
 // request is what all commands have in common: who asks, and what deferred
 // checks have answered so far.
 type request struct {
-	st        stanza.Stanza   // what asked; zero for a call from code
-	receipt   *stanza.Receipt // of st, until the room has done with it
-	done      func(error)     // for a call from code: takes the result
-	kept      map[any]*kept   // by function
+	st        stanza.Stanza     // what asked; zero for a call from code
+	receipt   *stanza.Receipt   // of st, until the room has done with it
+	done      func(error)       // for a call from code: takes the result
+	kept      map[*string]*kept // by function
 	check     func(context.Context) error
-	name      string    // of the function that deferred check
-	function  any       // that function
+	function  *string   // that deferred check
 	detached  bool      // of an event that cannot wait
 	system    bool      // the program itself is behind it, not a client
 	arrived   bool      // it has passed Hooks.Before
@@ -42,9 +41,9 @@ type kept struct {
 }
 
 // of returns what a function keeps.
-func (q *request) of(function any) *kept {
+func (q *request) of(function *string) *kept {
 	if q.kept == nil {
-		q.kept = make(map[any]*kept)
+		q.kept = make(map[*string]*kept)
 	}
 	if q.kept[function] == nil {
 		q.kept[function] = new(kept)
@@ -89,11 +88,14 @@ func (ev *Event) Defer(check func(ctx context.Context) error) error {
 	if ev.req == nil || ev.req.detached {
 		return errCannotDefer
 	}
-	at := ev.Room.watch.at()
-	if k := ev.req.of(at.function); k.checked {
+	function := ev.Room.watch.at().function
+	if function == nil {
+		return errCannotDefer
+	}
+	if k := ev.req.of(function); k.checked {
 		return k.err
 	}
-	ev.req.check, ev.req.name, ev.req.function = check, at.name, at.function
+	ev.req.check, ev.req.function = check, function
 	return errDeferred
 }
 
@@ -131,7 +133,7 @@ func (r *Room) hold(c command) {
 	q := c.base()
 	ctx, cancel := context.WithTimeout(r.svc.ctx, r.svc.opts.DeferTimeout)
 	h := &held{cmd: c}
-	check, name := q.check, q.name
+	check, name := q.check, *q.function
 	q.check = nil
 	stop, ok := r.svc.deferred.Of(name).Run(q.st.From.Bare(), func() {
 		defer cancel()
@@ -381,8 +383,7 @@ type hookWatch struct {
 }
 
 type running struct {
-	name     string
-	function any
+	function *string       // its name
 	entered  time.Duration // since Service.began, which is cheaper to ask for than the time of day
 }
 
@@ -395,8 +396,8 @@ func (w *hookWatch) at() (at running) {
 }
 
 // Enter is called before a function.
-func (w *hookWatch) Enter(name string, function any) {
-	w.running = append(w.running, running{name, function, time.Since(w.room.svc.began)})
+func (w *hookWatch) Enter(name *string) {
+	w.running = append(w.running, running{name, time.Since(w.room.svc.began)})
 }
 
 // hookSample is of how many calls one is in the histogram of times: counting
@@ -405,7 +406,7 @@ func (w *hookWatch) Enter(name string, function any) {
 const hookSample = 8
 
 // Leave is called after it.
-func (w *hookWatch) Leave(name string) {
+func (w *hookWatch) Leave(name *string) {
 	took := time.Since(w.room.svc.began) - w.at().entered
 	w.running = w.running[:len(w.running)-1]
 	if rand.Uint32()%hookSample == 0 {
@@ -416,7 +417,7 @@ func (w *hookWatch) Leave(name string) {
 	}
 	w.room.svc.metrics.slowHooks.Inc()
 	w.room.logger().LogAttrs(context.Background(), slog.LevelWarn, "slow hook",
-		slog.String("hook", name), slog.Duration("took", took))
+		slog.String("hook", *name), slog.Duration("took", took))
 }
 
 func newPanic(name string, value any) *hook.Panic {
