@@ -90,8 +90,8 @@ var tiers = map[string]int{
 	"internal/xmpptest": tests,
 
 	"server/servertest": tests,
-	"internal/pgtest":      tests,
-	"internal/interop":     tests,
+	"internal/pgtest":   tests,
+	"internal/interop":  tests,
 }
 
 // Budgets of a file and of a package, in lines without tests.
