@@ -296,6 +296,7 @@ func (w *chatWorld) wanted() (state []string) {
 
 func (w *chatWorld) check() {
 	w.t.Helper()
+	synctest.Wait() // somebody else may do what a change leaves to be done
 	got, want := strings.Join(w.state(), "\n"), strings.Join(w.wanted(), "\n")
 	if got != want {
 		w.t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -201,7 +201,7 @@ func TestCheck(t *testing.T) {
 		{"no API", file(`"a.test"`, "127.0.0.1", certFile, keyFile, "[[listen.http]]\nip_address = \"0.0.0.0\"\napi = false\n"), "", ""},
 		{
 			"authorities of a pool", file(`"a.test"`, "127.0.0.1", certFile, keyFile,
-				fmt.Sprintf("[outgoing_pools.http.x.connection]\nhost = \"https://b.test\"\ntls.cacertfile = %q\n[modules.mod_muc]\nhttp_auth_pool = \"x\"\n", keyFile)), "",
+				fmt.Sprintf("[outgoing_pools.http.x.connection]\nhost = \"https://b.test\"\ntls.cacertfile = %q\n[modules.mod_muc]\nhttp_auth_pool = \"x\"\ndefault_room.password_protected = true\n", keyFile)), "",
 			"muster.toml:9:18: outgoing_pools.http.x.connection.tls.cacertfile: there is no certificate in it",
 		},
 		{"self-signed for oneself", file(`"localhost"`, "::1", selfCert, selfKey, ""), "", ""},

@@ -93,12 +93,16 @@ func TestKill(t *testing.T) {
 	owner.request("<iq type='set' to='team@conference.localhost'><query xmlns='http://jabber.org/protocol/muc#admin'>" +
 		"<item affiliation='admin' jid='somebody@localhost'/></query></iq>")
 
+	// Contacts, accounts and settings change while messages flow, which the owner
+	// does not see: he would have to read them between his requests.
+	owner.send("<presence type='unavailable' to='team@conference.localhost/Owner'/>")
+	owner.until("that he has left", "type='unavailable'", "<status code='110'/>")
 	reflected := load(t, h, 4)
-	// Contacts, accounts and settings change while messages flow.
 	for i := range 20 {
 		h.addUser(t, fmt.Sprintf("late%d", i))
 		owner.request(fmt.Sprintf("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='contact%d@localhost' name='C%d'/></query></iq>", i, i))
 	}
+	owner.enter("team", "Owner", false)
 	owner.send("<message type='groupchat' to='team@conference.localhost'><subject>The last words</subject></message>")
 	owner.until("the subject", "from='team@conference.localhost/Owner'", "<subject>The last words</subject>")
 	h.kill()

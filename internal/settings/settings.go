@@ -4,8 +4,11 @@
 package settings
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+
+	"github.com/muster-im/muster/stanza"
 )
 
 // Setting is one setting, without its type.
@@ -47,6 +50,9 @@ func (s Schema) Defaults(given map[string][]string) ([]any, error) {
 			continue
 		}
 		v, err := f.Parse(words)
+		if refused := stanza.AsError(err); refused != nil {
+			err = errors.New(refused.Text) // its condition is for who fills in a form
+		}
 		if err != nil {
 			return nil, fmt.Errorf("default of %s: %w", f.Var, err)
 		}
