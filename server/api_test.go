@@ -233,6 +233,21 @@ func connect(t *testing.T, w *apiWorld, name, password, resource string) *client
 	return c
 }
 
+// TestAPIAbsent: who asks for what is switched off is told what switches it on.
+func TestAPIAbsent(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, func(c *config.Config) {
+		c.Modules.MUC, c.Modules.GroupsInternal, c.Modules.Invites = nil, nil, nil
+	})
+	w.run(t, []step{
+		{"groups", "GET", "/groups", "", nil, 404, `[modules.mod_groups_internal] in its configuration`},
+		{"a group", "PUT", "/groups/team", `{"name":"Team"}`, nil, 404, `[modules.mod_groups_internal] in its configuration`},
+		{"invitations", "POST", "/invitations", `{}`, nil, 404, `[modules.mod_invites] in its configuration`},
+		{"rooms", "GET", "/rooms", "", nil, 404, `[modules.mod_muc] in the configuration`},
+		{"what there never is", "GET", "/nothing", "", nil, 404, `the API has no`},
+	})
+}
+
 func TestAPISessions(t *testing.T) {
 	t.Parallel()
 	w := newAPIWorld(t)

@@ -83,8 +83,21 @@ func (a *Admin) Remote(who api.Authority, requireTLS bool) http.Handler {
 }
 
 func (a *Admin) serve(o api.Options) http.Handler {
+	o.Absent = a.absent()
 	o.Routes, o.Hosts, o.Logger, o.Version, o.Metrics = a.routes, a.opts.Hosts, a.log, a.opts.Version, a.opts.APIMetrics
 	return api.New(o)
+}
+
+// absent says what is switched off, and how to have it.
+func (a *Admin) absent() map[string]string {
+	absent := make(map[string]string)
+	if a.opts.Groups == nil {
+		absent["groups"] = "this server keeps no groups: [modules.mod_groups_internal] in its configuration switches them on"
+	}
+	if a.opts.Invites == nil {
+		absent["invitations"] = "this server has no invitations: [modules.mod_invites] in its configuration switches them on"
+	}
+	return absent
 }
 
 // Scopes of the server itself.

@@ -244,7 +244,7 @@ func (a *Admin) roomDomain(r *api.Request) (string, error) {
 	if domain := a.opts.Rooms.Domain(r.Host()); domain != "" {
 		return domain, nil
 	}
-	return "", api.NotFound("the host " + r.Host() + " has no rooms")
+	return "", api.NotFound("the host " + r.Host() + " has no rooms: [modules.mod_muc] in the configuration switches them on")
 }
 
 func (a *Admin) listRooms(ctx context.Context, r *api.Request, _ api.None) (page api.Page[roomadmin.Room], err error) {

@@ -163,7 +163,10 @@ func (Everyone) Authenticate(*http.Request) (Principal, error) {
 
 // Options configure an API. Routes, Hosts and Authority are required.
 type Options struct {
-	Routes    []Route
+	Routes []Route
+	// Absent says, by first step of a path, what switches on routes that the API
+	// would have.
+	Absent    map[string]string
 	Hosts     []string // that the server serves
 	Authority Authority
 	Local     bool // the local routes, too; causes of internal errors are told

@@ -139,6 +139,8 @@ func (a *API) find(r *http.Request) (*route, map[string]string, error) {
 		}
 	}
 	switch {
+	case ok && a.opts.Absent[steps[0]] != "":
+		return nil, nil, refuse(http.StatusNotFound, reasonNotFound, a.opts.Absent[steps[0]])
 	case len(methods) == 0:
 		return nil, nil, refuse(http.StatusNotFound, reasonNotFound,
 			fmt.Sprintf("the API has no %.200q; %s/openapi.json says what it has", r.URL.Path, Prefix))
