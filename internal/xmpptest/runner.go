@@ -183,7 +183,11 @@ func (r *runner) group(args []string) error {
 	}
 	if args[0] == "add" && !refused {
 		for _, name := range args[2:] {
-			if err := r.account(jid.MustParse(name + "@" + domain)); err != nil {
+			user, err := person(name)
+			if err == nil {
+				err = r.account(user)
+			}
+			if err != nil {
 				return err
 			}
 		}

@@ -164,15 +164,20 @@ func (w *whole) Group(args []string) error {
 	case "rename":
 		_, err = g.SetInfo(ctx, id, groups.Update{Name: &name}, groups.Cause{})
 	case "role":
-		_, err = g.AddMember(ctx, id, groups.Joining{User: jid.MustParse(args[2] + "@" + domain), Role: groups.Role(args[3])}, groups.Cause{})
+		var user jid.JID
+		if user, err = person(args[2]); err == nil {
+			_, err = g.AddMember(ctx, id, groups.Joining{User: user, Role: groups.Role(args[3])}, groups.Cause{})
+		}
 	case "delete":
 		err = g.Delete(ctx, id, groups.Cause{})
 	case "add", "remove":
 		for _, who := range args[2:] {
-			user := jid.MustParse(who + "@" + domain)
-			if args[0] == "add" {
+			user, err := person(who)
+			switch {
+			case err != nil:
+			case args[0] == "add":
 				_, err = g.AddMember(ctx, id, groups.Joining{User: user}, groups.Cause{})
-			} else {
+			default:
 				_, err = g.RemoveMember(ctx, id, user, groups.Cause{})
 			}
 			if err != nil {
@@ -183,6 +188,14 @@ func (w *whole) Group(args []string) error {
 		err = fmt.Errorf("nothing to do with groups: %s", args[0])
 	}
 	return err
+}
+
+// person is somebody whom a line about groups names: an account, or an address.
+func person(name string) (jid.JID, error) {
+	if !strings.Contains(name, "@") {
+		name += "@" + domain
+	}
+	return jid.Parse(name)
 }
 
 // Restart ends the server and starts it on the same data.

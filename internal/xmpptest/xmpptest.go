@@ -22,7 +22,8 @@
 //	restart                 restarts the server on the same data
 //	group create verona The Team   makes a group of people with an id and a name;
 //	                        "overlay" makes one whose contacts do not stay
-//	group add verona romeo juliet  puts people into it; "remove" ends that
+//	group add verona romeo juliet  puts people into it, who may be named by whole
+//	                        addresses; "remove" ends that
 //	group role verona romeo owner  gives a member another role
 //	group chat verona room         makes room@conf.test its default chat
 //	group rename verona Name       gives it another name
