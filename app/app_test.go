@@ -84,13 +84,15 @@ port = 0
 	return file, dataDir
 }
 
-// serving runs a server with a configuration until the test ends.
-func serving(t *testing.T, file string) *server.Server {
+// serving runs a server with a configuration, and extensions, until the test ends.
+func serving(t *testing.T, file string, extensions ...server.Extension) *server.Server {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready := make(chan *server.Server, 1)
 	var errs bytes.Buffer
-	e := &env{stdin: strings.NewReader(""), stdout: io.Discard, stderr: &errs, serving: func(s *server.Server) { ready <- s }}
+	e := &env{
+		stdin: strings.NewReader(""), stdout: io.Discard, stderr: &errs, extensions: extensions, serving: func(s *server.Server) { ready <- s },
+	}
 	var wg sync.WaitGroup
 	status := -1
 	wg.Go(func() { status = run(ctx, e, []string{"serve", "--config", file}); close(ready) })
