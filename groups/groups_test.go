@@ -490,50 +490,6 @@ func TestRetry(t *testing.T) {
 	})
 }
 
-// TestOutcomeUnknown: a change that may have been stored or not leaves memory
-// and events as what is stored.
-func TestOutcomeUnknown(t *testing.T) {
-	t.Parallel()
-	for _, late := range []bool{false, true} {
-		t.Run(fmt.Sprint("stored ", late), func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, sqlstore.Options{Driver: sqlstore.SQLite, Dir: dir, Durability: sqlstore.DurabilityProcess})
-				id := w.make(groups.NewGroup{Name: "Team"}, "romeo")
-				w.contacts("romeo")
-				w.contacts("juliet")
-				w.db.err, w.db.late = errors.New("connection lost"), late
-				if _, err := w.AddMember(t.Context(), id, groups.Joining{User: user("juliet")}, groups.Cause{}); err == nil {
-					t.Fatal("no error")
-				}
-				want := ""
-				if late {
-					want = "juliet [Team]"
-				}
-				if got := w.contacts("romeo"); got != want {
-					t.Errorf("romeo has %q, want %q", got, want)
-				}
-				if got := strings.Replace(w.contacts("juliet"), "romeo", "juliet", 1); got != want {
-					t.Errorf("juliet has %q for romeo, want %q", got, want)
-				}
-				for _, name := range []string{"romeo", "juliet"} {
-					if !slices.Contains(w.changed, user(name)) {
-						t.Errorf("%s is not told to look", name)
-					}
-				}
-				for range 5 {
-					<-afterSecond()
-					synctest.Wait()
-				}
-				if got := len(w.takeEvents()); (got == 1) != late {
-					t.Errorf("%d events", got)
-				}
-			})
-		})
-	}
-}
-
 // TestRandomChanges compares what is in memory with what is stored, after any
 // sequence of changes, logins and ends.
 func TestRandomChanges(t *testing.T) {

@@ -28,7 +28,8 @@ type Store interface {
 	// ChangeGroup stores a change with its task and returns its revision. It
 	// fails with ErrConflict, ErrChatConflict, ErrGroupNotFound or ErrRevision.
 	ChangeGroup(ctx context.Context, c *StoredChange) (revision int64, err error)
-	// GroupTasks returns the tasks that are not done, the oldest first.
+	// GroupTasks returns the tasks that are not done, the oldest first. It waits
+	// for changes that are under way, be it for a server that is no more.
 	GroupTasks(ctx context.Context) ([]Task, error)
 	// GroupTaskDone removes the task of a change. Rooms that were closed by it are
 	// anybody's again, unless they have been opened since.

@@ -233,11 +233,19 @@ func (s *Service) workAll() (done bool) {
 	return len(s.tasks.waiting()) == 0
 }
 
-// resume does what the store says is to be done.
+// resume does what the store says is to be done. If it does not say so now, which
+// may be because a server that is no more has left a change under way, it is asked
+// again later.
 func (s *Service) resume(ctx context.Context) error {
 	list, err := s.opts.Store.GroupTasks(ctx)
-	if err != nil {
-		return err
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		s.log.Error("read what is to be done for groups", slog.Any("err", err))
+		s.tasks.again()
+		s.tryAgain()
+		return nil
 	}
 	for _, t := range list {
 		s.tasks.add(t)

@@ -130,6 +130,23 @@ type countingStore struct {
 	err  error         // of the next change
 	late bool          // which has happened all the same
 	slow time.Duration // that Groups takes
+	dumb error         // of GroupTasks
+}
+
+func (c *countingStore) GroupTasks(ctx context.Context) ([]groups.Task, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dumb != nil {
+		return nil, c.dumb
+	}
+	return c.DB.GroupTasks(ctx)
+}
+
+// silence lets a store say nothing of tasks; nil: it does.
+func (c *countingStore) silence(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dumb = err
 }
 
 func (c *countingStore) Groups(ctx context.Context, after groups.ID, limit int) ([]groups.Record, error) {

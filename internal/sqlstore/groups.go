@@ -117,10 +117,19 @@ func parseMember(line string) (r groups.MemberRecord, err error) {
 
 // ChangeGroup stores a change with its task and returns its revision.
 func (db *DB) ChangeGroup(ctx context.Context, c *groups.StoredChange) (revision int64, err error) {
+	before := int64(0) // at which it may be stored already: the answer to a commit was lost
 	err = db.meta.update(ctx, func(ctx context.Context, q querier) (err error) {
+		// Whoever has asked for a commit holds the clock until it is there.
 		if _, err = q.one(ctx, "UPDATE contact_group_clock SET revision = revision + 1 WHERE id = 1 RETURNING revision", nil, &revision); err != nil {
 			return err
 		}
+		if before != 0 {
+			if stored, err := isStored(ctx, q, c, before); err != nil || stored {
+				revision = before
+				return err
+			}
+		}
+		before = revision
 		number := c.Group.Number
 		if number == 0 {
 			number = revision
@@ -141,6 +150,18 @@ func (db *DB) ChangeGroup(ctx context.Context, c *groups.StoredChange) (revision
 		return 0, fmt.Errorf("store group %s: %w", c.Group.ID, clean(err))
 	}
 	return revision, nil
+}
+
+// isStored reports whether a change has been stored at a revision. Of an overlay
+// group that has been deleted nothing is left.
+func isStored(ctx context.Context, q querier, c *groups.StoredChange, revision int64) (bool, error) {
+	if c.Group.Number == 0 {
+		return q.one(ctx, "SELECT 1 FROM contact_groups WHERE number = $1 AND id = $2 AND created = $3",
+			[]any{revision, string(c.Group.ID), micros(c.Group.Created)}, new(int64))
+	}
+	at := int64(0)
+	found, err := q.one(ctx, "SELECT revision FROM contact_groups WHERE number = $1", []any{c.Group.Number}, &at)
+	return found && at == revision || !found && c.EndAll && c.Group.Contract == groups.Overlay, err
 }
 
 // putGroup stores what a group is, if it is at the revision that is expected.
@@ -280,14 +301,27 @@ func putMembers(ctx context.Context, q querier, rows []groups.MemberRecord, numb
 	return nil
 }
 
-// GroupTasks returns the tasks that are not done, the oldest first.
-func (db *DB) GroupTasks(ctx context.Context) ([]groups.Task, error) {
-	var list []groups.Task
-	err := db.meta.each(ctx, "SELECT revision, number, data FROM contact_group_tasks ORDER BY revision", nil, func(rows row) error {
-		var t groups.Task
-		err := rows.Scan(&t.Revision, &t.Number, &t.Data)
-		list = append(list, t)
-		return err
+// GroupTasks returns the tasks that are not done, the oldest first. Changes that
+// are under way are waited for: PostgreSQL may be about to commit one for a server
+// that is no more.
+func (db *DB) GroupTasks(ctx context.Context) (list []groups.Task, err error) {
+	transaction := db.meta.look
+	if db.meta.dialect == postgres {
+		transaction = db.meta.update
+	}
+	err = transaction(ctx, func(ctx context.Context, q querier) error {
+		if q.d.dialect == postgres {
+			if _, err := q.exec(ctx, "SELECT FROM contact_group_clock WHERE id = 1 FOR SHARE"); err != nil {
+				return err
+			}
+		}
+		list = nil
+		return q.each(ctx, "SELECT revision, number, data FROM contact_group_tasks ORDER BY revision", nil, func(rows row) error {
+			var t groups.Task
+			err := rows.Scan(&t.Revision, &t.Number, &t.Data)
+			list = append(list, t)
+			return err
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load tasks of groups: %w", clean(err))

@@ -1,0 +1,164 @@
+package sqlstore
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/muster-im/muster/groups"
+	"github.com/muster-im/muster/jid"
+)
+
+// deafConn is a connection to PostgreSQL that breaks before the answer to a commit
+// comes, when it is told to.
+type deafConn struct {
+	net.Conn
+	lose *atomic.Bool // the answer to the next commit
+	lost bool
+}
+
+func (c *deafConn) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("commit\x00")) && c.lose.CompareAndSwap(true, false) {
+		c.lost = true
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *deafConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if !c.lost || err != nil {
+		return n, err
+	}
+	_ = c.Close()
+	return 0, io.ErrUnexpectedEOF
+}
+
+// losing lets a store's connections be deafConns, one after the other.
+func losing(t *testing.T, db *DB, o Options) (lose *atomic.Bool) {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(o.URL)
+	must(t, err)
+	cfg.RuntimeParams["search_path"] = o.Schema
+	lose = new(atomic.Bool)
+	var d net.Dialer
+	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := d.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &deafConn{Conn: conn, lose: lose}, nil
+	}
+	must(t, db.meta.writer.Close())
+	db.meta.writer = stdlib.OpenDB(*cfg)
+	db.meta.reader = db.meta.writer
+	return lose
+}
+
+// A change of a group that PostgreSQL has committed and not answered is told as
+// what it is, and is there once, with its task: nobody would do that otherwise.
+func TestGroupChangeWithLostAnswer(t *testing.T) {
+	t.Parallel()
+	o := postgresOptions(t)
+	db := opener(t, o)()
+	lose := losing(t, db, o)
+	var tasks []int64
+	change := func(what string, c *groups.StoredChange) int64 {
+		t.Helper()
+		lose.Store(true)
+		revision, err := db.ChangeGroup(t.Context(), c)
+		if err != nil || lose.Load() {
+			t.Fatalf("%s: %v (the answer came: %v)", what, err, lose.Load())
+		}
+		list, err := db.GroupTasks(t.Context())
+		must(t, err)
+		tasks = append(tasks, revision)
+		var got []int64
+		for _, task := range list {
+			got = append(got, task.Revision)
+		}
+		if !slices.Equal(got, tasks) {
+			t.Errorf("%s: at %d there are the tasks %d, want %d", what, revision, got, tasks)
+		}
+		return revision
+	}
+	member := groups.MemberRecord{User: romeo, Role: groups.RoleMember, Entered: groups.This, Joined: groups.This, Since: noon}
+	room := jid.MustParse("hall@chat.example.org")
+	g := groups.Record{ID: "team", Name: "Team", Contract: groups.Overlay, Created: noon}
+	g.Number = change("create", &groups.StoredChange{Group: g, Task: []byte("1")})
+	g.Chats = []groups.ChatRecord{{JID: room, Name: "Hall"}}
+	g.Revision = change("add", &groups.StoredChange{
+		Group: g, Expected: g.Number, Put: []groups.MemberRecord{member}, Open: []jid.JID{room}, Task: []byte("2"),
+	})
+	got, err := db.Group(t.Context(), "team")
+	must(t, err)
+	members, err := db.GroupMembers(t.Context(), g.Number, jid.JID{})
+	must(t, err)
+	if got.Revision != g.Revision || len(members) != 1 || members[0].Joined != g.Revision {
+		t.Errorf("at %d there is %+v with %+v", g.Revision, got, members)
+	}
+	deleted := g
+	deleted.Deleted, deleted.Chats = true, nil
+	change("delete", &groups.StoredChange{Group: deleted, Expected: g.Revision, EndAll: true, Task: []byte("3")})
+	if _, err := db.GroupNumber(t.Context(), g.Number); err == nil {
+		t.Error("the group is still there")
+	}
+
+	// What is not so is still refused.
+	lose.Store(true)
+	if _, err := db.ChangeGroup(t.Context(), &groups.StoredChange{Group: g, Expected: g.Revision}); err == nil || !lose.Load() {
+		t.Errorf("a change of a group that is gone: %v", err)
+	}
+}
+
+// A commit that is under way when its server dies lands before the next server
+// reads what is to be done.
+func TestGroupTasksUnderWay(t *testing.T) {
+	t.Parallel()
+	o := postgresOptions(t)
+	db := opener(t, o)()
+	ctx := t.Context()
+	next := opener(t, o)()
+	dead, err := db.meta.writer.Conn(ctx)
+	must(t, err)
+	defer dead.Close() //nolint:errcheck // its transaction has ended
+	tx, err := dead.BeginTx(ctx, nil)
+	must(t, err)
+	for _, query := range []string{
+		"UPDATE contact_group_clock SET revision = revision + 1 WHERE id = 1",
+		"INSERT INTO contact_group_tasks (revision, number, data) VALUES (1, 1, 'x')",
+	} {
+		_, err := tx.ExecContext(ctx, query)
+		must(t, err)
+	}
+	var backend int
+	must(t, tx.QueryRowContext(ctx, "SELECT pg_backend_pid()").Scan(&backend))
+
+	type answer struct {
+		list []groups.Task
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		list, err := next.GroupTasks(ctx)
+		answers <- answer{list, err}
+	}()
+	waits := func() bool {
+		found, err := db.meta.one(ctx, "SELECT 1 FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)) LIMIT 1", []any{backend}, new(int64))
+		must(t, err)
+		return found
+	}
+	for len(answers) == 0 && !waits() {
+		pause(ctx)
+	}
+	must(t, tx.Commit())
+	if a := <-answers; a.err != nil || len(a.list) != 1 {
+		t.Errorf("there are the tasks %v (%v), want the one that was under way", a.list, a.err)
+	}
+}
