@@ -74,15 +74,13 @@ func (o *office) login(name string) *worker {
 		o.t.Fatal(err)
 	}
 	o.t.Cleanup(func() { _ = c.Close() }) // the server may have ended it
-	w := &worker{t: o.t, client: c, name: name, contacts: make(map[string]string), online: make(map[string]bool)}
-	for item := range w.ask(stanza.NewElement(stanza.NSRoster, "query")).Elements() {
-		w.item(item)
-	}
+	w := &worker{t: o.t, client: c, name: name, contacts: make(map[string]string), presence: make(map[string]map[string]string)}
+	w.list(w.ask(stanza.NewElement(stanza.NSRoster, "query", "ver", "")))
 	w.pushes = 0
 	if err := c.Send(stanza.Stanza{Kind: stanza.Presence}); err != nil {
 		o.t.Fatal(err)
 	}
-	w.until("his own presence", func() bool { return w.online[name] })
+	w.until("his own presence", func() bool { return w.sees(name) })
 	return w
 }
 
@@ -92,8 +90,9 @@ type worker struct {
 	client *client.Client
 	name   string
 
-	contacts map[string]string // subscription and groups, by name
-	online   map[string]bool   // by name
+	contacts map[string]string            // subscription and groups, by name
+	ver      string                       // of the contacts
+	presence map[string]map[string]string // what people show, by name and resource
 	pushes   int
 	heard    []string // invitations and presence in rooms
 }
@@ -142,15 +141,41 @@ func (w *worker) note(st *stanza.Stanza) {
 	switch q := st.Child(stanza.NSRoster, "query"); {
 	case q != nil:
 		w.pushes++
-		for item := range q.Elements() {
-			w.item(item)
-		}
+		w.list(q)
 	case st.Kind == stanza.Presence && !room:
-		w.online[st.From.Local()] = st.Type == ""
+		w.look(st)
 	case st.Child(stanza.NSConference, "x") != nil:
 		w.heard = append(w.heard, "invited to "+st.From.String())
 	case st.Kind == stanza.Presence:
 		w.heard = append(w.heard, string(st.Type)+" presence of "+st.From.String())
+	}
+}
+
+// look notes what somebody shows.
+func (w *worker) look(st *stanza.Stanza) {
+	name := st.From.Local()
+	if w.presence[name] == nil {
+		w.presence[name] = make(map[string]string)
+	}
+	show := ""
+	if e := st.Child(stanza.NSClient, "show"); e != nil {
+		show = e.Text()
+	}
+	if st.Type == "" {
+		w.presence[name][st.From.Resource()] = show
+	} else {
+		delete(w.presence[name], st.From.Resource())
+	}
+}
+
+// sees reports whether he sees somebody.
+func (w *worker) sees(name string) bool { return len(w.presence[name]) > 0 }
+
+// list notes contacts, all of them or a new one, and their version.
+func (w *worker) list(q *stanza.Element) {
+	w.ver = q.Attr("ver")
+	for item := range q.Elements() {
+		w.item(item)
 	}
 }
 

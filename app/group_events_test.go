@@ -159,12 +159,12 @@ func TestAddAndRemoveAtOnce(t *testing.T) {
 			}
 			romeo.catchUp()
 			romeo.expect(fmt.Sprint("round ", round), wanted)
-			if romeo.online["juliet"] != member {
-				t.Fatalf("round %d: Romeo sees Juliet: %v, want %v", round, romeo.online["juliet"], member)
+			if romeo.sees("juliet") != member {
+				t.Fatalf("round %d: Romeo sees Juliet: %v, want %v", round, romeo.sees("juliet"), member)
 			}
 			juliet.catchUp()
-			if got := juliet.bookmarks(); !slices.Equal(got, rooms) || (juliet.contacts["romeo"] != "") != member || juliet.online["romeo"] != member {
-				t.Fatalf("round %d: Juliet has %v, %v and the bookmarks %q; she is a member: %v", round, juliet.contacts, juliet.online, got, member)
+			if got := juliet.bookmarks(); !slices.Equal(got, rooms) || (juliet.contacts["romeo"] != "") != member || juliet.sees("romeo") != member {
+				t.Fatalf("round %d: Juliet has %v, %v and the bookmarks %q; she is a member: %v", round, juliet.contacts, juliet.presence, got, member)
 			}
 			if got := juliet.enter("hall@groups.localhost"); got != member {
 				t.Fatalf("round %d: Juliet gets in: %v, want %v", round, got, member)

@@ -214,8 +214,8 @@ func TestImportedGroups(t *testing.T) {
 		}))
 		romeo.catchUp()
 		romeo.expect("after the import", map[string]string{"juliet": "both Verona"})
-		if !romeo.online["juliet"] || romeo.pushes != 1 {
-			t.Errorf("Romeo sees Juliet: %v, after %d pushes", romeo.online["juliet"], romeo.pushes)
+		if !romeo.sees("juliet") || romeo.pushes != 1 {
+			t.Errorf("Romeo sees Juliet: %v, after %d pushes", romeo.sees("juliet"), romeo.pushes)
 		}
 		juliet.catchUp()
 		juliet.expect("after the import", map[string]string{"romeo": "both Verona", "nurse": "both House 🏠"})

@@ -162,7 +162,7 @@ func TestRowsOfLargeGroup(t *testing.T) {
 				t.Errorf("of %d: the newcomer has %d contacts after %d pushes", size, len(newcomer.contacts), newcomer.pushes)
 			}
 			for _, w := range []*worker{romeo, juliet} {
-				w.until("the newcomer", func() bool { return w.online[name] })
+				w.until("the newcomer", func() bool { return w.sees(name) })
 				if w.pushes != 1 || w.contacts[name] != "both "+id {
 					t.Errorf("of %d: %s has the newcomer as %q after %d pushes", size, w.name, w.contacts[name], w.pushes)
 				}

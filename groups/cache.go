@@ -92,8 +92,8 @@ func (c *cache) snapshot(number int64) *Snapshot {
 	return nil
 }
 
-// hold reads the groups of an account into memory. If they change meanwhile,
-// they are not kept.
+// hold reads the groups of an account into memory. If they change meanwhile, or
+// are deleted, they are not kept.
 func (s *Service) hold(ctx context.Context, account jid.JID) error {
 	l := s.cache.begin(account)
 	var numbers []int64
@@ -105,7 +105,7 @@ func (s *Service) hold(ctx context.Context, account jid.JID) error {
 		numbers = append(numbers, records[i].Number)
 	}
 	s.cache.end(account, l, numbers, err == nil)
-	return err
+	return ignoreNotFound(err) // a group has been deleted meanwhile
 }
 
 // begin says that an account's groups are being read.

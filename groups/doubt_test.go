@@ -81,3 +81,21 @@ func TestOutcomeUnknown(t *testing.T) {
 		})
 	}
 }
+
+// TestDeletedMeanwhile: who asks for his contacts while a group of his is being
+// deleted gets those that are left.
+func TestDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, w *world) {
+		gone := w.make(groups.NewGroup{Name: "Gone", Contract: groups.Overlay}, "romeo", "juliet")
+		w.make(groups.NewGroup{Name: "Team", Contract: groups.Overlay}, "romeo", "nurse")
+		w.db.next = func() {
+			if err := w.Delete(t.Context(), gone, groups.Cause{}); err != nil {
+				t.Error(err)
+			}
+		}
+		if got, want := w.contacts("romeo"), "nurse [Team]"; got != want {
+			t.Errorf("romeo has %q, want %q", got, want)
+		}
+	})
+}
