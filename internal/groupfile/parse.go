@@ -269,6 +269,8 @@ func (p *parser) address(col int, text string) (j jid.JID, ok bool) {
 		p.doubtful(col, "%q is no address", text)
 	case !j.IsBare():
 		p.doubtful(col, "%s has a resource: groups are of people, whatever client they use", text)
+	case p.strict && j.Local() == "" && !p.isHost(j.Domain()):
+		p.wrong(col, "%s is neither a [group] nor an address like name@host", text)
 	case !p.isHost(j.Domain()):
 		p.leaveOut(col, "%s is left out: %s is not served here", text, j.Domain())
 	case j.Local() == "":

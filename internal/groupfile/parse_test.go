@@ -78,6 +78,15 @@ func TestParse(t *testing.T) {
 			"2:1 there is no address before =\n3:1 \"a@b@example.org\" is no address\n4:1 a@example.org/phone has a resource: groups are of people, whatever client they use\n5:1 example.org is a server, not a person",
 			"2:1 there is no address before =; it is left out\n3:1 \"a@b@example.org\" is no address; it is left out\n4:1 a@example.org/phone has a resource: groups are of people, whatever client they use; it is left out\n5:1 example.org is a server, not a person; it is left out",
 		},
+		{
+			"a header without brackets", "[X]\na@example.org\nSales\nb@example.org\n", "", "[X] a@example.org b@example.org",
+			"3:1 Sales is neither a [group] nor an address like name@host", "3:1 Sales is left out: sales is not served here",
+		},
+		{
+			"a user name alone", "[X]\na=Ann\n  elsewhere.test\n", "", "[X]",
+			"2:1 a is neither a [group] nor an address like name@host\n3:3 elsewhere.test is neither a [group] nor an address like name@host",
+			"2:1 a is left out: a is not served here\n3:3 elsewhere.test is left out: elsewhere.test is not served here",
+		},
 		{"what contact lists cannot carry", "[X]\na@example.org=\x01\n\xff@example.org", "", "", "2:1 this is no text in UTF-8, or it has control characters\n3:1 this is no text in UTF-8, or it has control characters", ""},
 	}
 	for _, tt := range tests {
