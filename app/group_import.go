@@ -29,8 +29,8 @@ type groupImportCommand struct {
 
 // Help shows examples.
 func (groupImportCommand) Help() string {
-	return `Groups that are there already gain members and chats and lose nothing, so that
-the command may be run again. If anything cannot be read, or a member has no
+	return `Groups that are there already gain members and chats and lose nothing, their name
+and contract stay as they are: the command may be run again. If anything cannot be read, or a member has no
 account here, nothing is changed, unless --partial says otherwise: import accounts
 first. Examples:
 
@@ -223,6 +223,7 @@ func (im *groupImport) planGroup(ctx context.Context, g *importedGroup) (bool, e
 	switch {
 	case err == nil:
 		g.Action = actionNone
+		im.stays(g, &there)
 	case isStatus(err, http.StatusNotFound):
 		g.Action = actionCreate
 	case isStatus(err, http.StatusUnprocessableEntity), isStatus(err, http.StatusBadRequest): // the id
@@ -260,6 +261,22 @@ func (im *groupImport) planGroup(ctx context.Context, g *importedGroup) (bool, e
 		g.Action = actionExtend
 	}
 	return true, nil
+}
+
+// stays makes g what a group that is there is and will be, and says what it does
+// not become.
+func (im *groupImport) stays(g *importedGroup, there *admin.Group) {
+	if g.Name != there.Name {
+		im.note("group %s is there already and stays what it is called, %s: it does not become %s", g.ID, there.Name, g.Name)
+	}
+	if contract := string(there.Contract); g.Contract != contract {
+		end := map[string]string{
+			string(groups.Permanent): "contacts stay when a membership ends",
+			string(groups.Overlay):   "contacts end with the membership",
+		}
+		im.note("group %s is there already and stays %s: %s", g.ID, contract, end[contract])
+	}
+	g.Name, g.Contract = there.Name, string(there.Contract)
 }
 
 // hasAccount reports whether somebody has an account here.

@@ -195,6 +195,60 @@ func TestGroupImportFile(t *testing.T) {
 	})
 }
 
+// TestGroupImportIntoWhatIsThere: the report says what a group is and stays, where
+// the import has it otherwise.
+func TestGroupImportIntoWhatIsThere(t *testing.T) {
+	t.Parallel()
+	file, _ := configFile(t, "[modules.mod_groups_internal]\n")
+	serving(t, file)
+	muster := func(args ...string) string {
+		t.Helper()
+		got := execute(t, "", append(args, "--config", file)...)
+		if got.status != exitOK {
+			t.Fatalf("%v: %+v", args, got)
+		}
+		return got.stdout
+	}
+	for _, name := range []string{"romeo", "juliet"} {
+		muster("user", "add", name, "secret")
+	}
+	muster("group", "create", "Perm", "--id", "Main")
+	muster("group", "create", "Stage", "--id", "verona", "--overlay")
+	text := filepath.Join(writeFiles(t, map[string]string{"groups.txt": "[Main]\nromeo@localhost\njuliet@localhost\n"}), "groups.txt")
+	dir := writeFiles(t, map[string]string{
+		"localhost/group_info/verona.dat": `return { ["name"] = "Verona"; };`,
+		"localhost/groups/verona.dat":     `return { ["romeo"] = {}; };`,
+	})
+	tests := []struct {
+		from, path, id, name, contract string
+		notes                          []string
+	}{
+		{"prosody-file", text, "Main", "Perm", "permanent", []string{
+			"group Main is there already and stays what it is called, Perm: it does not become Main",
+			"group Main is there already and stays permanent: contacts stay when a membership ends",
+		}},
+		{"prosody", dir, "verona", "Stage", "overlay", []string{
+			"group verona is there already and stays what it is called, Stage: it does not become Verona",
+			"group verona is there already and stays overlay: contacts end with the membership",
+		}},
+	}
+	for _, tt := range tests {
+		for _, more := range [][]string{{"--dry-run"}, {}, {}} { // the last time there is nothing to do
+			out := muster(append([]string{"group", "import", "--from", tt.from, tt.path, "--json"}, more...)...)
+			var report groupImport
+			if err := json.Unmarshal([]byte(out), &report); err != nil {
+				t.Fatal(err)
+			}
+			if g := report.Groups[0]; g.ID != tt.id || g.Name != tt.name || g.Contract != tt.contract || !slices.Equal(report.Notes, tt.notes) {
+				t.Errorf("--from %s %v says\n%s", tt.from, more, out)
+			}
+		}
+		if got := muster("group", "show", tt.id); !strings.HasPrefix(got, tt.id+": "+tt.name+" ("+tt.contract+")\n") || !strings.Contains(got, "romeo@localhost") {
+			t.Errorf("there is\n%s", got)
+		}
+	}
+}
+
 // TestImportedGroups: people who are connected see what is imported at once: who is
 // with them in a group, and its chats, which Prosody has stored in two ways. So it
 // is with the groups of a file.
