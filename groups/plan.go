@@ -246,6 +246,7 @@ func (p *plan) join(rows []MemberRecord, j *Joining) {
 			row.Joined = 0
 		}
 		p.effect.Added = append(p.effect.Added, memberEffect{row.User, row.Role})
+		p.stored.Newcomers = append(p.stored.Newcomers, row.User)
 		p.put(append(rows, row), &row)
 		return
 	}

@@ -261,7 +261,7 @@ func about(what string, err error) error {
 
 // inDoubt lets the task of a change be found that may have been stored.
 func (s *Service) inDoubt(err error) error {
-	for _, decided := range []error{ErrConflict, ErrChatConflict, ErrRevision, ErrGroupNotFound} {
+	for _, decided := range []error{ErrConflict, ErrChatConflict, ErrRevision, ErrGroupNotFound, ErrUserNotFound} {
 		if errors.Is(err, decided) {
 			return err
 		}

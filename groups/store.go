@@ -25,8 +25,9 @@ type Store interface {
 	// GroupsOf returns the groups of somebody, ordered by number: those in which he
 	// is, or has been, or is a member of only.
 	GroupsOf(ctx context.Context, user jid.JID, member bool) ([]Record, error)
-	// ChangeGroup stores a change with its task and returns its revision. It
-	// fails with ErrConflict, ErrChatConflict, ErrGroupNotFound or ErrRevision.
+	// ChangeGroup stores a change with its task and returns its revision. It fails
+	// with ErrConflict, ErrChatConflict, ErrGroupNotFound, ErrUserNotFound or
+	// ErrRevision.
 	ChangeGroup(ctx context.Context, c *StoredChange) (revision int64, err error)
 	// GroupTasks returns the tasks that are not done, the oldest first. It waits
 	// for changes that are under way, be it for a server that is no more.
@@ -74,6 +75,9 @@ type StoredChange struct {
 	Expected int64  // the revision that it must have
 	Put      []MemberRecord
 	Drop     []MemberRecord
+	// Newcomers have accounts when it is stored, and whoever removes one of them
+	// later finds what is stored; otherwise it is an ErrUserNotFound.
+	Newcomers []jid.JID
 	// EndAll ends all memberships: in a permanent group they become past, in
 	// another they go.
 	EndAll bool

@@ -17,6 +17,7 @@ import (
 	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/shared"
 	"github.com/muster-im/muster/internal/sqlstore"
+	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -52,6 +53,11 @@ func everyEngine(t *testing.T, f func(t *testing.T, db *sqlstore.DB)) {
 				t.Error(err)
 			}
 		})
+		for _, j := range cast {
+			if err := db.CreateAccount(t.Context(), store.Account{JID: j}); err != nil {
+				t.Fatal(err)
+			}
+		}
 		return db
 	}
 	t.Run("sqlite", func(t *testing.T) {

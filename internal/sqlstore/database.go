@@ -233,7 +233,7 @@ func known(err error) error {
 	for _, k := range []error{
 		store.ErrNotFound, store.ErrReserved, store.ErrConflict, store.ErrInvitation, store.ErrRemoving, store.ErrFull, store.ErrInDoubt,
 		muc.ErrNoRoom, muc.ErrStaleEpoch,
-		groups.ErrGroupNotFound, groups.ErrConflict, groups.ErrChatConflict, groups.ErrRevision,
+		groups.ErrGroupNotFound, groups.ErrUserNotFound, groups.ErrConflict, groups.ErrChatConflict, groups.ErrRevision,
 		context.Canceled, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, k) {

@@ -140,6 +140,9 @@ func (db *DB) ChangeGroup(ctx context.Context, c *groups.StoredChange) (revision
 		if err := openChats(ctx, q, c.Open, number, revision); err != nil {
 			return err
 		}
+		if err := holdNewcomers(ctx, q, c.Newcomers); err != nil {
+			return err
+		}
 		if err := changeMembers(ctx, q, c, number, revision); err != nil || c.Task == nil {
 			return err
 		}
@@ -199,6 +202,39 @@ func openChats(ctx context.Context, q querier, rooms []jid.JID, number, revision
 		}
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// holdNewcomers keeps accounts from being removed until the transaction ends;
+// groups.ErrUserNotFound says that one is not there. Nobody who holds an account
+// otherwise is waited for, or waits.
+func holdNewcomers(ctx context.Context, q querier, people []jid.JID) error {
+	for list := range slices.Chunk(people, fewMembers) {
+		found := 0
+		count := func(r row) error {
+			found++
+			return r.Scan(new(int64))
+		}
+		var err error
+		if q.d.dialect == postgres {
+			var domains, names []string
+			for _, j := range list {
+				domains, names = append(domains, j.Domain()), append(names, j.Local())
+			}
+			err = q.each(ctx, `SELECT 1 FROM accounts AS a JOIN unnest($1::text[], $2::text[]) AS n (domain, local)
+				ON a.domain = n.domain AND a.local = n.local FOR KEY SHARE OF a`, []any{domains, names}, count)
+		} else {
+			for i := 0; i < len(list) && err == nil; i++ {
+				err = q.each(ctx, "SELECT 1 FROM accounts WHERE domain = $1 AND local = $2", []any{list[i].Domain(), list[i].Local()}, count)
+			}
+		}
+		switch {
+		case err != nil:
+			return err
+		case found < len(list):
+			return groups.ErrUserNotFound
 		}
 	}
 	return nil

@@ -2,10 +2,13 @@ package sqlstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -13,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/muster-im/muster/groups"
+	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
 )
 
@@ -161,4 +165,57 @@ func TestGroupTasksUnderWay(t *testing.T) {
 	if a := <-answers; a.err != nil || len(a.list) != 1 {
 		t.Errorf("there are the tasks %v (%v), want the one that was under way", a.list, a.err)
 	}
+}
+
+// Somebody whose account is removed while he becomes a member is none, or it is
+// found out by who removes it: there is no member without an account.
+func TestNewcomersHaveAccounts(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		db, ctx := open(), t.Context()
+		must(t, db.CreateAccount(ctx, store.Account{JID: romeo, Created: noon}))
+		g := groups.Record{ID: "team", Name: "Team", Contract: groups.Permanent, Created: noon}
+		add := func(people ...jid.JID) error {
+			c := &groups.StoredChange{Group: g, Expected: g.Revision, Newcomers: people, Task: []byte("1")}
+			for _, j := range people {
+				c.Put = append(c.Put, groups.MemberRecord{User: j, Role: groups.RoleMember, Entered: groups.This, Joined: groups.This, Since: noon})
+			}
+			revision, err := db.ChangeGroup(ctx, c)
+			if err == nil {
+				g.Number, g.Revision = cmp.Or(g.Number, revision), revision
+			}
+			return err
+		}
+		must(t, add())
+		before := g.Revision
+		if err := add(romeo, juliet); !errors.Is(err, groups.ErrUserNotFound) {
+			t.Errorf("somebody without account: %v", err)
+		}
+		if got, err := db.Group(ctx, "team"); err != nil || got.Revision != before {
+			t.Errorf("what is refused has left %+v (%v)", got, err)
+		}
+		must(t, add(romeo))
+
+		for range 20 { // both at once, in any order
+			must(t, db.CreateAccount(ctx, store.Account{JID: juliet, Created: noon}))
+			var added error
+			var found []groups.Record
+			var wg sync.WaitGroup
+			wg.Go(func() { added = add(juliet) })
+			wg.Go(func() {
+				err := db.RemoveAccount(ctx, juliet)
+				if err == nil {
+					found, err = db.GroupsOf(ctx, juliet, true)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			wg.Wait()
+			if added != nil && !errors.Is(added, groups.ErrUserNotFound) || (added == nil) != (len(found) == 1) {
+				t.Fatalf("to be added came to %v, and who removed the account found %d groups", added, len(found))
+			}
+			must(t, db.PurgeAccount(ctx, juliet))
+		}
+	})
 }
