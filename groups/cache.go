@@ -3,6 +3,7 @@ package groups
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -21,7 +22,7 @@ type cache struct {
 
 type cached struct {
 	snapshot *shared.Snapshot
-	holders  int
+	holders  map[jid.JID]int // how often each has pinned it
 }
 
 // load is a reading of somebody's groups; stale once he has joined or left one.
@@ -74,11 +75,11 @@ func (s *Service) readSnapshots(ctx context.Context, account jid.JID) ([]*Snapsh
 		if list[i] = s.cache.snapshot(records[i].Number); list[i] != nil {
 			continue
 		}
-		rows, err := s.opts.Store.GroupMembers(ctx, records[i].Number, jid.JID{})
+		spans, err := s.opts.Store.GroupSpans(ctx, records[i].Number)
 		if err != nil {
 			return nil, err
 		}
-		list[i] = records[i].snapshot(rows)
+		list[i] = records[i].snapshot(spans)
 	}
 	return list, nil
 }
@@ -99,7 +100,7 @@ func (s *Service) hold(ctx context.Context, account jid.JID) error {
 	var numbers []int64
 	records, err := s.opts.Store.GroupsOf(ctx, account, false)
 	for i := range records {
-		if err = s.pin(ctx, records[i].Number); err != nil {
+		if err = s.pin(ctx, account, records[i].Number); err != nil {
 			break
 		}
 		numbers = append(numbers, records[i].Number)
@@ -126,60 +127,65 @@ func (c *cache) end(account jid.JID, l *load, numbers []int64, ok bool) {
 		delete(c.loading, account)
 	}
 	if _, held := c.held[account]; held || !ok || !mine || l.stale {
-		c.unpin(numbers)
+		c.unpin(account, numbers)
 		return
 	}
 	c.held[account] = numbers
 }
 
-// unpin lets go of groups. The cache is locked.
-func (c *cache) unpin(numbers []int64) {
+// unpin lets an account let go of groups. The cache is locked.
+func (c *cache) unpin(account jid.JID, numbers []int64) {
 	for _, n := range numbers {
 		g := c.groups[n]
 		if g == nil {
 			continue
 		}
-		if g.holders--; g.holders == 0 {
+		if g.holders[account]--; g.holders[account] <= 0 {
+			delete(g.holders, account)
+		}
+		if len(g.holders) == 0 {
 			delete(c.groups, n)
 		}
 	}
 }
 
-// pin brings a group into memory for one holder more.
-func (s *Service) pin(ctx context.Context, number int64) error {
-	if s.cache.pinned(number) {
+// pin brings a group into memory, where it stays until the account lets go of it as
+// often.
+func (s *Service) pin(ctx context.Context, account jid.JID, number int64) error {
+	if s.cache.pinned(account, number) {
 		return nil
 	}
 	defer s.lock(number)()
-	return s.pinLocked(ctx, number)
+	return s.pinLocked(ctx, account, number)
 }
 
 // pinLocked is pin of a group that is locked.
-func (s *Service) pinLocked(ctx context.Context, number int64) error {
-	if s.cache.pinned(number) {
+func (s *Service) pinLocked(ctx context.Context, account jid.JID, number int64) error {
+	if s.cache.pinned(account, number) {
 		return nil
 	}
 	r, err := s.opts.Store.GroupNumber(ctx, number)
 	if err != nil {
 		return err
 	}
-	rows, err := s.opts.Store.GroupMembers(ctx, number, jid.JID{})
+	spans, err := s.opts.Store.GroupSpans(ctx, number)
 	if err != nil {
 		return err
 	}
+	snapshot := r.snapshot(spans)
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
-	s.cache.groups[number] = &cached{snapshot: r.snapshot(rows), holders: 1}
+	s.cache.groups[number] = &cached{snapshot: snapshot, holders: map[jid.JID]int{account: 1}}
 	return nil
 }
 
-// pinned takes a group that is in memory for one holder more.
-func (c *cache) pinned(number int64) bool {
+// pinned is pin of a group that is in memory, and reports whether it is.
+func (c *cache) pinned(account jid.JID, number int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	g := c.groups[number]
 	if g != nil {
-		g.holders++
+		g.holders[account]++
 	}
 	return g != nil
 }
@@ -191,7 +197,7 @@ func (s *Service) Release(account jid.JID) {
 	numbers := s.cache.held[account]
 	delete(s.cache.held, account)
 	delete(s.cache.loading, account)
-	s.cache.unpin(numbers)
+	s.cache.unpin(account, numbers)
 }
 
 // applied brings memory up to a change that has been stored, and returns who of
@@ -213,7 +219,7 @@ func (s *Service) applied(ctx context.Context, p *plan) []jid.JID {
 			s.join(ctx, user, number)
 		}
 	}
-	concerned := s.cache.concerned(number, true)
+	concerned := s.cache.concerned(number)
 	for user, rows := range p.rows {
 		if len(rows) == 0 {
 			s.cache.leave(user, number)
@@ -244,7 +250,7 @@ func (c *cache) wants(account jid.JID, number int64) bool {
 
 // join adds a group to those of an account that is held. The group is locked.
 func (s *Service) join(ctx context.Context, account jid.JID, number int64) {
-	err := s.pinLocked(ctx, number)
+	err := s.pinLocked(ctx, account, number)
 	c := &s.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -253,9 +259,9 @@ func (s *Service) join(ctx context.Context, account jid.JID, number int64) {
 	case err != nil: // it is read again when it is next asked for
 		s.log.Error("read group", slog.Int64("group", number), slog.Any("err", err))
 		delete(c.held, account)
-		c.unpin(numbers)
+		c.unpin(account, numbers)
 	case !held: // gone meanwhile
-		c.unpin([]int64{number})
+		c.unpin(account, []int64{number})
 	default:
 		numbers = append(slices.Clip(numbers), number)
 		slices.Sort(numbers)
@@ -273,24 +279,20 @@ func (c *cache) leave(account jid.JID, number int64) {
 	numbers := c.held[account]
 	if i := slices.Index(numbers, number); i >= 0 {
 		c.held[account] = slices.Delete(slices.Clone(numbers), i, i+1)
-		c.unpin([]int64{number})
+		c.unpin(account, []int64{number})
 	}
 }
 
 // concerned returns who has to do with a group and is held: whoever has an entry
 // or had it until now.
-func (c *cache) concerned(number int64, any bool) (list []jid.JID) {
+func (c *cache) concerned(number int64) []jid.JID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !any || c.groups[number] == nil {
+	g := c.groups[number]
+	if g == nil {
 		return nil
 	}
-	for account, numbers := range c.held {
-		if slices.Contains(numbers, number) {
-			list = append(list, account)
-		}
-	}
-	return list
+	return slices.Collect(maps.Keys(g.holders))
 }
 
 // forget reads a group in memory again, of which nobody knows whether it is what
@@ -300,9 +302,9 @@ func (s *Service) forget(ctx context.Context, number int64) {
 		return
 	}
 	r, err := s.opts.Store.GroupNumber(ctx, number)
-	var rows []MemberRecord
+	var spans []MemberSpan
 	if err == nil {
-		rows, err = s.opts.Store.GroupMembers(ctx, number, jid.JID{})
+		spans, err = s.opts.Store.GroupSpans(ctx, number)
 	}
 	c := &s.cache
 	c.mu.Lock()
@@ -311,13 +313,12 @@ func (s *Service) forget(ctx context.Context, number int64) {
 	switch {
 	case g == nil:
 	case err == nil:
-		g.snapshot = r.snapshot(rows)
+		g.snapshot = r.snapshot(spans)
 	default: // whoever holds it reads it when he next asks
-		for account, numbers := range c.held {
-			if slices.Contains(numbers, number) {
-				delete(c.held, account)
-				c.unpin(numbers)
-			}
+		for _, account := range slices.Collect(maps.Keys(g.holders)) {
+			numbers := c.held[account]
+			delete(c.held, account)
+			c.unpin(account, numbers)
 		}
 	}
 }
@@ -326,7 +327,7 @@ func (s *Service) forget(ctx context.Context, number int64) {
 // what it is, and returns for whom contacts may have changed; users are those
 // whom the change is about. The group is locked.
 func (s *Service) catchUp(ctx context.Context, number int64, users []jid.JID) []jid.JID {
-	concerned := s.cache.concerned(number, true)
+	concerned := s.cache.concerned(number)
 	s.forget(ctx, number)
 	for _, user := range users {
 		if s.cache.wants(user, number) {

@@ -65,8 +65,9 @@ func TestOutcomeUnknown(t *testing.T) {
 				if got := strings.Replace(w.contacts("juliet"), "romeo", "juliet", 1); got != want {
 					t.Errorf("juliet has %q for romeo, want %q", got, want)
 				}
+				told := w.takeChanged()
 				for _, name := range []string{"romeo", "juliet"} {
-					if !slices.Contains(w.changed, user(name)) {
+					if !slices.Contains(told, user(name)) {
 						t.Errorf("%s is not told to look", name)
 					}
 				}

@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/muster-im/muster/internal/shared"
@@ -104,8 +105,12 @@ type (
 	Key             = shared.Key
 )
 
-// NewSnapshot returns what a group means to contact lists at one moment.
-func NewSnapshot(o SnapshotOptions) *Snapshot { return shared.NewSnapshot(o) }
+// NewSnapshot returns what a group means to contact lists at one moment. It does not
+// keep o.Entries.
+func NewSnapshot(o SnapshotOptions) *Snapshot {
+	o.Entries = slices.Clone(o.Entries)
+	return shared.NewSnapshot(o)
+}
 
 // Info is what is known of a group besides its members.
 type Info struct {

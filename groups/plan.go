@@ -73,7 +73,7 @@ func (p *plan) entries() (list []shared.Entry) {
 		for i := range rows {
 			rows[i].resolve(p.record.Revision)
 		}
-		if e := entries(rows); len(e) > 0 {
+		if e := entries(spans(rows)); len(e) > 0 {
 			list = append(list, e[0])
 		} else {
 			list = append(list, shared.Entry{JID: user})

@@ -230,7 +230,10 @@ func (s *Service) commit(ctx context.Context, number int64, p *plan, decide func
 		return nil, err
 	}
 	if !p.changed {
-		return s.cache.concerned(number, p.refresh), nil
+		if !p.refresh {
+			return nil, nil
+		}
+		return s.cache.concerned(number), nil
 	}
 	if p.task, err = p.seal(); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package groups
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -22,6 +23,9 @@ type Store interface {
 	// GroupMembers returns who is, or has been, in a group, ordered by address and
 	// revision; only one user if he is given.
 	GroupMembers(ctx context.Context, number int64, user jid.JID) ([]MemberRecord, error)
+	// GroupSpans returns when people are, or have been, members of a group, in any
+	// order. What is not a membership yet is not among it.
+	GroupSpans(ctx context.Context, number int64) ([]MemberSpan, error)
 	// GroupsOf returns the groups of somebody, ordered by number: those in which he
 	// is, or has been, or is a member of only.
 	GroupsOf(ctx context.Context, user jid.JID, member bool) ([]Record, error)
@@ -64,6 +68,12 @@ type MemberRecord struct {
 	Joined  int64 // the revision at which it began; 0: not yet, see Sync
 	Left    int64 // the revision at which it ended; 0: not yet
 	Since   time.Time
+}
+
+// MemberSpan is what contact lists need of a membership.
+type MemberSpan struct {
+	User         jid.JID
+	Joined, Left int64 // as in MemberRecord
 }
 
 // This is the revision of the change itself, in a MemberRecord of it.
@@ -132,29 +142,41 @@ func (m *MemberRecord) member() Member {
 	return Member{User: m.User, Role: m.Role, Since: m.Since, Delayed: m.Joined == 0}
 }
 
-// entries makes what contact lists need of rows, which are ordered by user. Of
-// a row that is not a membership yet there is nothing.
-func entries(rows []MemberRecord) []shared.Entry {
-	list := make([]shared.Entry, 0, len(rows))
-	for i := range rows {
-		r := &rows[i]
-		span := shared.Span{Joined: r.Joined, Left: r.Left}
-		last := len(list) - 1
-		switch {
-		case r.Joined == 0:
-		case last >= 0 && list[last].JID == r.User:
+// entries makes what contact lists need of memberships.
+func entries(spans []MemberSpan) []shared.Entry {
+	inOrder := func(a, b MemberSpan) int {
+		return cmp.Or(shared.Compare(a.User, b.User), cmp.Compare(a.Joined, b.Joined))
+	}
+	if !slices.IsSortedFunc(spans, inOrder) {
+		slices.SortFunc(spans, inOrder)
+	}
+	list := make([]shared.Entry, 0, len(spans))
+	for i := range spans {
+		m := &spans[i]
+		span := shared.Span{Joined: m.Joined, Left: m.Left}
+		if last := len(list) - 1; last >= 0 && list[last].JID == m.User {
 			list[last].Earlier = append(list[last].Earlier, list[last].Span)
 			list[last].Span = span
-		default:
-			list = append(list, shared.Entry{JID: r.User, Span: span})
+			continue
+		}
+		list = append(list, shared.Entry{JID: m.User, Span: span})
+	}
+	return list
+}
+
+// spans are the memberships among rows.
+func spans(rows []MemberRecord) (list []MemberSpan) {
+	for i := range rows {
+		if r := &rows[i]; r.Joined != 0 {
+			list = append(list, MemberSpan{User: r.User, Joined: r.Joined, Left: r.Left})
 		}
 	}
 	return list
 }
 
-func (r *Record) snapshot(rows []MemberRecord) *shared.Snapshot {
+func (r *Record) snapshot(spans []MemberSpan) *shared.Snapshot {
 	return shared.NewSnapshot(shared.SnapshotOptions{
-		Key: r.key(), Label: r.label(), Contract: r.Contract, Revision: r.Revision, Entries: entries(rows),
+		Key: r.key(), Label: r.label(), Contract: r.Contract, Revision: r.Revision, Entries: entries(spans),
 	})
 }
 

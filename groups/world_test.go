@@ -275,6 +275,15 @@ func (w *world) takeEvents() []string {
 	return events
 }
 
+// takeChanged returns who was told to look at his groups since the last call.
+func (w *world) takeChanged() []jid.JID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	changed := w.changed
+	w.changed = nil
+	return changed
+}
+
 func (w *world) expectEvents(want ...string) {
 	w.t.Helper()
 	if got := w.takeEvents(); !slices.Equal(got, want) {

@@ -11,10 +11,17 @@ type Written struct {
 	data  []byte
 }
 
+// slabSize is how many stanzas share memory at most. More at once is no better: large
+// pieces of memory are new every time.
+const slabSize = 64
+
 // NewWritten returns an empty batch with room for n stanzas of so many bytes in
 // all. There may be more.
 func NewWritten(n, size int) Written {
-	return Written{batch: make([]*Encoded, 0, n), slab: make([]Encoded, 0, n), data: make([]byte, 0, size)}
+	if n > slabSize {
+		size = size / n * slabSize
+	}
+	return Written{batch: make([]*Encoded, 0, n), slab: make([]Encoded, 0, min(n, slabSize)), data: make([]byte, 0, size)}
 }
 
 // Add appends st, for delivery to one or many recipients. children appends what is
@@ -22,15 +29,16 @@ func NewWritten(n, size int) Written {
 // namespace in scope is NSClient.
 func (w *Written) Add(st Stanza, children func(dst []byte) []byte) {
 	st.Receipt, st.Children = nil, nil
+	if len(w.slab) == cap(w.slab) { // those before stay where they are
+		w.slab = make([]Encoded, 0, min(max(1, len(w.batch)), slabSize))
+		w.data = make([]byte, 0, cap(w.data))
+	}
 	from := len(w.data)
 	data := append(appendStart(w.data, &st), " to='"...)
 	cut := len(data)
 	data = children(append(data, "'>"...))
 	data = append(append(append(data, "</"...), st.Kind.String()...), '>')
 	w.data = data
-	if len(w.slab) == cap(w.slab) { // those before stay where they are
-		w.slab = make([]Encoded, 0, max(1, len(w.batch)))
-	}
 	w.slab = append(w.slab, Encoded{Stanza: st, head: data[from:cut:cut], tail: data[cut:len(data):len(data)], needless: true})
 	w.batch = append(w.batch, &w.slab[len(w.slab)-1])
 }

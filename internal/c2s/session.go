@@ -102,6 +102,16 @@ func (s *Session) Deliver(batch []*stanza.Encoded) {
 	}
 }
 
+// Gather implements router.Gatherer.
+func (s *Session) Gather() (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link == nil {
+		return func() {}
+	}
+	return s.link.stream.Gather()
+}
+
 // screen returns what is not of people whom the client has blocked.
 func (s *Session) screen(batch []*stanza.Encoded) []*stanza.Encoded {
 	if s.state.BlockList().Empty() {

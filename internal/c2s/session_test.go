@@ -380,6 +380,27 @@ func TestDeliver(t *testing.T) {
 	})
 }
 
+// TestGather: what a session is given while it gathers waits for a moment at most,
+// whoever has forgotten it.
+func TestGather(t *testing.T) {
+	t.Parallel()
+	inWorld(t, nil, func(w *world) {
+		p := w.join("romeo", "x")
+		s := w.session("romeo@a.test/x")
+		release := router.Gather([]router.Session{s})
+		e := stanza.Encode(stanza.Stanza{Kind: stanza.Message, ID: "1"})
+		s.Deliver([]*stanza.Encoded{e})
+		s.Deliver([]*stanza.Encoded{e})
+		p.wantNothing()
+		time.Sleep(100 * time.Millisecond)
+		const message = "<message id='1' to='romeo@a.test/x'/>"
+		p.want(message, message)
+		release()
+		s.Deliver([]*stanza.Encoded{e})
+		p.want(message)
+	})
+}
+
 // TestSlowConsumer: a client that stops reading loses its session, whoever
 // delivers to it is not kept waiting.
 func TestSlowConsumer(t *testing.T) {

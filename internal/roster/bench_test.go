@@ -17,12 +17,16 @@ type sink struct {
 	jid   jid.JID
 	state router.PresenceState
 	n     int
+	calls int
 }
 
-func (s *sink) JID() jid.JID                    { return s.jid }
-func (s *sink) State() *router.PresenceState    { return &s.state }
-func (s *sink) Replace()                        {}
-func (s *sink) Deliver(batch []*stanza.Encoded) { s.n += len(batch) }
+func (s *sink) JID() jid.JID                 { return s.jid }
+func (s *sink) State() *router.PresenceState { return &s.state }
+func (s *sink) Replace()                     {}
+func (s *sink) Deliver(batch []*stanza.Encoded) {
+	s.n += len(batch)
+	s.calls++
+}
 
 // BenchmarkPresence is what one with 1,000 contacts online costs who changes
 // his presence, and who comes.

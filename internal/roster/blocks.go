@@ -43,7 +43,7 @@ func (s *Service) BlocksChanged(ctx context.Context, account jid.JID, changed []
 // to be allowed that, and returns the contacts and who was told.
 func (s *Service) exposed(ctx context.Context, account jid.JID, changed []jid.JID, was, now *router.BlockList) (contacts []contact, told map[jid.JID]bool) {
 	defer s.lock(account)()
-	contacts, told = s.audience(ctx, account), make(map[jid.JID]bool)
+	contacts, told = s.audience(ctx, account, true), make(map[jid.JID]bool)
 	for _, c := range contacts {
 		if c.state&from == 0 {
 			continue

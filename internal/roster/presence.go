@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -112,7 +113,7 @@ func (s *Service) come(ctx context.Context, session router.Session, p stanza.Sta
 			return err
 		}
 	}
-	contacts, err := s.appear(ctx, session, p, priority)
+	contacts, err := s.appear(ctx, session, p, priority, initial)
 	if err == nil && initial {
 		s.welcome(ctx, session, contacts, granted)
 	}
@@ -121,7 +122,7 @@ func (s *Service) come(ctx context.Context, session router.Session, p stanza.Sta
 
 // appear makes presence the session's and tells everybody who sees it. It
 // returns the account's contacts.
-func (s *Service) appear(ctx context.Context, session router.Session, p stanza.Stanza, priority int8) ([]contact, error) {
+func (s *Service) appear(ctx context.Context, session router.Session, p stanza.Stanza, priority int8, initial bool) ([]contact, error) {
 	account := session.JID().Bare()
 	defer s.lock(account)()
 	contacts, err := s.contacts(ctx, account)
@@ -132,19 +133,20 @@ func (s *Service) appear(ctx context.Context, session router.Session, p stanza.S
 		return nil, err
 	}
 	session.State().SetPresence(p, priority, true)
-	contacts = s.everybody(ctx, account, contacts) // who comes later finds this session
+	contacts = s.everybody(ctx, account, contacts, initial) // who comes later finds this session
 	s.tell(ctx, session, p, contacts)
 	return contacts, nil
 }
 
 // audience returns the account's contacts. If they cannot be read, presence goes
-// to the account's own sessions at least. The account is locked.
-func (s *Service) audience(ctx context.Context, account jid.JID) []contact {
+// to the account's own sessions at least. all is as everybody has it. The account is
+// locked.
+func (s *Service) audience(ctx context.Context, account jid.JID, all bool) []contact {
 	contacts, err := s.contacts(ctx, account)
 	if err != nil {
 		s.logError(ctx, "find who sees presence", account, err)
 	}
-	return s.everybody(ctx, account, contacts)
+	return s.everybody(ctx, account, contacts, all)
 }
 
 // tell sends presence of a session to the contacts that see it and to the
@@ -202,9 +204,11 @@ func (s *Service) give(ctx context.Context, blocks *router.BlockList, p stanza.S
 func (s *Service) welcome(ctx context.Context, session router.Session, contacts []contact, granted map[jid.JID]bool) {
 	account := session.JID().Bare()
 	s.lookAt(account, session)
-	asked := false
+	var asking []jid.JID
 	for _, c := range contacts {
-		asked = asked || c.state&pendIn != 0
+		if c.state&pendIn != 0 {
+			asking = append(asking, c.jid)
+		}
 		switch {
 		case c.state&to == 0 || session.State().BlockList().Blocks(c.jid):
 		case c.groups&to != 0:
@@ -215,14 +219,14 @@ func (s *Service) welcome(ctx context.Context, session router.Session, contacts 
 			s.lookAt(c.jid, session)
 		}
 	}
-	if asked {
-		s.ask(ctx, session, contacts)
+	if len(asking) > 0 {
+		s.ask(ctx, session, asking)
 	}
 }
 
-// ask shows a session the requests that waited for its account's answer when it
-// came: later ones it has been shown.
-func (s *Service) ask(ctx context.Context, session router.Session, contacts []contact) {
+// ask shows a session the requests of people who waited for its account's answer when
+// it came: later ones it has been shown.
+func (s *Service) ask(ctx context.Context, session router.Session, people []jid.JID) {
 	account := session.JID().Bare()
 	defer s.lock(account)()
 	items, _, err := s.load(ctx, account)
@@ -236,7 +240,7 @@ func (s *Service) ask(ctx context.Context, session router.Session, contacts []co
 		if c, _ := sh.contact(items[i].Contact); c.From {
 			continue // he has what he asks for
 		}
-		if items[i].PendingIn && standing(contacts, items[i].Contact)&pendIn != 0 {
+		if items[i].PendingIn && slices.Contains(people, items[i].Contact) {
 			requests = append(requests, stanza.EncodeAddressed(requestOf(&items[i], account)))
 		}
 	}
@@ -273,8 +277,8 @@ func (s *Service) lookAtLocked(account jid.JID, viewer router.Session) (shown bo
 	var batch []*stanza.Encoded
 	for _, session := range s.opts.Router.Sessions(account) {
 		hidden := session.State().BlockList().Blocks(viewer.JID())
-		if p, _, ok := session.State().Presence(); ok && session != viewer && !hidden {
-			batch = append(batch, stanza.Encode(p))
+		if p := session.State().Encoded(); p != nil && session != viewer && !hidden {
+			batch = append(batch, p)
 		}
 	}
 	if len(batch) > 0 {
@@ -364,7 +368,7 @@ func (s *Service) vanish(ctx context.Context, session router.Session, p stanza.S
 	if s.opts.Left != nil {
 		s.opts.Left(account, p)
 	}
-	contacts := s.audience(ctx, account)
+	contacts := s.audience(ctx, account, false)
 	s.tell(ctx, session, p, contacts)
 	session.State().SetPresence(p, 0, false)
 	told = map[jid.JID]bool{account: true}

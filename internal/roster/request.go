@@ -48,7 +48,7 @@ func (s *Service) list(sh *sharing, iq *stanza.Stanza, items []store.RosterItem,
 	if sh != nil {
 		most += sh.view.Most()
 	}
-	return listOf(iq, most, func(dst []byte) ([]byte, string) {
+	return listOf(iq, most, func(dst []byte) ([]byte, ver) {
 		var digest uint64
 		s.eachShown(sh, items, func(item *store.RosterItem, shared bool) {
 			from := len(dst)
@@ -58,7 +58,7 @@ func (s *Service) list(sh *sharing, iq *stanza.Stanza, items []store.RosterItem,
 		})
 		sh = s.counted(iq.From.Bare(), version, digest)
 		if !versioned {
-			return dst, ""
+			return dst, ver{}
 		}
 		return dst, sh.ver(version)
 	})

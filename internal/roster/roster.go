@@ -140,8 +140,8 @@ type Service struct {
 	pairs   [lockCount]sync.Mutex // by two people
 	kept    atomic.Int64          // contacts in books
 
-	sharings sync.Map      // of accounts with sessions: jid.JID to *sharing
-	pushed   atomic.Uint64 // for the ids of pushes
+	online online        // what groups say to accounts with sessions
+	pushed atomic.Uint64 // for the ids of pushes
 }
 
 // New returns the service.

@@ -5,8 +5,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/muster-im/muster/internal/router"
 	"github.com/muster-im/muster/internal/shared"
@@ -19,6 +17,9 @@ type ContactSource interface {
 	// View returns what groups say of an account now; with keep it is asked for
 	// again and again until Release.
 	View(ctx context.Context, account jid.JID, keep bool) (*shared.View, error)
+	// Later returns what they say now of an account with an earlier view that is
+	// kept.
+	Later(ctx context.Context, earlier *shared.View) (*shared.View, error)
 	Release(account jid.JID)
 }
 
@@ -44,44 +45,15 @@ func (sh *sharing) contact(j jid.JID) (c shared.Contact, shown bool) {
 		return c, false
 	}
 	c, ok := sh.view.Contact(j)
-	return c, ok && c.To && sh.shows(&c)
+	return c, ok && sh.shows(&c)
 }
 
 func (sh *sharing) shows(c *shared.Contact) bool {
 	return c.To && (len(sh.hidden) == 0 || c.Since >= sh.hidden[c.JID])
 }
 
-// ver is the roster's version (RFC 6121 §2.6): that of what is stored, and what
-// groups make of it. "" if nobody has asked for one.
-func (sh *sharing) ver(version int64) string {
-	ver := strconv.FormatInt(version, 10)
-	switch {
-	case sh == nil || sh.exact && sh.digest == 0:
-		return ver
-	case !sh.exact:
-		return ""
-	}
-	return ver + "." + strconv.FormatUint(sh.digest, 16)
-}
-
-// parseVer reads a version that a client has.
-func parseVer(ver string) (version int64, digest uint64, ok bool) {
-	stored, rest, divided := strings.Cut(ver, ".")
-	version, err := strconv.ParseInt(stored, 10, 64)
-	if err != nil || !divided {
-		return version, 0, err == nil
-	}
-	digest, err = strconv.ParseUint(rest, 16, 64)
-	return version, digest, err == nil
-}
-
 // sharing returns what an account has of groups, nil if it has no sessions.
-func (s *Service) sharing(account jid.JID) *sharing {
-	if v, ok := s.sharings.Load(account); ok {
-		return v.(*sharing) //nolint:errcheck,forcetypeassert // nothing else is in it
-	}
-	return nil
-}
+func (s *Service) sharing(account jid.JID) *sharing { return s.online.get(account) }
 
 // open makes sure that there is a sharing of an account that has sessions. items
 // are its roster, nil to read it. The account is locked.
@@ -105,7 +77,7 @@ func (s *Service) open(ctx context.Context, account jid.JID, items []store.Roste
 		sh.hide(&items[i])
 	}
 	if bound {
-		s.sharings.Store(account, sh)
+		s.online.put(account, sh)
 	}
 	return sh, nil
 }
@@ -129,7 +101,7 @@ func (s *Service) release(account jid.JID) {
 	if s.opts.Groups == nil {
 		return
 	}
-	s.sharings.Delete(account)
+	s.online.remove(account)
 	s.opts.Groups.Release(account)
 }
 
@@ -240,7 +212,7 @@ func (s *Service) moved(account jid.JID, version int64, before, after *store.Ros
 	if is {
 		next.digest += digestOf(appendItem(nil, after))
 	}
-	s.sharings.Store(account, &next)
+	s.online.put(account, &next)
 }
 
 // remember brings an account's sharing up to what has been stored of an item, or
@@ -254,7 +226,7 @@ func (s *Service) remember(account jid.JID, item *store.RosterItem, err error) {
 	next.exact = next.exact && err == nil
 	next.hidden = maps.Clone(sh.hidden)
 	next.hide(item)
-	s.sharings.Store(account, &next)
+	s.online.put(account, &next)
 }
 
 // counted notes what an account's roster has been found to be. The account is
@@ -266,14 +238,15 @@ func (s *Service) counted(account jid.JID, version int64, digest uint64) *sharin
 	}
 	next := *sh
 	next.version, next.digest, next.exact = version, digest, true
-	s.sharings.Store(account, &next)
+	s.online.put(account, &next)
 	return &next
 }
 
 // everybody returns an account's contacts, with those from groups who have
 // sessions. Whom the account's presence goes to is said by the recipient's
-// sharing. The account is locked.
-func (s *Service) everybody(ctx context.Context, account jid.JID, personal []contact) []contact {
+// sharing. Who sees it is always among them; with all so is whom it sees: his
+// sharing may still have to follow the account's. The account is locked.
+func (s *Service) everybody(ctx context.Context, account jid.JID, personal []contact, all bool) []contact {
 	own := s.sharing(account)
 	if own == nil {
 		return personal
@@ -283,7 +256,7 @@ func (s *Service) everybody(ctx context.Context, account jid.JID, personal []con
 		s.logError(ctx, "find who is in the same groups", account, err)
 		now = own.view
 	}
-	var online []contact
+	var there []contact
 	note := func(j jid.JID, other *sharing) {
 		c := contact{jid: j}
 		theirs, shown := other.contact(account)
@@ -294,46 +267,48 @@ func (s *Service) everybody(ctx context.Context, account jid.JID, personal []con
 		if shows || shown && theirs.Meets {
 			c.groups |= to
 		}
-		online = append(online, c)
+		there = append(there, c)
 	}
-	for c := range now.Contacts() {
-		if other := s.sharing(c.JID); other != nil {
-			note(c.JID, other)
+	if all {
+		for c := range now.Contacts() {
+			if other := s.sharing(c.JID); other != nil {
+				note(c.JID, other)
+			}
+		}
+	}
+	for _, j := range s.online.in(now) {
+		if _, noted := now.Contact(j); all && noted || j == account {
+			continue
+		}
+		if other := s.sharing(j); other != nil {
+			note(j, other)
 		}
 	}
 	if now.SeenByAll() {
-		s.sharings.Range(func(key, value any) bool {
-			j, other := key.(jid.JID), value.(*sharing) //nolint:errcheck,forcetypeassert // nothing else is in it
-			if _, ok := now.Contact(j); !ok && j != account {
+		for j, other := range s.online.all {
+			if _, noted := now.Contact(j); !noted && j != account {
 				note(j, other)
 			}
-			return true
-		})
+		}
 	}
-	return joinContacts(personal, online)
+	return joinContacts(personal, there)
 }
 
-// joinContacts adds what groups say to contacts.
-func joinContacts(personal, online []contact) []contact {
-	if len(online) == 0 {
+// joinContacts adds what groups say of people, each once, to contacts.
+func joinContacts(personal, there []contact) []contact {
+	if len(there) == 0 {
 		return personal
 	}
-	all := append(slices.Clip(personal), online...)
-	slices.SortStableFunc(all, func(a, b contact) int { return compare(a, b.jid) })
-	last := 0
-	for i := range all {
-		if i > 0 && all[last].jid != all[i].jid {
-			last++
+	all := append(make([]contact, 0, len(personal)+len(there)), personal...)
+	for _, c := range there {
+		i, known := find(all[:len(personal)], c.jid)
+		if !known {
+			i, all = len(all), append(all, c)
 		}
-		if all[last].jid == all[i].jid {
-			all[last].groups |= all[i].groups
-			all[last].state = all[last].state.join(all[last].groups)
-			continue
-		}
-		all[last] = all[i]
-		all[last].state = all[last].state.join(all[last].groups)
+		all[i].groups |= c.groups
+		all[i].state = all[i].state.join(all[i].groups)
 	}
-	return all[:last+1]
+	return all
 }
 
 // seesThroughGroups reports whether groups let somebody see an account.
@@ -374,41 +349,61 @@ func (s *Service) GroupsChanged(ctx context.Context, accounts []jid.JID) {
 		return
 	}
 	if accounts == nil {
-		s.sharings.Range(func(key, _ any) bool {
-			accounts = append(accounts, key.(jid.JID)) //nolint:errcheck,forcetypeassert // nothing else is in it
-			return true
-		})
+		for account := range s.online.all {
+			accounts = append(accounts, account)
+		}
 	}
 	for _, account := range accounts {
-		if s.sharing(account) == nil {
-			continue // it reads what is new when it comes
+		if s.sharing(account) != nil { // or it reads what is new when it comes
+			s.groupsChanged(ctx, account)
 		}
-		seen, err := s.follow(ctx, account)
-		if err != nil {
-			s.logError(ctx, "follow a change of groups", account, err)
-		}
-		s.reveal(account, seen.begun...)
-		for _, contact := range seen.ended {
-			s.conceal(ctx, account, contact)
-		}
-		for _, contact := range seen.removed {
-			if s.sharing(contact) != nil { // or there is nothing to be seen, and no place to see it
-				s.conceal(ctx, account, contact)
-			}
-		}
-		for _, contact := range seen.met {
-			s.reveal(contact, account)
-		}
-		for _, contact := range seen.parted {
-			s.conceal(ctx, contact, account)
-		}
+	}
+}
+
+// groupsChanged is GroupsChanged for one account.
+func (s *Service) groupsChanged(ctx context.Context, account jid.JID) {
+	seen, err := s.follow(ctx, account)
+	defer seen.release()
+	if err != nil {
+		s.logError(ctx, "follow a change of groups", account, err)
+		return
+	}
+	s.showChange(ctx, account, &seen)
+}
+
+// showChange shows an account and others what they see of each other from now on.
+func (s *Service) showChange(ctx context.Context, account jid.JID, seen *sights) {
+	s.reveal(account, seen.begun...)
+	for _, contact := range seen.ended {
+		s.conceal(ctx, account, contact)
+	}
+	for _, contact := range s.online.of(seen.removed) { // or there is nothing to be seen, and no place to see it
+		s.conceal(ctx, account, contact)
+	}
+	for _, contact := range seen.met {
+		s.reveal(contact, account)
+	}
+	for _, contact := range seen.parted {
+		s.conceal(ctx, contact, account)
 	}
 }
 
 // sights are whom an account begins or ceases to see, the latter with those who are
 // no contacts any more apart, and who begins or ceases to see it without having it
 // among his contacts.
-type sights struct{ begun, ended, removed, met, parted []jid.JID }
+type sights struct {
+	release                            func() // what lets out what the account is told
+	most                               int    // of whom something may become
+	begun, ended, removed, met, parted []jid.JID
+}
+
+// add adds somebody to one of the lists.
+func (l *sights) add(list *[]jid.JID, j jid.JID) {
+	if *list == nil {
+		*list = make([]jid.JID, 0, l.most)
+	}
+	*list = append(*list, j)
+}
 
 // note notes what becomes of a contact: how he looked, and how he looks now.
 func (l *sights) note(before, after *store.RosterItem, met, meets bool) {
@@ -416,81 +411,111 @@ func (l *sights) note(before, after *store.RosterItem, met, meets bool) {
 	saw, sees := stateOf(before)&to != 0, stateOf(after)&to != 0
 	switch {
 	case sees && !saw:
-		l.begun = append(l.begun, j)
+		l.add(&l.begun, j)
 	case saw && !sees && after.InRoster:
-		l.ended = append(l.ended, j)
+		l.add(&l.ended, j)
 	case saw && !sees:
-		l.removed = append(l.removed, j)
+		l.add(&l.removed, j)
 	}
 	switch {
 	case meets && !met:
-		l.met = append(l.met, j)
+		l.add(&l.met, j)
 	case met && !meets:
-		l.parted = append(l.parted, j)
+		l.add(&l.parted, j)
 	}
 }
 
 // follow brings one account's roster to what groups say now, and returns who sees
 // whom because of it, and who does not any more.
 func (s *Service) follow(ctx context.Context, account jid.JID) (seen sights, err error) {
+	seen.release = func() {}
 	defer s.lock(account)()
 	sh := s.sharing(account)
 	if sh == nil {
 		return seen, nil
 	}
-	contacts, err := s.contacts(ctx, account)
-	if err != nil {
-		return seen, err
-	}
-	view, err := s.opts.Groups.View(ctx, account, true)
-	if err != nil {
-		return seen, err
-	}
 	next := *sh
-	next.view = view
-	changed := view.Changed(sh.view)
+	if next.view, err = s.opts.Groups.Later(ctx, sh.view); err != nil {
+		return seen, err
+	}
+	changed := next.view.Changed(sh.view)
+	own, err := s.items(ctx, account, changed)
+	if err != nil {
+		return seen, err
+	}
+	seen.most = len(changed)
+	s.tellChange(account, sh, &next, changed, own, &seen)
+	s.online.put(account, &next)
+	return seen, nil
+}
+
+// items returns what is stored of those contacts of an account of whom something is.
+// The account is locked.
+func (s *Service) items(ctx context.Context, account jid.JID, people []jid.JID) (map[jid.JID]store.RosterItem, error) {
+	contacts, err := s.contacts(ctx, account)
+	if err != nil || len(contacts) == 0 {
+		return nil, err
+	}
+	own := make(map[jid.JID]store.RosterItem)
+	for _, j := range people {
+		if _, stored := find(contacts, j); stored {
+			if own[j], err = s.item(ctx, account, j); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return own, nil
+}
+
+// tellChange sends an account's sessions what is different with the sharing next of
+// the contacts changed, of whom own is stored, and notes in seen who sees whom. The
+// account is locked.
+func (s *Service) tellChange(account jid.JID, sh, next *sharing, changed []jid.JID, own map[jid.JID]store.RosterItem, seen *sights) {
 	sessions := s.interested(account)
 	var told pushes
 	if len(sessions) > 0 {
 		told = newPushes(account, len(changed))
 	}
+	earlier, later := sh.view.Cursor(), next.view.Cursor()
 	var old, wire []byte
 	for _, j := range changed {
-		item := store.RosterItem{Contact: j, Subscription: store.SubNone}
-		if _, stored := find(contacts, j); stored {
-			if item, err = s.item(ctx, account, j); err != nil {
-				return seen, err
-			}
+		item, stored := own[j]
+		if !stored {
+			item = store.RosterItem{Contact: j, Subscription: store.SubNone}
 		}
-		then, was := sh.contact(j)
+		then, was := earlier.Contact(j)
+		was = was && sh.shows(&then)
 		before := merge(&item, &then, was)
-		now, is := next.contact(j)
+		now, is := later.Contact(j)
+		is = is && next.shows(&now)
 		after := merge(&item, &now, is)
 		seen.note(&before, &after, was && then.Meets, is && now.Meets)
-		old, wire = appendItem(old[:0], &before), appendItem(wire[:0], &after)
+		old, wire = appendShown(old[:0], &before), appendShown(wire[:0], &after)
 		if was {
 			next.digest -= digestOf(old)
 		}
 		if is {
 			next.digest += digestOf(wire)
 		}
-		if len(sessions) > 0 && !bytes.Equal(old, wire) {
-			told.add(s, wire, next.ver(next.version))
+		if len(sessions) == 0 || bytes.Equal(old, wire) {
+			continue
 		}
+		if !after.InRoster {
+			wire = appendItem(wire, &after)
+		}
+		told.add(s, wire, next.ver(next.version))
 	}
-	s.deliver(sessions, &told)
-	s.sharings.Store(account, &next)
-	return seen, nil
+	if s.online.any(seen.begun) {
+		seen.release = router.Gather(sessions) // presence follows
+	}
+	s.deliver(sessions, &told) // at once: a session takes one thing, however much it is
 }
 
-// reveal shows an account's available sessions the presence of people whom it sees
-// through groups.
+// reveal shows an account's available sessions the presence of people, ordered by
+// address, whom it sees through groups.
 func (s *Service) reveal(account jid.JID, contacts ...jid.JID) {
 	viewers := s.opts.Router.Sessions(account)
-	for _, contact := range contacts {
-		if s.sharing(contact) == nil {
-			continue // whoever comes now tells the viewers himself
-		}
+	for _, contact := range s.online.of(contacts) { // whoever comes now tells the viewers himself
 		for _, viewer := range viewers {
 			if isAvailable(viewer) && !viewer.State().BlockList().Blocks(contact) {
 				s.lookAtShared(contact, viewer)

@@ -24,7 +24,11 @@ func (g *teams) Snapshots(_ context.Context, account jid.JID, _ bool) (list []*s
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, k := range g.keys {
-		list = append(list, g.list[k])
+		snapshot := g.list[k]
+		_, in := slices.BinarySearchFunc(snapshot.Entries(), account, func(e shared.Entry, j jid.JID) int { return shared.Compare(e.JID, j) })
+		if in || snapshot.Public() {
+			list = append(list, snapshot)
+		}
 	}
 	return list, nil
 }

@@ -40,25 +40,27 @@ func appendItem(dst []byte, item *store.RosterItem) []byte {
 	return append(dst, "</item>"...)
 }
 
+// appendShown appends an item as lists have it: one that is not in the roster not at
+// all.
+func appendShown(dst []byte, item *store.RosterItem) []byte {
+	if !item.InRoster {
+		return dst
+	}
+	return appendItem(dst, item)
+}
+
 // queryStart is the start tag of what holds items, without its end.
 const queryStart = "<query xmlns='" + stanza.NSRoster + "'"
 
-// appendVerAttr appends the attribute that says which version a roster is at.
-func appendVerAttr(dst []byte, ver string) []byte {
-	return append(stanza.AppendAttrValue(append(dst, " ver='"...), ver), '\'')
-}
-
 // listOf is the answer to iq with everything that items appends, most items or
-// about that many. It also returns the version that this is, "" to say none.
-func listOf(iq *stanza.Stanza, most int, items func(dst []byte) (list []byte, ver string)) []*stanza.Encoded {
+// about that many. It also returns the version that this is.
+func listOf(iq *stanza.Stanza, most int, items func(dst []byte) (list []byte, v ver)) []*stanza.Encoded {
 	w := stanza.NewWritten(1, itemSize*(most+2))
 	w.Add(iq.Result(nil), func(dst []byte) []byte {
 		dst = append(dst, queryStart...)
 		at := len(dst)
-		dst, ver := items(append(dst, '>'))
-		if ver != "" { // nobody knows it before
-			dst = slices.Insert(dst, at, appendVerAttr(nil, ver)...)
-		}
+		dst, v := items(append(dst, '>'))
+		dst = slices.Insert(dst, at, v.appendAttr(nil)...) // nobody knows it before
 		return append(dst, "</query>"...)
 	})
 	return w.Batch()
@@ -78,15 +80,13 @@ func newPushes(owner jid.JID, n int) pushes {
 // add adds the push of an item that is on the wire already. It comes from the
 // account itself, which is the one sender that clients accept it from (RFC 6121
 // §2.1.6).
-func (p *pushes) add(s *Service, item []byte, ver string) {
-	id := "push-" + strconv.FormatUint(s.pushed.Add(1), 36)
-	st := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeSet, ID: id, From: p.owner}
+func (p *pushes) add(s *Service, item []byte, v ver) {
+	var id [32]byte
+	st := stanza.Stanza{Kind: stanza.IQ, Type: stanza.TypeSet, From: p.owner}
+	st.ID = string(strconv.AppendUint(append(id[:0], "push-"...), s.pushed.Add(1), 36))
 	p.written.Add(st, func(dst []byte) []byte {
-		dst = append(dst, queryStart...)
-		if ver != "" {
-			dst = appendVerAttr(dst, ver)
-		}
-		dst = append(append(dst, '>'), item...)
+		dst = append(v.appendAttr(append(dst, queryStart...)), '>')
+		dst = append(dst, item...)
 		return append(dst, "</query>"...)
 	})
 }

@@ -16,6 +16,7 @@ import (
 type PresenceState struct {
 	mu         sync.Mutex
 	last       stanza.Stanza
+	encoded    *stanza.Encoded // last, once somebody has asked for it
 	priority   int8
 	available  bool
 	interested bool
@@ -57,6 +58,17 @@ func (p *PresenceState) Presence() (last stanza.Stanza, priority int8, ok bool) 
 	return p.last, p.priority, p.available
 }
 
+// Encoded returns the last broadcast presence for delivery, nil if there is none or
+// it is unavailable.
+func (p *PresenceState) Encoded() *stanza.Encoded {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.available && p.encoded == nil {
+		p.encoded = stanza.Encode(p.last)
+	}
+	return p.encoded
+}
+
 // SetPresence records a broadcast presence and returns whether the session was
 // available before.
 func (p *PresenceState) SetPresence(st stanza.Stanza, priority int8, available bool) (was bool) {
@@ -64,7 +76,7 @@ func (p *PresenceState) SetPresence(st stanza.Stanza, priority int8, available b
 	defer p.mu.Unlock()
 	was = p.available
 	st.Receipt = nil // it is kept longer than it is worked on
-	p.last, p.priority, p.available = st, priority, available
+	p.last, p.encoded, p.priority, p.available = st, nil, priority, available
 	return was
 }
 

@@ -241,3 +241,52 @@ func change(r *rand.Rand, world fixed, revision int64, names []string) fixed {
 	world[i] = s.With(Change{Revision: revision, Label: s.label, Contract: s.contract, Entries: []Entry{e}})
 	return world
 }
+
+// TestCursor: a cursor says what the view says, in whatever order it is asked, and a
+// later view is the one that somebody gets who has had none.
+func TestCursor(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // a test
+	name := func() string { return fmt.Sprint("p", r.IntN(40)) }
+	groupsOf := func(revision int64) (list fixed) {
+		for g := range 4 {
+			o := SnapshotOptions{Key: Key(fmt.Sprint("g", g)), Label: fmt.Sprint("G", g), Revision: revision, Public: r.IntN(4) == 0}
+			for range r.IntN(30) {
+				o.Entries = append(o.Entries, member(name()))
+			}
+			list = append(list, NewSnapshot(o))
+		}
+		return list
+	}
+	for round := range 200 {
+		account := user(name())
+		earlier := groupsOf(1).view(t, account)
+		now := groupsOf(2)
+		later, err := NewDirectory(now).Later(t.Context(), earlier)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh := now.view(t, account)
+		if got, want := describe(later), describe(fresh); got != want {
+			t.Fatalf("later view has %q, want %q", got, want)
+		}
+		if !later.SameGroups(fresh) {
+			t.Fatal("the same groups are others")
+		}
+		people := make([]string, 60)
+		for i := range people {
+			people[i] = name()
+		}
+		if round%2 == 0 {
+			slices.Sort(people)
+		}
+		cursor := later.Cursor()
+		for _, p := range people {
+			got, ok := cursor.Contact(user(p))
+			want, there := fresh.Contact(user(p))
+			if ok != there || text(got) != text(want) {
+				t.Fatalf("%s is %q (%t), want %q (%t)", p, text(got), ok, text(want), there)
+			}
+		}
+	}
+}

@@ -9,7 +9,6 @@ package shared
 import (
 	"context"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/muster-im/muster/jid"
@@ -78,7 +77,7 @@ type SnapshotOptions struct {
 	Public   bool // everybody sees the members, who see nobody but each other
 	Meeting  bool // the members of a public group see the presence of everybody
 	Revision int64
-	Entries  []Entry // in any order; of two with one address the later counts
+	Entries  []Entry // in any order; of two with one address the later counts. The snapshot keeps them
 }
 
 // Snapshot is what one group means to rosters at one moment. It never changes.
@@ -102,19 +101,28 @@ type Snapshot struct {
 func NewSnapshot(o SnapshotOptions) *Snapshot {
 	s := &Snapshot{key: o.Key, label: o.Label, contract: o.Contract, public: o.Public, meeting: o.Public && o.Meeting, revision: o.Revision}
 	s.labels = labelOf(o.Key, o.Label)
-	s.entries = slices.Clone(o.Entries)
-	slices.SortStableFunc(s.entries, func(a, b Entry) int { return compare(a.JID, b.JID) })
+	s.entries = inOrder(o.Entries)
+	return s
+}
+
+// inOrder returns entries as a snapshot has them.
+func inOrder(entries []Entry) []Entry {
+	ordered := true
+	for i := 1; ordered && i < len(entries); i++ {
+		ordered = compare(entries[i-1].JID, entries[i].JID) < 0
+	}
+	if ordered {
+		return entries
+	}
+	slices.SortStableFunc(entries, func(a, b Entry) int { return compare(a.JID, b.JID) })
 	last := 0
-	for i := range s.entries {
-		if i > 0 && s.entries[last].JID != s.entries[i].JID {
+	for i := range entries {
+		if i > 0 && entries[last].JID != entries[i].JID {
 			last++
 		}
-		s.entries[last] = s.entries[i]
+		entries[last] = entries[i]
 	}
-	if len(s.entries) > 0 {
-		s.entries = s.entries[:last+1]
-	}
-	return s
+	return entries[:last+1]
 }
 
 // Key returns the group's name among all sources.
@@ -144,17 +152,45 @@ func (s *Snapshot) Entries() []Entry { return s.entries }
 
 // entry returns somebody's entry, nil if there is none.
 func (s *Snapshot) entry(j jid.JID) *Entry {
-	i, ok := find(s.entries, j)
-	if !ok {
-		return nil
+	e, _ := s.entryNear(j, -1)
+	return e
+}
+
+// entryNear is entry with a guess as near has it, and where he is.
+func (s *Snapshot) entryNear(j jid.JID, guess int) (*Entry, int) {
+	at, found := s.near(j, guess)
+	if !found {
+		return nil, at
 	}
-	return &s.entries[i]
+	return &s.entries[at], at
 }
 
 // find returns where somebody is among entries, and whether he is. It is asked
 // for each contact of each member, so entries are not copied on the way.
-func find(entries []Entry, j jid.JID) (int, bool) {
-	return sort.Find(len(entries), func(i int) int { return compare(j, entries[i].JID) })
+func find(entries []Entry, j jid.JID) (at int, found bool) {
+	from, to := 0, len(entries)
+	for from < to {
+		middle := int(uint(from+to) / 2) //nolint:gosec // neither is negative
+		switch order := compare(j, entries[middle].JID); {
+		case order == 0:
+			return middle, true
+		case order > 0:
+			from = middle + 1
+		default:
+			to = middle
+		}
+	}
+	return from, false
+}
+
+// near is find of somebody who probably is where guess says, or next to it.
+func (s *Snapshot) near(j jid.JID, guess int) (at int, found bool) {
+	for _, i := range [...]int{guess, guess + 1, guess - 1} {
+		if i >= 0 && i < len(s.entries) && s.entries[i].JID == j {
+			return i, true
+		}
+	}
+	return find(s.entries, j)
 }
 
 // Change is what becomes of a group at a revision.
@@ -233,14 +269,29 @@ func NewDirectory(sources ...Source) *Directory { return &Directory{sources} }
 // View returns what groups say of an account now. With keep it is online:
 // Release ends that.
 func (d *Directory) View(ctx context.Context, account jid.JID, keep bool) (*View, error) {
-	v := &View{account: account}
+	return d.view(ctx, &View{account: account}, keep)
+}
+
+// Later returns what groups say now of somebody online of whom there is an earlier
+// view.
+func (d *Directory) Later(ctx context.Context, v *View) (*View, error) { return d.view(ctx, v, true) }
+
+// view is View of an account with a view to begin with: where it was is near where
+// it is.
+func (d *Directory) view(ctx context.Context, last *View, keep bool) (*View, error) {
+	v := &View{account: last.account, groups: make([]viewed, 0, len(last.groups))}
 	for _, source := range d.sources {
-		snapshots, err := source.Snapshots(ctx, account, keep)
+		snapshots, err := source.Snapshots(ctx, v.account, keep)
 		if err != nil {
 			return nil, err
 		}
 		for _, s := range snapshots {
-			v.groups = append(v.groups, viewed{s, s.entry(account)})
+			guess := -1
+			if g := last.group(s.key); g != nil {
+				guess = g.at
+			}
+			self, at := s.entryNear(v.account, guess)
+			v.groups = append(v.groups, viewed{s, self, at})
 		}
 	}
 	return v, nil

@@ -35,6 +35,7 @@ type View struct {
 type viewed struct {
 	*Snapshot
 	self *Entry
+	at   int // where self is, or would be
 }
 
 // add adds what the group says of e to a contact, and reports whether it says
@@ -95,6 +96,60 @@ func (v *View) Contact(j jid.JID) (c Contact, ok bool) {
 		}
 	}
 	return c, ok
+}
+
+// Groups iterates over the groups that say something, and whether the account has an
+// entry in each: it is not an outsider.
+func (v *View) Groups() iter.Seq2[Key, bool] {
+	return func(yield func(Key, bool) bool) {
+		if v == nil {
+			return
+		}
+		for i := range v.groups {
+			if !yield(v.groups[i].key, v.groups[i].self != nil) {
+				return
+			}
+		}
+	}
+}
+
+// SameGroups reports whether an earlier view has the same groups, and the account an
+// entry in the same of them.
+func (v *View) SameGroups(old *View) bool {
+	return slices.EqualFunc(v.groups, old.groups, func(a, b viewed) bool { return a.key == b.key && (a.self == nil) == (b.self == nil) })
+}
+
+// Cursor finds contacts in a view, fastest those that follow the one before.
+type Cursor struct {
+	view *View
+	next []int // by group: where to look first
+}
+
+// Cursor returns a cursor at the view's beginning.
+func (v *View) Cursor() Cursor {
+	c := Cursor{view: v}
+	if v != nil {
+		c.next = make([]int, len(v.groups))
+	}
+	return c
+}
+
+// Contact is View.Contact.
+func (c *Cursor) Contact(j jid.JID) (contact Contact, ok bool) {
+	if c.view == nil || j == c.view.account {
+		return contact, false
+	}
+	contact.JID = j
+	for i := range c.view.groups {
+		g := &c.view.groups[i]
+		at, found := g.near(j, c.next[i])
+		if found {
+			ok = g.add(&contact, &g.entries[at]) || ok
+			at++
+		}
+		c.next[i] = at
+	}
+	return contact, ok
 }
 
 // Most is not less than how many Contacts there are.
@@ -203,14 +258,14 @@ func (v *View) Changed(old *View) []jid.JID {
 	reordered := v.reordered(old)
 	for i := range v.groups {
 		if reordered { // another group may decide what somebody is called
-			list = append(list, addresses(v.groups[i].entries)...)
+			list = addresses(list, v.groups[i].entries)
 		}
 		list = v.groups[i].changed(old.group(v.groups[i].key), list)
 	}
 	if old != nil {
 		for i := range old.groups {
 			if v.group(old.groups[i].key) == nil {
-				list = append(list, addresses(old.groups[i].entries)...)
+				list = addresses(list, old.groups[i].entries)
 			}
 		}
 	}
@@ -250,30 +305,34 @@ func (v *View) group(key Key) *viewed {
 func (g *viewed) changed(old *viewed, list []jid.JID) []jid.JID {
 	switch {
 	case old == nil:
-		return append(list, addresses(g.entries)...)
+		return addresses(list, g.entries)
 	case old.Snapshot == g.Snapshot:
 		return list
 	case old.label != g.label || old.contract != g.contract || old.public != g.public || old.meeting != g.meeting || !sameSelf(old.self, g.self):
-		return append(list, different(old.entries, g.entries, true)...)
+		return different(list, old.entries, g.entries, true)
 	case g.Snapshot.changed != nil && g.before == old.revision:
 		return append(list, g.Snapshot.changed...)
 	}
-	return append(list, different(old.entries, g.entries, false)...)
+	return different(list, old.entries, g.entries, false)
 }
 
 func sameSelf(a, b *Entry) bool { return a == b || a != nil && b != nil && a.equal(b) }
 
-func addresses(entries []Entry) []jid.JID {
-	list := make([]jid.JID, len(entries))
+// addresses appends everybody's address.
+func addresses(list []jid.JID, entries []Entry) []jid.JID {
+	list = slices.Grow(list, len(entries))
 	for i := range entries {
-		list[i] = entries[i].JID
+		list = append(list, entries[i].JID)
 	}
 	return list
 }
 
-// different returns, ordered by address, whose entries differ; with all everybody
+// different appends, ordered by address, whose entries differ; with all everybody
 // who has one.
-func different(a, b []Entry, all bool) (list []jid.JID) {
+func different(list []jid.JID, a, b []Entry, all bool) []jid.JID {
+	if all {
+		list = slices.Grow(list, max(len(a), len(b)))
+	}
 	for len(a) > 0 || len(b) > 0 {
 		order := 0
 		switch {

@@ -48,6 +48,7 @@ type writeQueue struct {
 	flying  int             // bytes that are being written
 	extra   int             // bytes of buf and flying beyond the bound, until all is written
 	running bool            // flush runs
+	holds   int             // who has more to come, see hold
 	ending  bool            // nothing more is taken; close after what waits
 	err     error           // broken
 	idle    chan struct{}   // closed when everything is written; nil unless somebody waits
@@ -126,15 +127,38 @@ func (q *writeQueue) put(err error) error {
 	if broken {
 		tell, q.onError = q.onError, nil
 	}
-	if err == nil && !q.running {
-		q.running = true
-		q.wg.Go(q.flush)
+	if err == nil && (q.holds == 0 || len(*q.buf) >= writePart) {
+		q.startLocked()
 	}
 	q.mu.Unlock()
 	if tell != nil {
 		tell(err)
 	}
 	return err
+}
+
+// startLocked makes sure that flush runs.
+func (q *writeQueue) startLocked() {
+	if !q.running {
+		q.running = true
+		q.wg.Go(q.flush)
+	}
+}
+
+// hold lets what comes wait for more, up to a part, until release.
+func (q *writeQueue) hold() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.holds++
+}
+
+// release ends a hold.
+func (q *writeQueue) release() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.holds--; q.holds == 0 && q.buf != nil {
+		q.startLocked()
+	}
 }
 
 // breakLocked makes the queue useless: the stream is over.
@@ -228,10 +252,7 @@ func (q *writeQueue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.ending = true
-	if !q.running {
-		q.running = true
-		q.wg.Go(q.flush)
-	}
+	q.startLocked()
 }
 
 // pressure returns nil while less than half of the bound is taken, else a
@@ -268,6 +289,9 @@ func (q *writeQueue) easeLocked() {
 func (q *writeQueue) drain() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.buf != nil {
+		q.startLocked()
+	}
 	if q.idle == nil {
 		q.idle = make(chan struct{})
 	}

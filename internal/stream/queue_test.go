@@ -132,6 +132,59 @@ func TestPressure(t *testing.T) {
 	s.Release()
 }
 
+// TestGather: what is gathered is written at once when it is released, or when it is
+// much, waited for, or the last.
+func TestGather(t *testing.T) {
+	tests := []struct {
+		name string
+		end  func(s *Stream, release func())
+		want string
+	}{
+		{"released", func(_ *Stream, release func()) { release() }, "onetwo"},
+		{"much", func(s *Stream, _ func()) { _ = s.SendRaw(make([]byte, writePart-6)) }, "onetwo" + string(make([]byte, writePart-6))},
+		{"waited for", func(s *Stream, _ func()) { go s.Flush() }, "onetwo"},
+		{"last", func(s *Stream, _ func()) { s.queue.end() }, "onetwo"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, client := pair(Options{})
+				var got bytes.Buffer
+				writes := 0
+				go func() {
+					buf := make([]byte, 2*writePart)
+					for {
+						n, err := client.Read(buf)
+						if err != nil {
+							return
+						}
+						got.Write(buf[:n])
+						writes++
+					}
+				}()
+				first, release := s.Gather(), s.Gather()
+				first() // the other still gathers
+				for _, text := range []string{"one", "two"} {
+					if err := s.SendRaw([]byte(text)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				synctest.Wait()
+				if got.Len() > 0 {
+					t.Fatalf("%q was not gathered", got.String())
+				}
+				test.end(s, release)
+				synctest.Wait()
+				if got.String() != test.want || writes != 1 {
+					t.Errorf("got %d bytes with %d writes, want %d with one", got.Len(), writes, len(test.want))
+				}
+				_ = client.Close()
+				s.Release()
+			})
+		})
+	}
+}
+
 // TestPeerThatDoesNotReadIsSlow: a write that meets its deadline is counted and
 // named as what it is.
 func TestPeerThatDoesNotReadIsSlow(t *testing.T) {

@@ -383,6 +383,14 @@ func (s *Stream) Replay(batch []*stanza.Encoded, to string) error { return s.que
 // waits, and does not keep batch.
 func (s *Stream) Deliver(batch []*stanza.Encoded, to string) error { return s.queue.deliver(batch, to) }
 
+// Gather lets what is queued wait for what comes next until the function that it
+// returns is called: one write takes both. What is much, or waited for, is written
+// in any case.
+func (s *Stream) Gather() (release func()) {
+	s.queue.hold()
+	return s.queue.release
+}
+
 // Err returns why nothing can be written any more, such as ErrSlowConsumer; nil
 // while it can.
 func (s *Stream) Err() error {
