@@ -100,6 +100,46 @@ http       127\.0\.0\.1:\d+ \(no TLS\)
 	}
 }
 
+// TestHangupNamesGroupsFile: what is wrong with a groups file is said with each
+// SIGHUP, and by the status until it is mended.
+func TestHangupNamesGroupsFile(t *testing.T) {
+	t.Parallel()
+	file, dataDir := configFile(t, "[modules.mod_groups]\ngroups_file = \"groups.txt\"\ncheck_interval = \"0s\"\n")
+	path := filepath.Join(filepath.Dir(file), "groups.txt")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("[Team]\nromeo@localhost\n")
+	p := start(t, "serve", "--config", file)
+	p.await(t, `msg="server started"`)
+	status := func(want string) {
+		t.Helper()
+		got := execute(t, "", "status", "--data-dir", dataDir)
+		if _, problems, _ := strings.Cut(got.stdout, "problem "); got.status != exitOK || !strings.HasPrefix(got.stdout, "status     ok\n") || problems != want {
+			t.Errorf("the status is %+v, want the problem %q", got, want)
+		}
+	}
+	status("")
+	write("[Team]\nSales\n")
+	for range 2 {
+		p.signal(t, syscall.SIGHUP)
+		p.await(t, `line=2 problem="Sales is neither`)
+		p.await(t, `msg="configuration reloaded"`)
+		status("   groups stay as they were: " + path + ":2:1: Sales is neither a [group] nor an address like name@host\n")
+	}
+	write("[Team]\njuliet@localhost\n")
+	p.signal(t, syscall.SIGHUP)
+	p.await(t, `msg="configuration reloaded"`)
+	status("")
+	p.signal(t, syscall.SIGTERM)
+	if err := p.wait(); err != nil {
+		t.Errorf("%v, want status 0", err)
+	}
+}
+
 // Everything that takes a restart is named, each with its line, and nothing of
 // the file comes into use.
 func TestHangupNamesWhatNeedsARestart(t *testing.T) {

@@ -16,7 +16,8 @@ type statusCommand struct {
 // Help says what the exit status means.
 func (statusCommand) Help() string {
 	return `The exit status is 0 if a server runs and its database answers, else 1: for health
-checks. Examples:
+checks. Problems that leave the server working, such as a groups file with a mistake,
+are named and change nothing about that. Examples:
 
     muster status
     muster status --config /etc/muster/muster.toml --json`
@@ -68,5 +69,8 @@ func (c *statusCommand) print(e *env, info admin.Info, health admin.Health) {
 	}
 	for _, l := range info.Listeners {
 		row(l.Kind, l.Address+" ("+tlsWords(l.TLS)+")")
+	}
+	for _, problem := range info.Problems {
+		row("problem", problem)
 	}
 }

@@ -83,6 +83,18 @@ func groupFileProblems(cfg *config.Config, err error) config.Problems {
 	return config.Problems{cfg.Problem("modules.mod_groups.groups_file", err.Error())}
 }
 
+// outdatedGroups says of each problem that it keeps groups as they were.
+func outdatedGroups(p *groupfile.Problems) []string {
+	if p == nil {
+		return nil
+	}
+	list := make([]string, len(p.List))
+	for i, problem := range inGroupFile(p.Path, p.List) {
+		list[i] = "groups stay as they were: " + problem.String()
+	}
+	return list
+}
+
 func inGroupFile(path string, list []groupfile.Problem) config.Problems {
 	problems := make(config.Problems, len(list))
 	for i, p := range list {

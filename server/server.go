@@ -269,6 +269,9 @@ func (s *Server) Info() Info {
 			info.MaxGroupChatID = s.groupChats.maxID
 		}
 	}
+	if s.groupFile != nil {
+		info.Problems = outdatedGroups(s.groupFile.Problems())
+	}
 	return info
 }
 

@@ -32,6 +32,8 @@ type Info struct {
 	// Listeners are the addresses that accept clients, in the order of the
 	// configuration.
 	Listeners []Listener `json:"listeners" doc:"The addresses that accept clients."`
+	// Problems are what an operator should mend while the server goes on.
+	Problems []string `json:"problems,omitempty" doc:"What an operator should mend while the server goes on as it did: the lines of a groups file that are wrong."`
 }
 
 // Health says whether the server can do its work.

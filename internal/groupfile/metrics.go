@@ -30,7 +30,7 @@ func newMetrics(r prometheus.Registerer, s *Source) *metrics {
 		gauge("muster_groupfile_entries", "Members of groups from the file.", func() float64 { return float64(s.groups.Load().entries) }),
 		gauge("muster_groupfile_left_out_entries", "Entries of the file that are left out, because they are nobody's address here.", func() float64 { return float64(s.groups.Load().leftOut) }),
 		gauge("muster_groupfile_outdated", "1 while the file has something wrong and older groups are in use.", func() float64 {
-			if s.broken.Load() {
+			if s.wrong.Load() != nil {
 				return 1
 			}
 			return 0

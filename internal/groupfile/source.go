@@ -67,7 +67,7 @@ type Source struct {
 	metrics *metrics
 
 	groups atomic.Pointer[table]
-	broken atomic.Bool // what was read last is not in use
+	wrong  atomic.Pointer[Problems] // with what was read last; nil: it is in use
 
 	mu sync.Mutex // held while a file is read and taken into use
 	// Guarded by mu.
@@ -191,7 +191,7 @@ func (s *Source) use(ctx context.Context, f *File) {
 	old := s.groups.Load()
 	next := old.follow(f, s.settings.MeetOutsiders)
 	s.groups.Store(next)
-	s.broken.Store(false)
+	s.wrong.Store(nil)
 	s.metrics.reads.WithLabelValues(resultUsed).Inc()
 	for _, w := range f.Warnings {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "entry of groups left out", slog.String("file", s.settings.Path), slog.Int("line", w.Line), slog.String("problem", w.Text))
@@ -257,20 +257,23 @@ func (s *Source) check(ctx context.Context) bool {
 	settled := now.equal(s.seen)
 	s.seen = now
 	if settled && !(s.sure && now.equal(s.read)) {
-		s.reread(ctx)
+		s.reread(ctx, false)
 	}
 	return settled
 }
 
 // Reload is Load with the settings there are. If there is something wrong with
-// the file, the log says so, once.
+// the file, the log says so, each time.
 func (s *Source) Reload(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.settings.Path != "" {
-		s.reread(ctx)
+		s.reread(ctx, true)
 	}
 }
+
+// Problems is what is wrong with the file, nil if it is in use.
+func (s *Source) Problems() *Problems { return s.wrong.Load() }
 
 // Settings returns what the source was last loaded with.
 func (s *Source) Settings() Settings {
@@ -279,15 +282,15 @@ func (s *Source) Settings() Settings {
 	return s.settings
 }
 
-// reread takes the file into use unless it is what was last read. The source is
-// locked.
-func (s *Source) reread(ctx context.Context) {
+// reread takes the file into use unless it is what was last read; what was wrong
+// with that is said again if somebody has asked. The source is locked.
+func (s *Source) reread(ctx context.Context, asked bool) {
 	data, at, err := readFile(s.settings.Path)
 	sum := sumOf(data)
 	s.sure = at.equal(s.read) && sum == s.content
 	known := s.sure || err == nil && sum == s.content && s.read.info != nil
 	s.read, s.content = at, sum
-	if known {
+	if known && !(asked && s.wrong.Load() != nil) {
 		return
 	}
 	var f *File
@@ -303,12 +306,12 @@ func (s *Source) reread(ctx context.Context) {
 
 // keep says why the groups are not those of the file.
 func (s *Source) keep(ctx context.Context, err error) {
-	s.broken.Store(true)
 	s.metrics.reads.WithLabelValues(resultRefused).Inc()
 	problems := &Problems{Path: s.settings.Path, List: []Problem{{Text: err.Error()}}}
 	if p, ok := errors.AsType[*Problems](err); ok {
 		problems = p
 	}
+	s.wrong.Store(problems)
 	for _, p := range problems.List {
 		s.log.LogAttrs(ctx, slog.LevelError, "groups stay as they were", slog.String("file", problems.Path), slog.Int("line", p.Line), slog.String("problem", p.Text))
 	}

@@ -199,8 +199,8 @@ func TestWatch(t *testing.T) {
 		if log := d.log.String(); strings.Count(log, "groups stay as they were") != 2 || !strings.Contains(log, "line=3") || !strings.Contains(log, "line=4") {
 			t.Errorf("the log says not once which lines are wrong:\n%s", log)
 		}
-		if !d.broken.Load() {
-			t.Error("nothing shows that the file is not in use")
+		if p := d.Problems(); p == nil || len(p.List) != 2 {
+			t.Errorf("nothing shows that the file is not in use: %v", p)
 		}
 
 		if err := os.Remove(d.path); err != nil {
@@ -221,7 +221,7 @@ func TestWatch(t *testing.T) {
 		}
 		later()
 		d.wants("a@example.org", "e [X]")
-		if d.broken.Load() {
+		if d.Problems() != nil {
 			t.Error("the file is in use and that is not shown")
 		}
 
@@ -229,6 +229,52 @@ func TestWatch(t *testing.T) {
 		later()
 		d.wants("a@example.org", "")
 	})
+}
+
+// TestReloadSaysItAgain: who asks for the file to be read is told what is wrong
+// with it, also if the log has said so before.
+func TestReloadSaysItAgain(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, "[X]\na@example.org\nb@example.org\n", Settings{})
+	said := func(what string, times int) {
+		t.Helper()
+		if log := d.log.String(); strings.Count(log, what) != times {
+			t.Errorf("want %q %d times in the log:\n%s", what, times, log)
+		}
+	}
+	d.Reload(t.Context())
+	said("groups stay as they were", 0)
+	said("groups read", 1) // what is in use is not read anew
+
+	d.write("[X]\na@example.org x\n")
+	for range 3 {
+		d.check(t.Context())
+	}
+	said("line=2", 1)
+	d.Reload(t.Context())
+	said("line=2", 2)
+	d.check(t.Context())
+	said("line=2", 2)
+
+	if err := os.Remove(d.path); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		d.check(t.Context())
+	}
+	said("no such file", 1)
+	d.Reload(t.Context())
+	said("no such file", 2)
+	if p := d.Problems(); p == nil || !strings.Contains(p.Error(), "no such file") {
+		t.Errorf("the problems are %v", p)
+	}
+	d.wants("a@example.org", "b [X]")
+
+	d.write("[X]\na@example.org\nb@example.org\n")
+	d.Reload(t.Context())
+	if p := d.Problems(); p != nil {
+		t.Errorf("the problems of a file that has been mended are %v", p)
+	}
 }
 
 // TestUnfinished: a file that somebody is writing is not read.
