@@ -160,19 +160,22 @@ func (m *said) edit(owner, contact jid.JID, name string, own []string) {
 	to, _, since, labels, called := m.through(owner, contact)
 	my := m.of(owner, contact)
 	shown := to && (my.removed == 0 || since > my.removed)
+	was := *my
 	*my = mine{name: name, groups: own, kept: my.kept, leftOut: map[any]bool{}}
 	if !shown && !to {
 		my.kept = true
 		return
 	}
-	if name == called {
+	if name == called && name != was.name {
 		my.name = ""
 	}
 	for _, l := range labels {
 		if !slices.Contains(own, l.text) {
 			my.leftOut[l.group] = true
 		}
-		my.groups = slices.DeleteFunc(slices.Clone(my.groups), func(s string) bool { return s == l.text })
+		if !slices.Contains(was.groups, l.text) { // repeated
+			my.groups = slices.DeleteFunc(slices.Clone(my.groups), func(s string) bool { return s == l.text })
+		}
 	}
 }
 

@@ -176,14 +176,16 @@ func appendGroups(groups []string, item *store.RosterItem, labels []shared.Label
 
 // edit makes an item what its owner wishes. Of a contact from groups only what
 // is the owner's own is kept, so that it follows the groups in all else and
-// leaves with them.
+// leaves with them. What groups say, too, is the owner's own if it was before:
+// else his client repeats what it has been shown.
 func edit(item, wish *store.RosterItem, c *shared.Contact, known bool) {
+	before := *item
 	item.Name, item.Groups, item.LeftOut, item.Hidden = wish.Name, wish.Groups, nil, 0
 	if !known {
 		item.InRoster = true
 		return
 	}
-	if item.Name == c.Name {
+	if item.Name == c.Name && item.Name != before.Name {
 		item.Name = ""
 	}
 	own := slices.Clone(wish.Groups)
@@ -191,7 +193,7 @@ func edit(item, wish *store.RosterItem, c *shared.Contact, known bool) {
 		if !slices.Contains(wish.Groups, l.Text) {
 			item.LeftOut = append(item.LeftOut, string(l.Group))
 		}
-		own = slices.DeleteFunc(own, func(g string) bool { return g == l.Text })
+		own = slices.DeleteFunc(own, func(g string) bool { return g == l.Text && !slices.Contains(before.Groups, g) })
 	}
 	item.Groups = own
 }

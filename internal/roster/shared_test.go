@@ -135,6 +135,57 @@ func TestOwnNameAndLabels(t *testing.T) {
 	j.expect("push romeo@example.org both name=Ro [Love]")
 }
 
+// TestOwnAsTheGroupHasIt: a name and a label that somebody had given himself stay
+// his own though the group says the same when he edits the contact; what he has
+// never had is the group's, though his client repeats it.
+func TestOwnAsTheGroupHasIt(t *testing.T) {
+	t.Parallel()
+	called := func(name, label string) shared.SnapshotOptions {
+		o := team(label, romeo, juliet)
+		o.Entries[0].Name = name
+		return o
+	}
+	const item = `<iq type="set" id="s"><query xmlns="jabber:iq:roster"><item jid="romeo@example.org" name="Ro">`
+	const both, one = item + `<group>Verona</group><group>Love</group></item></query></iq>`, item + `<group>Verona</group></item></query></iq>`
+	t.Run("had before", func(t *testing.T) {
+		t.Parallel()
+		w, g := withTeams(t)
+		j := w.online(juliet, "balcony")
+		j.send(both)
+		j.expect("push romeo@example.org none name=Ro [Verona] [Love]", "result")
+		w.regroup(g, called("Ro", "Verona"))
+		j.expect("push romeo@example.org both name=Ro [Verona] [Love]")
+		j.send(one)
+		j.expect("push romeo@example.org both name=Ro [Verona]", "result")
+		w.regroup(g, called("Romeo", "Mantua"))
+		j.expect("push romeo@example.org both name=Ro [Verona] [Mantua]")
+		w.regroup(g, team("Mantua", juliet))
+		j.expect("push romeo@example.org none name=Ro [Verona]")
+	})
+	t.Run("repeated", func(t *testing.T) {
+		t.Parallel()
+		w, g := withTeams(t)
+		g.set(called("Ro", "Verona"))
+		j := w.online(juliet, "balcony")
+		j.send(one)
+		j.take()
+		w.regroup(g, called("Romeo", "Mantua"))
+		j.expect("push romeo@example.org both name=Romeo [Mantua]")
+	})
+	t.Run("taken off and given again", func(t *testing.T) {
+		t.Parallel()
+		w, g := withTeams(t)
+		j := w.online(juliet, "balcony")
+		j.send(both)
+		w.regroup(g, called("Ro", "Verona"))
+		j.send(`<iq type="set" id="s"><query xmlns="jabber:iq:roster"><item jid="romeo@example.org"/></query></iq>`)
+		j.send(one)
+		j.take()
+		w.regroup(g, called("Romeo", "Mantua"))
+		j.expect("push romeo@example.org both name=Romeo [Mantua]")
+	})
+}
+
 // TestRemovalHurtsNobody: a contact from a group who is removed sees nothing of
 // it.
 func TestRemovalHurtsNobody(t *testing.T) {
