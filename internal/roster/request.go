@@ -299,7 +299,7 @@ func (s *Service) remove(ctx context.Context, owner, contact jid.JID) error {
 	}
 	s.part(ctx, owner, contact, before)
 	if seen {
-		s.conceal(ctx, owner, contact)
+		s.conceal(ctx, owner, contact, false)
 	}
 	return nil
 }

@@ -377,16 +377,16 @@ func (s *Service) groupsChanged(ctx context.Context, account jid.JID) {
 func (s *Service) showChange(ctx context.Context, account jid.JID, seen *sights) {
 	s.reveal(account, seen.begun...)
 	for _, contact := range seen.ended {
-		s.conceal(ctx, account, contact)
+		s.conceal(ctx, account, contact, true)
 	}
 	for _, contact := range s.online.of(seen.removed) { // or there is nothing to be seen, and no place to see it
-		s.conceal(ctx, account, contact)
+		s.conceal(ctx, account, contact, false)
 	}
 	for _, contact := range seen.met {
 		s.reveal(contact, account)
 	}
 	for _, contact := range seen.parted {
-		s.conceal(ctx, contact, account)
+		s.conceal(ctx, contact, account, false)
 	}
 }
 
@@ -538,8 +538,9 @@ func (s *Service) lookAtShared(account jid.JID, viewer router.Session) {
 	}
 }
 
-// conceal shows an account somebody as gone whom it does not see any more.
-func (s *Service) conceal(ctx context.Context, account, contact jid.JID) {
+// conceal shows an account somebody as gone whom it does not see any more. kept
+// tells that he is still among its contacts.
+func (s *Service) conceal(ctx context.Context, account, contact jid.JID, kept bool) {
 	if !s.isLocal(contact) {
 		return
 	}
@@ -561,7 +562,7 @@ func (s *Service) conceal(ctx context.Context, account, contact jid.JID) {
 			s.give(ctx, session.State().BlockList(), unavailable(session.JID(), account))
 		}
 	}
-	if _, kept := find(contacts, account); !shown && kept { // he may have gone meanwhile, and is still a contact
+	if _, known := find(contacts, account); !shown && (kept || known) { // he may have gone meanwhile
 		s.give(ctx, nil, unavailable(contact, account))
 	}
 }

@@ -160,7 +160,7 @@ func TestOwnAsTheGroupHasIt(t *testing.T) {
 		w.regroup(g, called("Romeo", "Mantua"))
 		j.expect("push romeo@example.org both name=Ro [Verona] [Mantua]")
 		w.regroup(g, team("Mantua", juliet))
-		j.expect("push romeo@example.org none name=Ro [Verona]")
+		j.expect("push romeo@example.org none name=Ro [Verona]", "unavailable from romeo@example.org")
 	})
 	t.Run("repeated", func(t *testing.T) {
 		t.Parallel()
@@ -184,6 +184,28 @@ func TestOwnAsTheGroupHasIt(t *testing.T) {
 		w.regroup(g, called("Romeo", "Mantua"))
 		j.expect("push romeo@example.org both name=Romeo [Mantua]")
 	})
+}
+
+// TestGoneWhileLeaving: who goes while he ceases to be seen, and stays in somebody's
+// contact list, is seen to go. His own presence reaches nobody any more who has been
+// told that he is not seen.
+func TestGoneWhileLeaving(t *testing.T) {
+	t.Parallel()
+	w, g := withTeams(t)
+	r, j := w.online(romeo, "orchard"), w.online(juliet, "balcony")
+	j.send(`<iq type="set" id="s"><query xmlns="jabber:iq:roster"><item jid="romeo@example.org" name="Ro"/></query></iq>`)
+	j.expect("push romeo@example.org none name=Ro", "result")
+	w.regroup(g, team("Verona", romeo, juliet))
+	j.expect("push romeo@example.org both name=Ro [Verona]", "available from romeo@example.org/orchard")
+	g.set(team("Verona", juliet))
+	seen, err := w.roster.follow(t.Context(), juliet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.send(`<presence type="unavailable"/>`)
+	w.roster.showChange(t.Context(), juliet, &seen)
+	seen.release()
+	j.expect("push romeo@example.org none name=Ro", "unavailable from romeo@example.org")
 }
 
 // TestRemovalHurtsNobody: a contact from a group who is removed sees nothing of
