@@ -220,24 +220,29 @@ type groupPeople struct {
 	socketFlags
 }
 
-// change changes what they are in the group, all of them or nobody.
-func (c *groupPeople) change(ctx context.Context, e *env, of admin.GroupMemberChange) error {
-	return c.withClient(e, func(client *admin.Client) error {
-		var in admin.GroupMemberChanges
-		named := make(map[jid.JID]bool)
-		for _, user := range c.Users {
-			j, err := address(ctx, client, user)
-			switch {
-			case err != nil:
-				return err
-			case named[j]:
-				continue
-			}
-			named[j], of.JID = true, j.String()
-			in.Items = append(in.Items, of)
+// addresses are those of the people, each once.
+func (c *groupPeople) addresses(ctx context.Context, client *admin.Client) ([]jid.JID, error) {
+	var list []jid.JID
+	for _, user := range c.Users {
+		j, err := address(ctx, client, user)
+		if err != nil {
+			return nil, err
 		}
-		return itemErrors(client.Do(ctx, http.MethodPatch, admin.Path("groups", c.Group, "members"), in, nil))
-	})
+		if !slices.Contains(list, j) {
+			list = append(list, j)
+		}
+	}
+	return list, nil
+}
+
+// change changes what they are in the group, all of them or nobody.
+func (c *groupPeople) change(ctx context.Context, client *admin.Client, people []jid.JID, of admin.GroupMemberChange) error {
+	var in admin.GroupMemberChanges
+	for _, j := range people {
+		of.JID = j.String()
+		in.Items = append(in.Items, of)
+	}
+	return itemErrors(client.Do(ctx, http.MethodPatch, admin.Path("groups", c.Group, "members"), in, nil))
 }
 
 // itemErrors says what is wrong with each one of a list, without where he stands
@@ -274,12 +279,50 @@ func (groupAddCommand) Help() string {
 
 // Run adds the members.
 func (c *groupAddCommand) Run(ctx context.Context, e *env) error {
-	return c.change(ctx, e, admin.GroupMemberChange{Role: c.Role, Delay: c.Delay})
+	return c.withClient(e, func(client *admin.Client) error {
+		people, err := c.addresses(ctx, client)
+		if err != nil {
+			return err
+		}
+		return c.change(ctx, client, people, admin.GroupMemberChange{Role: c.Role, Delay: c.Delay})
+	})
 }
 
 type groupRemoveCommand struct{ groupPeople }
 
-// Run removes the members.
+// Help shows examples.
+func (groupRemoveCommand) Help() string {
+	return `If one of them is no member, nothing is changed. Examples:
+
+    muster group remove verona romeo
+    muster group remove verona romeo@localhost juliet@localhost`
+}
+
+// Run removes the members. Who is none was not meant, or has been removed already:
+// whoever has typed a name wrongly must not believe that its bearer is out.
 func (c *groupRemoveCommand) Run(ctx context.Context, e *env) error {
-	return c.change(ctx, e, admin.GroupMemberChange{Role: "none"})
+	return c.withClient(e, func(client *admin.Client) error {
+		people, err := c.addresses(ctx, client)
+		if err != nil {
+			return err
+		}
+		var members admin.GroupMemberList
+		if err := client.Do(ctx, http.MethodGet, admin.Path("groups", c.Group, "members"), nil, &members); err != nil {
+			return err
+		}
+		in := make(map[jid.JID]bool, len(members.Items))
+		for i := range members.Items {
+			in[members.Items[i].JID] = true
+		}
+		var errs []error
+		for _, j := range people {
+			if !in[j] {
+				errs = append(errs, fmt.Errorf("%s is no member of %s", j, c.Group))
+			}
+		}
+		if len(errs) > 0 {
+			return errors.Join(errs...)
+		}
+		return c.change(ctx, client, people, admin.GroupMemberChange{Role: "none"})
+	})
 }

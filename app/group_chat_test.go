@@ -25,7 +25,12 @@ func TestGroupChat(t *testing.T) {
 		{exitOK, "group members verona --json", "{}"}, // all of them or nobody
 		{exitOK, "group add verona romeo romeo@localhost --role admin", ""},
 		{exitOK, "group members verona", "admin"},
-		{exitOK, "group remove verona romeo ghost", ""},
+		{exitError, "group remove verona romeo ghost", "muster: ghost@localhost is no member of verona\n"},
+		{exitError, "group remove verona nurse romeo@far.test", "muster: nurse@localhost is no member of verona\nmuster: romeo@far.test is no member of verona\n"},
+		{exitOK, "group members verona", "admin"}, // still
+		{exitOK, "group remove verona romeo romeo@localhost", ""},
+		{exitError, "group remove verona romeo", "muster: romeo@localhost is no member of verona\n"},
+		{exitError, "group remove nowhere romeo", "no such group"},
 		{exitOK, "group members verona --json", "{}"},
 		{exitOK, "group add verona romeo", ""},
 		{exitError, "group add nowhere romeo", "no such group"},

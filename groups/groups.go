@@ -284,10 +284,17 @@ func (s *Service) AddMember(ctx context.Context, id ID, j Joining, by Cause) (In
 	return s.change(ctx, id, by, func(ctx context.Context, p *plan) error { return s.planJoining(ctx, p, j) })
 }
 
-// RemoveMember ends a membership. It succeeds for who is no member.
+// RemoveMember ends a membership. It succeeds for who is no member, and fails for
+// who cannot be one: who has no account here.
 func (s *Service) RemoveMember(ctx context.Context, id ID, user jid.JID, by Cause) (Info, error) {
 	return s.change(ctx, id, by, func(ctx context.Context, p *plan) error {
-		rows, err := s.opts.Store.GroupMembers(ctx, p.record.Number, user.Bare())
+		if err := checkPerson(user); err != nil {
+			return err
+		}
+		rows, err := s.opts.Store.GroupMembers(ctx, p.record.Number, user)
+		if err == nil {
+			err = s.checkLeaving(ctx, user, rows)
+		}
 		if err == nil {
 			p.leave(rows)
 		}
@@ -306,7 +313,7 @@ func (s *Service) SetMembers(ctx context.Context, id ID, members []Joining, by C
 type MemberChange struct {
 	Joining
 
-	Remove bool // ends his membership, if there is one
+	Remove bool // ends his membership, if there is one; see RemoveMember
 }
 
 // ChangeMembers makes people members, or ends memberships, in one step. Each of

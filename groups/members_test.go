@@ -27,12 +27,12 @@ func TestChangeMembers(t *testing.T) {
 			_, err := w.ChangeMembers(t.Context(), id, changes, groups.Cause{})
 			return err
 		}
-		err := do("juliet@example.org", "ghost@example.org", "-tybalt@example.org", "-tybalt@example.org", "example.org")
+		err := do("juliet@example.org", "ghost@example.org", "-tybalt@example.org", "-tybalt@example.org", "example.org", "-ghost@example.org", "-tybalt@elsewhere.test")
 		var at []int
 		for _, e := range groups.ItemErrors(err) {
 			at = append(at, e.Index)
 		}
-		if !slices.Equal(at, []int{1, 3, 4}) || !errors.Is(err, groups.ErrUserNotFound) || !errors.Is(err, groups.ErrInvalid) {
+		if !slices.Equal(at, []int{1, 3, 4, 5, 6}) || !errors.Is(err, groups.ErrUserNotFound) || !errors.Is(err, groups.ErrInvalid) {
 			t.Errorf("got %v at %v", err, at)
 		}
 		if got := w.members(id); got != "romeo, tybalt" {
@@ -42,6 +42,43 @@ func TestChangeMembers(t *testing.T) {
 			t.Error(err)
 		}
 		if got := w.members(id); got != "juliet, romeo" {
+			t.Errorf("members are %s", got)
+		}
+	})
+}
+
+// TestRemoveMember: to end a membership twice is no error; to end one of somebody
+// who cannot have any is, unless he has one from the time when he could.
+func TestRemoveMember(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, w *world) {
+		id := w.make(groups.NewGroup{Name: "Verona"}, "romeo")
+		records, err := w.db.Groups(t.Context(), "", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		late := groups.MemberRecord{User: user("ghost"), Role: groups.RoleMember, Entered: groups.This, Joined: groups.This}
+		if _, err := w.db.ChangeGroup(t.Context(), &groups.StoredChange{Group: records[0], Expected: records[0].Revision, Put: []groups.MemberRecord{late}}); err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			who  string
+			want error
+		}{
+			{"ghost@example.org", nil},
+			{"ghost@example.org", groups.ErrUserNotFound},
+			{"romeo@elsewhere.test", groups.ErrInvalid},
+			{"example.org", groups.ErrInvalid},
+			{"romeo@example.org/phone", groups.ErrInvalid},
+			{"nurse@example.org", nil},
+			{"romeo@example.org", nil},
+			{"romeo@example.org", nil},
+		} {
+			if _, err := w.RemoveMember(t.Context(), id, jid.MustParse(tt.who), groups.Cause{}); !errors.Is(err, tt.want) {
+				t.Errorf("%s: got %v, want %v", tt.who, err, tt.want)
+			}
+		}
+		if got := w.members(id); got != "" {
 			t.Errorf("members are %s", got)
 		}
 	})

@@ -344,25 +344,25 @@ func checkEach[T any](list []T, check func(*T) error) error {
 }
 
 func (s *Service) planChanges(ctx context.Context, p *plan, changes []MemberChange) error {
+	all, err := s.opts.Store.GroupMembers(ctx, p.record.Number, jid.JID{})
+	if err != nil {
+		return err
+	}
+	rows := byUser(all)
 	named := make(map[jid.JID]bool, len(changes))
-	err := checkEach(changes, func(c *MemberChange) error {
+	err = checkEach(changes, func(c *MemberChange) error {
 		twice := named[c.User]
 		switch named[c.User] = true; {
 		case twice:
 			return fmt.Errorf("%w: %s is named twice", ErrInvalid, c.User)
 		case c.Remove:
-			return checkPerson(c.User)
+			return s.checkLeaving(ctx, c.User, rows[c.User])
 		}
 		return s.checkJoining(ctx, &c.Joining)
 	})
 	if err != nil {
 		return err
 	}
-	all, err := s.opts.Store.GroupMembers(ctx, p.record.Number, jid.JID{})
-	if err != nil {
-		return err
-	}
-	rows := byUser(all)
 	for i := range changes {
 		if c := &changes[i]; c.Remove {
 			p.leave(rows[c.User])
@@ -434,6 +434,15 @@ func (s *Service) checkJoining(ctx context.Context, j *Joining) error {
 		err = fmt.Errorf("%w: %s", ErrUserNotFound, j.User)
 	}
 	return err
+}
+
+// checkLeaving refuses who is no member, his rows being these, and cannot be one:
+// a slip of the pen must not look like the end of a membership.
+func (s *Service) checkLeaving(ctx context.Context, user jid.JID, rows []MemberRecord) error {
+	if current(rows) != nil {
+		return nil
+	}
+	return s.checkJoining(ctx, &Joining{User: user})
 }
 
 func (s *Service) checkName(name string) (string, error) { return checkName(name, s.opts.MaxName) }

@@ -48,6 +48,11 @@ func useGroups(t *testing.T, w *apiWorld) {
 		{"groups of nobody", "GET", "/users/ghost/groups", "", nil, 404, `there is no account`},
 		{"remove with the host", "DELETE", members + "/romeo?host=b.test", "", nil, 204, ``},
 		{"remove again", "DELETE", members + "/romeo?host=b.test", "", nil, 204, ``},
+		{"remove who never was", "DELETE", members + "/juliet", "", nil, 204, ``},
+		{"remove nobody", "DELETE", members + "/ghost", "", nil, 404, `there is no such user: ghost@localhost`},
+		{"remove who cannot be", "DELETE", members + "/romeo@elsewhere.test", "", nil, 422, `romeo@elsewhere.test has no account on this server`},
+		{"remove a client", "DELETE", members + "/romeo@localhost%2Fphone", "", nil, 422, `not the address of a person`},
+		{"bulk removal of nobody", "PATCH", members, `{"items":[{"jid":"romeo","role":"none"},{"jid":"ghost","role":"none"}]}`, nil, 422, `"pointer":"#/items/1/jid","detail":"there is no such user: ghost@localhost"`},
 		{"no groups any more", "GET", "/users/romeo/groups?host=b.test", "", nil, 200, `{"items":[]}`},
 		// One bad item, and nothing happens.
 		{

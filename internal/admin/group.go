@@ -136,8 +136,10 @@ func (a *Admin) groupRoutes() []api.Route {
 	open.Status = []int{http.StatusCreated}
 	put := r(http.MethodPut, "/groups/{group}/chats/{chat}", "putGroupChat", "Add a chat with this id to a group. One that is there stays as it is.", api.Do(a.putGroupChat), group, chat)
 	put.Status = []int{http.StatusOK, http.StatusCreated}
+	remove := r(http.MethodDelete, "/groups/{group}/members/{user}", "removeGroupMember", "End a membership.", api.Do(a.removeGroupMember), group, user)
+	remove.Doc = "To do it again, or for somebody who is no member, is no error; it is one for who cannot be a member: a user whom there is not (404), or an address that nobody here has (422)."
 	return []api.Route{
-		list, create, set, open, put,
+		list, create, set, open, put, remove,
 		r(http.MethodGet, "/groups/{group}", "getGroup", "A group with its members and chats.", api.Do(a.group), group),
 		r(http.MethodPut, "/groups/{group}", "setGroup", "Change a group's name, contract or default chat; what is not given stays.", api.Do(a.setGroup), group),
 		r(http.MethodDelete, "/groups/{group}", "deleteGroup", "Delete a group with its chats.", api.Do(a.deleteGroup), group),
@@ -146,7 +148,6 @@ func (a *Admin) groupRoutes() []api.Route {
 		r(http.MethodGet, "/groups/{group}/members/{user}", "getGroupMember", "A member of a group.", api.Do(a.groupMember), group, user),
 		r(http.MethodGet, "/groups/{group}/chats", "listGroupChats", "The chats of a group.", api.Do(a.groupChats), group),
 		r(http.MethodPut, "/groups/{group}/members/{user}", "addGroupMember", "Make somebody a member.", api.Do(a.addGroupMember), group, user, role, delay),
-		r(http.MethodDelete, "/groups/{group}/members/{user}", "removeGroupMember", "End a membership. To do it again is no error.", api.Do(a.removeGroupMember), group, user),
 		r(http.MethodPost, "/groups/{group}/sync", "syncGroup", "Make those who were added with delay contacts.", api.Do(a.syncGroup), group),
 		r(http.MethodGet, "/groups/{group}/chats/{chat}", "getGroupChat", "A chat of a group.", api.Do(a.groupChat), group, chat),
 		r(http.MethodDelete, "/groups/{group}/chats/{chat}", "removeGroupChat", "Remove a chat with everything that was said in it.", api.Do(a.removeGroupChat), group, chat),

@@ -199,23 +199,45 @@ func (a *admin) rename(ctx context.Context, s *adhoc.Session) (*stanza.Element, 
 }
 
 func (a *admin) add(ctx context.Context, s *adhoc.Session) (*stanza.Element, error) {
-	return a.change(ctx, s, func(j jid.JID) groups.MemberChange {
+	list, err := people(s)
+	if err != nil {
+		return nil, err
+	}
+	return a.change(ctx, s, list, func(j jid.JID) groups.MemberChange {
 		return groups.MemberChange{Joining: groups.Joining{User: j, Role: groups.Role(s.Value(0, "role"))}}
 	})
 }
 
+// remove ends memberships of people who have one: who is misspelt is no member.
 func (a *admin) remove(ctx context.Context, s *adhoc.Session) (*stanza.Element, error) {
-	return a.change(ctx, s, func(j jid.JID) groups.MemberChange {
+	list, err := people(s)
+	if err != nil {
+		return nil, err
+	}
+	members, err := a.groups.Members(ctx, groupID(s))
+	if err != nil {
+		return nil, err
+	}
+	in := make(map[jid.JID]bool, len(members))
+	for i := range members {
+		in[members[i].User] = true
+	}
+	var strangers []string
+	for _, j := range list {
+		if !in[j] {
+			strangers = append(strangers, j.String())
+		}
+	}
+	if len(strangers) > 0 {
+		return nil, wrong("jids: no member of %s: %s", groupID(s), strings.Join(strangers, ", "))
+	}
+	return a.change(ctx, s, list, func(j jid.JID) groups.MemberChange {
 		return groups.MemberChange{Joining: groups.Joining{User: j}, Remove: true}
 	})
 }
 
 // change changes what all who are named are in a group, or nothing.
-func (a *admin) change(ctx context.Context, s *adhoc.Session, of func(jid.JID) groups.MemberChange) (*stanza.Element, error) {
-	list, err := people(s)
-	if err != nil {
-		return nil, err
-	}
+func (a *admin) change(ctx context.Context, s *adhoc.Session, list []jid.JID, of func(jid.JID) groups.MemberChange) (*stanza.Element, error) {
 	changes := make([]groups.MemberChange, len(list))
 	for i, j := range list {
 		changes[i] = of(j)
