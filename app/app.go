@@ -133,7 +133,11 @@ func (e *env) usage(err error) int {
 	if pe, ok := errors.AsType[*kong.ParseError](err); ok && pe.Context.Selected() != nil {
 		help = "muster " + strings.Join(strings.Fields(pe.Context.Selected().Path())[0:], " ") + " --help"
 	}
-	e.complain("%v (see %s)", err, help)
+	text := err.Error()
+	if flag, _, _ := strings.Cut(text, ","); strings.HasPrefix(flag, "unknown flag -") && !strings.HasPrefix(flag, "unknown flag --") { // an id, perhaps
+		text = flag + ": what begins with - and is no flag stands behind --"
+	}
+	e.complain("%s (see %s)", text, help)
 	return exitUsage
 }
 

@@ -129,6 +129,7 @@ func TestUsage(t *testing.T) {
 		{"user", 2, "", "muster: expected one of \"add\", \"passwd\", \"delete\", \"list\", \"sessions\", ... (see muster user --help)\n"},
 		{"user add", 2, "", "muster: expected \"<account>\" (see muster user add --help)\n"},
 		{"serve --prot 1", 2, "", "muster: unknown flag --prot (see muster serve --help)\n"},
+		{"group show -abcdefghijk", 2, "", "muster: unknown flag -a: what begins with - and is no flag stands behind -- (see muster group show --help)\n"},
 		{"user add x --generate --password-stdin", 2, "", "muster: --password-stdin and --generate can't be used together (see muster user add --help)\n"},
 	}
 	for _, tt := range tests {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -31,6 +32,9 @@ func TestGroupChat(t *testing.T) {
 		{exitOK, "group remove verona romeo romeo@localhost", ""},
 		{exitError, "group remove verona romeo", "muster: romeo@localhost is no member of verona\n"},
 		{exitError, "group remove nowhere romeo", "no such group"},
+		{exitOK, "group create Dash --id=-dash", "created -dash (Dash)"},
+		{exitOK, "group show -- -dash", "-dash: Dash (permanent)"},
+		{exitOK, "group delete -- -dash", ""},
 		{exitOK, "group members verona --json", "{}"},
 		{exitOK, "group add verona romeo", ""},
 		{exitError, "group add nowhere romeo", "no such group"},
@@ -46,7 +50,12 @@ func TestGroupChat(t *testing.T) {
 		{exitError, "group chat list nowhere", "no such group"},
 		{exitOK, "group show verona", "chat verona@groups.localhost: Mantua"},
 	} {
-		got := execute(t, "", append(strings.Fields(step.args), "--config", file)...)
+		args := strings.Fields(step.args)
+		at := len(args)
+		if i := slices.Index(args, "--"); i >= 0 {
+			at = i
+		}
+		got := execute(t, "", slices.Insert(args, at, "--config", file)...)
 		if got.status != step.status || !strings.Contains(got.stdout+got.stderr, step.want) {
 			t.Errorf("%s: got %+v, want %d and %q", step.args, got, step.status, step.want)
 		}

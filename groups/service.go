@@ -171,11 +171,16 @@ func (s *Service) create(ctx context.Context, g NewGroup, by Cause) (Info, error
 	return p.record.info(), nil
 }
 
-// newID returns an id of 12 characters that need no escaping in an address.
+// newID returns an id of 12 characters that need no escaping in an address, and
+// that no command line takes for a flag.
 func newID() ID {
-	var b [9]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return ID(base64.RawURLEncoding.EncodeToString(b[:]))
+	for {
+		var b [9]byte
+		_, _ = rand.Read(b[:]) // never fails
+		if id := base64.RawURLEncoding.EncodeToString(b[:]); id[0] != '-' {
+			return ID(id)
+		}
+	}
 }
 
 // change does something to a group: decide says what, by what is stored.
