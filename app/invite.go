@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -153,10 +154,21 @@ func (c *inviteListCommand) Run(ctx context.Context, e *env) error {
 				inviter = v.Inviter.String()
 			}
 			fmt.Fprintf(w, "%s\t%s, %s\t%d\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.JID, strings.TrimPrefix(usesLeft(v), "for "), v.Used, moment(&v.Expires), //nolint:errcheck // see Flush
-				strings.Join(v.Groups, ","), inviter, v.Source, v.Note)
+				invitedGroups(v), inviter, v.Source, v.Note)
 		}
 		return w.Flush()
 	})
+}
+
+// invitedGroups are the groups of an invitation, and which of them are gone.
+func invitedGroups(v *admin.Invite) string {
+	list := slices.Clone(v.Groups)
+	for i, id := range list {
+		if slices.Contains(v.Gone, id) {
+			list[i] += " (gone)"
+		}
+	}
+	return strings.Join(list, ",")
 }
 
 type inviteRevokeCommand struct {

@@ -188,6 +188,9 @@ type Cause struct {
 	// Revision, if not 0, must be the group's, or the change fails with
 	// ErrRevision.
 	Revision int64
+	// Number, if not 0, must be the group's, see Service.Number, or the change
+	// fails with ErrGroupNotFound.
+	Number int64
 }
 
 // Create makes a group.
@@ -233,6 +236,13 @@ func (s *Service) Exists(ctx context.Context, id ID) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// Number returns what names a group for good: when it has been deleted, another
+// group may have its id. ErrGroupNotFound says that there is none.
+func (s *Service) Number(ctx context.Context, id ID) (int64, error) {
+	r, err := s.record(ctx, id)
+	return r.Number, err
 }
 
 // UserGroups returns the groups that somebody is a member of.

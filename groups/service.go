@@ -196,6 +196,9 @@ func (s *Service) change(ctx context.Context, id ID, by Cause, decide func(conte
 
 func (s *Service) changeOnce(ctx context.Context, id ID, by Cause, decide func(context.Context, *plan) error) (Info, error) {
 	r, err := s.record(ctx, id)
+	if err == nil && by.Number != 0 && by.Number != r.Number {
+		err = fmt.Errorf("group %s: %w", id, ErrGroupNotFound) // another one has its id
+	}
 	if err != nil {
 		return Info{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/muster-im/muster/internal/c2s"
 	"github.com/muster-im/muster/internal/invite"
 	"github.com/muster-im/muster/internal/register"
+	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
 	"github.com/muster-im/muster/stanza"
 )
@@ -54,14 +55,22 @@ func (s *Server) startInvites(ctx context.Context) error {
 // inviteGroups are groups as invitations need them.
 type inviteGroups struct{ service *groups.Service }
 
-// Exists reports whether there is a group.
-func (g inviteGroups) Exists(ctx context.Context, group string) (bool, error) {
-	return g.service.Exists(ctx, groups.ID(group))
+// Number returns a group's number, 0 if there is no such group.
+func (g inviteGroups) Number(ctx context.Context, group string) (int64, error) {
+	number, err := g.service.Number(ctx, groups.ID(group))
+	if errors.Is(err, groups.ErrGroupNotFound) {
+		return 0, nil
+	}
+	return number, err
 }
 
 // Join makes somebody a member, if the group is still there.
-func (g inviteGroups) Join(ctx context.Context, group string, user jid.JID) error {
-	_, err := g.service.AddMember(ctx, groups.ID(group), groups.Joining{User: user}, groups.Cause{Actor: "invitation"})
+func (g inviteGroups) Join(ctx context.Context, group store.InvitedGroup, user jid.JID) error {
+	if group.Number == 0 {
+		return nil
+	}
+	by := groups.Cause{Actor: "invitation", Number: group.Number}
+	_, err := g.service.AddMember(ctx, groups.ID(group.ID), groups.Joining{User: user}, by)
 	if errors.Is(err, groups.ErrGroupNotFound) || errors.Is(err, groups.ErrUserNotFound) {
 		return nil
 	}

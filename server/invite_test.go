@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,13 +23,26 @@ func TestInvited(t *testing.T) {
 	cfg.Listen.C2S[0].TLS.Mode, cfg.Auth.AllowPlainWithoutTLS = "none", true
 	s := start(t, cfg, server.Options{})
 	t.Cleanup(func() { shutdown(t, s) })
-	if _, err := s.Groups().Create(t.Context(), groups.NewGroup{ID: "verona", Name: "Verona"}, groups.Cause{}); err != nil {
-		t.Fatal(err)
+	makeGroup := func(id groups.ID) {
+		t.Helper()
+		if _, err := s.Groups().Create(t.Context(), groups.NewGroup{ID: id, Name: "Verona"}, groups.Cause{}); err != nil {
+			t.Fatal(err)
+		}
 	}
+	makeGroup("verona")
+	makeGroup("board")
 	client := admin.NewClient(filepath.Join(cfg.General.DataDir, admin.SocketName))
 	var v admin.IssuedInvite
-	if err := client.Do(t.Context(), "POST", "/invitations", admin.NewInvite{Username: "juliet", Groups: []string{"verona"}}, &v); err != nil {
+	if err := client.Do(t.Context(), "POST", "/invitations", admin.NewInvite{Username: "juliet", Groups: []string{"verona", "board"}}, &v); err != nil {
 		t.Fatal(err)
+	}
+	if err := s.Groups().Delete(t.Context(), "board", groups.Cause{}); err != nil {
+		t.Fatal(err)
+	}
+	makeGroup("board") // to which nobody is invited
+	var shown admin.Invite
+	if err := client.Do(t.Context(), "GET", admin.Path("invitations", v.ID), nil, &shown); err != nil || len(shown.Groups) != 2 || !slices.Equal(shown.Gone, []string{"board"}) {
+		t.Errorf("the invitation is to %v, of which %v are gone (%v)", shown.Groups, shown.Gone, err)
 	}
 	if v.URI != "xmpp:juliet@localhost?register;preauth="+v.Token {
 		t.Errorf("the link is %s", v.URI)
@@ -70,7 +84,7 @@ func TestInvited(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", step.send, got, step.want)
 		}
 	}
-	if ids, err := s.Groups().UserGroups(t.Context(), jid.MustParse("juliet@localhost")); err != nil || len(ids) != 1 {
+	if ids, err := s.Groups().UserGroups(t.Context(), jid.MustParse("juliet@localhost")); err != nil || !slices.Equal(ids, []groups.ID{"verona"}) {
 		t.Errorf("juliet is in %v, %v", ids, err)
 	}
 	if err := client.Do(t.Context(), "GET", admin.Path("invitations", v.ID), nil, nil); err == nil {

@@ -19,6 +19,7 @@ type Invite struct {
 	JID     jid.JID   `json:"jid" doc:"What can be registered: one address, or the host for any."`
 	Inviter jid.JID   `json:"inviter,omitzero" doc:"Becomes a contact of those who come."`
 	Groups  []string  `json:"groups,omitempty" doc:"In which new accounts are."`
+	Gone    []string  `json:"groups_gone,omitempty" doc:"Those of the groups that have been deleted: who comes is in none of them, nor in others that have their ids now."`
 	Note    string    `json:"note,omitempty"`
 	Source  string    `json:"source" doc:"Who has made it."`
 	Uses    int       `json:"uses,omitempty" doc:"How often it can still be used; absent: any number of times."`
@@ -87,8 +88,13 @@ func (a *Admin) invitationRoutes() []api.Route {
 
 func shownInvitation(v *store.Invitation) Invite {
 	s := Invite{
-		ID: v.ID, Type: "account", Inviter: v.Inviter, Groups: v.Groups, Note: v.Note, Source: v.Creator, Used: v.Used,
+		ID: v.ID, Type: "account", Inviter: v.Inviter, Note: v.Note, Source: v.Creator, Used: v.Used,
 		Created: v.Created, Expires: v.Expires,
+	}
+	for _, g := range v.Groups {
+		if s.Groups = append(s.Groups, g.ID); g.Gone {
+			s.Gone = append(s.Gone, g.ID)
+		}
 	}
 	if s.JID, _ = jid.New(v.Name, v.Host, ""); v.Uses != store.Unlimited { // it has been made of one
 		s.Uses = v.Uses

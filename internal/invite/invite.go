@@ -60,10 +60,11 @@ type Accounts interface {
 
 // Groups brings people into groups.
 type Groups interface {
-	Exists(ctx context.Context, group string) (bool, error)
+	// Number returns what names a group for good, 0 if there is none of that id.
+	Number(ctx context.Context, group string) (int64, error)
 	// Join makes somebody a member; it succeeds if he is, or if there is no such
-	// group any more.
-	Join(ctx context.Context, group string, user jid.JID) error
+	// group any more, be there another one with its id.
+	Join(ctx context.Context, group store.InvitedGroup, user jid.JID) error
 }
 
 // Contacts makes people contacts of each other.
@@ -195,10 +196,14 @@ func (s *Service) Create(ctx context.Context, r Request) (Issued, error) {
 	if err := s.check(ctx, &r); err != nil {
 		return Issued{}, err
 	}
+	groups, err := s.numbers(ctx, r.Groups)
+	if err != nil {
+		return Issued{}, err
+	}
 	now := time.Now().UTC().Truncate(time.Second)
 	v := store.Invitation{
 		ID: strings.ToLower(rand.Text()[:idSize]), Host: r.Host, Name: r.Name, Inviter: r.Inviter, Account: !r.NoIBR, Contact: r.Contact,
-		Groups: r.Groups, Note: r.Note, Creator: r.Creator, Uses: r.Uses, Created: now, Expires: now.Add(r.Expiry),
+		Groups: groups, Note: r.Note, Creator: r.Creator, Uses: r.Uses, Created: now, Expires: now.Add(r.Expiry),
 	}
 	token := v.ID + strings.ToLower(rand.Text())
 	v.Hash = hashOf(token)
@@ -206,7 +211,7 @@ func (s *Service) Create(ctx context.Context, r Request) (Issued, error) {
 		return Issued{}, err
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "invitation created", slog.String("invitation", v.ID), slog.String("actor", v.Creator),
-		slog.Int("uses", v.Uses), slog.Any("groups", v.Groups), slog.Time("expires", v.Expires))
+		slog.Int("uses", v.Uses), slog.Any("groups", r.Groups), slog.Time("expires", v.Expires))
 	return Issued{v, token, uri(&v, token)}, nil
 }
 
@@ -271,22 +276,41 @@ func (s *Service) checkThere(ctx context.Context, r *Request) error {
 			return fmt.Errorf("%w: %s has no account here", ErrInvalid, r.Inviter)
 		}
 	}
-	r.Groups = slices.Clone(r.Groups)
-	slices.Sort(r.Groups)
-	r.Groups = slices.Compact(r.Groups)
-	if len(r.Groups) == 0 {
-		r.Groups = nil
+	return nil
+}
+
+// numbers finds groups, each once.
+func (s *Service) numbers(ctx context.Context, ids []string) (list []store.InvitedGroup, err error) {
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+		number := int64(0)
+		if s.opts.Groups != nil {
+			if number, err = s.opts.Groups.Number(ctx, id); err != nil {
+				return nil, err
+			}
+		}
+		if number == 0 {
+			return nil, fmt.Errorf("%w: %s", ErrGroupNotFound, id)
+		}
+		list = append(list, store.InvitedGroup{ID: id, Number: number})
 	}
-	for _, g := range r.Groups {
-		if s.opts.Groups == nil {
-			return fmt.Errorf("%w: %s", ErrGroupNotFound, g)
-		}
-		exists, err := s.opts.Groups.Exists(ctx, g)
-		if err != nil {
-			return err
-		}
-		if !exists {
-			return fmt.Errorf("%w: %s", ErrGroupNotFound, g)
+	return list, nil
+}
+
+// mark says of invitations which of their groups are gone.
+func (s *Service) mark(ctx context.Context, list []store.Invitation) error {
+	numbers := make(map[string]int64)
+	for i := range list {
+		for k := range list[i].Groups {
+			g := &list[i].Groups[k]
+			number, known := numbers[g.ID]
+			if !known && s.opts.Groups != nil {
+				var err error
+				if number, err = s.opts.Groups.Number(ctx, g.ID); err != nil {
+					return err
+				}
+				numbers[g.ID] = number
+			}
+			g.Gone = number == 0 || number != g.Number
 		}
 	}
 	return nil
@@ -298,13 +322,22 @@ func (s *Service) Invitation(ctx context.Context, host, id string) (store.Invita
 	if err == nil && (v.Host != host || !time.Now().Before(v.Expires)) {
 		err = store.ErrNotFound
 	}
-	return v, err
+	if err != nil {
+		return v, err
+	}
+	list := []store.Invitation{v}
+	err = s.mark(ctx, list)
+	return list[0], err
 }
 
 // List returns at most limit invitations of a host that are still good, behind an
 // id, ordered by id.
 func (s *Service) List(ctx context.Context, host, after string, limit int) ([]store.Invitation, error) {
-	return s.opts.Store.Invitations(ctx, host, after, limit)
+	list, err := s.opts.Store.Invitations(ctx, host, after, limit)
+	if err == nil {
+		err = s.mark(ctx, list)
+	}
+	return list, err
 }
 
 // Revoke ends an invitation of a host, store.ErrNotFound if there is none.

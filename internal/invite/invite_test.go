@@ -34,6 +34,7 @@ type world struct {
 	mu     sync.Mutex
 	done   []string
 	broken error
+	anew   map[string]int64
 }
 
 func user(name string) jid.JID { return jid.MustParse(name + "@a.test") }
@@ -66,10 +67,18 @@ func (w *world) breakDown(err error) {
 // groups are those of a world.
 type groups struct{ *world }
 
-func (groups) Exists(_ context.Context, group string) (bool, error) { return group != "none", nil }
+// Number is the length of the group's id, but for those that have been made anew.
+func (g groups) Number(_ context.Context, group string) (int64, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if group == "none" {
+		return 0, nil
+	}
+	return int64(len(group)) + g.anew[group], nil
+}
 
-func (g groups) Join(_ context.Context, group string, j jid.JID) error {
-	return g.note("%s joins %s", j.Local(), group)
+func (g groups) Join(_ context.Context, group store.InvitedGroup, j jid.JID) error {
+	return g.note("%s joins %s %d", j.Local(), group.ID, group.Number)
 }
 
 func (w *world) Befriend(_ context.Context, a, b jid.JID) error {
@@ -172,11 +181,11 @@ func TestLife(t *testing.T) {
 		}
 		w.expect("somebody's name", w.register(v.Token, "romeo"), store.ErrConflict)
 		w.expect("first", w.register(v.Token, "juliet"), nil)
-		if got := w.take(); got != "juliet joins party, juliet joins verona, romeo meets juliet" {
+		if got := w.take(); got != "juliet joins party 5, juliet joins verona 6, romeo meets juliet" {
 			t.Errorf("then %s", got)
 		}
 		list, err := w.List(ctx, "a.test", "", 10)
-		if err != nil || len(list) != 1 || list[0].Uses != 1 || list[0].Used != 1 || list[0].Note != "🌹" || !slices.Equal(list[0].Groups, []string{"party", "verona"}) {
+		if err != nil || len(list) != 1 || list[0].Uses != 1 || list[0].Used != 1 || list[0].Note != "🌹" || !slices.Equal(list[0].Groups, []store.InvitedGroup{{ID: "party", Number: 5}, {ID: "verona", Number: 6}}) {
 			t.Errorf("listed %+v, %v", list, err)
 		}
 		if other, err := w.List(ctx, "b.test", "", 10); err != nil || len(other) != 0 {
@@ -243,7 +252,7 @@ func TestCrash(t *testing.T) {
 		w.Close()
 		w.breakDown(nil)
 		w.begin()
-		if got := w.take(); got != "juliet joins verona, romeo meets juliet" {
+		if got := w.take(); got != "juliet joins verona 6, romeo meets juliet" {
 			t.Errorf("then %s", got)
 		}
 		w.Close()
@@ -354,6 +363,30 @@ func TestRefusals(t *testing.T) {
 		w.expect("too many of one person", err, store.ErrFull)
 		if list, err := w.List(t.Context(), "a.test", "", 99); err != nil || len(list) != 1 {
 			t.Errorf("there are %+v, %v", list, err)
+		}
+	})
+}
+
+// TestGroupMadeAnew: an invitation is to the group that there was when it was made,
+// not to another one that has got its id.
+func TestGroupMadeAnew(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, w *world) {
+		v := w.create(invite.Request{Groups: []string{"board", "verona"}, Uses: store.Unlimited})
+		w.mu.Lock()
+		w.anew = map[string]int64{"board": 10}
+		w.mu.Unlock()
+		want := []store.InvitedGroup{{ID: "board", Number: 5, Gone: true}, {ID: "verona", Number: 6}}
+		list, err := w.List(t.Context(), "a.test", "", 9)
+		if err != nil || len(list) != 1 || !slices.Equal(list[0].Groups, want) {
+			t.Errorf("listed %+v, %v", list, err)
+		}
+		if one, err := w.Invitation(t.Context(), "a.test", v.ID); err != nil || !slices.Equal(one.Groups, want) {
+			t.Errorf("it is %+v, %v", one, err)
+		}
+		w.expect("register", w.register(v.Token, "juliet"), nil)
+		if got := w.take(); got != "juliet joins board 5, juliet joins verona 6" {
+			t.Errorf("then %s", got)
 		}
 	})
 }

@@ -60,6 +60,50 @@ func TestMigrateGroupChats(t *testing.T) {
 	}
 }
 
+// TestMigrateInvitedGroups: invitations of before are to the groups that have the
+// ids, but for those that were made later.
+func TestMigrateInvitedGroups(t *testing.T) {
+	t.Parallel()
+	for _, driver := range []string{SQLite, Postgres} {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			db := unmigrated(t, driver)
+			for _, d := range []*database{db.meta, db.archive} {
+				steps, err := readMigrations(migrations, path.Join("migrations", d.dialect.String(), d.name))
+				must(t, err)
+				must(t, d.migrate(t.Context(), steps[:min(21, len(steps))]))
+			}
+			for _, group := range []string{"7, 'here', 7, FALSE", "8, 'old', 7, TRUE", "9, 'again', 90000000, FALSE", "10, 'again', 7, TRUE", `11, '"🎉"', 7, FALSE`} {
+				values := strings.SplitN(group, ", ", 3)
+				execOn(t, db.meta, "INSERT INTO contact_groups (number, id, name, contract, chats, revision, created, deleted) VALUES ("+
+					values[0]+", "+values[1]+", 'n', 'permanent', 'null', 7, "+values[2]+")")
+			}
+			const list = `["here","old","again","never","\"🎉\""]`
+			for id, groups := range map[string]string{"a": list, "b": "null", "c": "[]"} {
+				execOn(t, db.meta, `INSERT INTO invitations (id, hash, domain, local, inviter, account, contact, groups, note, creator, uses, used, created, expires)
+					VALUES ('`+id+`', 'x', 'a.test', '', '', TRUE, FALSE, '`+groups+`', '', '', 1, 0, 8, 9000000000000000)`)
+				execOn(t, db.meta, `INSERT INTO arrivals (invitation, account, inviter, groups) VALUES ('`+id+`', 'romeo@example.org', '', '`+groups+`')`)
+			}
+			must(t, db.migrate(t.Context()))
+			invitations, err := db.Invitations(t.Context(), "a.test", "", 9)
+			must(t, err)
+			arrivals, err := db.Arrivals(t.Context())
+			must(t, err)
+			if len(invitations) != 3 || len(arrivals) != 3 {
+				t.Fatalf("there are %v and %v", invitations, arrivals)
+			}
+			want := "[{here 7 false} {old 0 false} {again 0 false} {never 0 false} {\"🎉\" 11 false}] [] []"
+			if got := fmt.Sprint(invitations[0].Groups, invitations[1].Groups, invitations[2].Groups); got != want {
+				t.Errorf("invitations are to %s, want %s", got, want)
+			}
+			want = "[{here 7 false} {old 0 false} {again 9 false} {never 0 false} {\"🎉\" 11 false}] [] []"
+			if got := fmt.Sprint(arrivals[0].Groups, arrivals[1].Groups, arrivals[2].Groups); got != want {
+				t.Errorf("arrivals are in %s, want %s", got, want)
+			}
+		})
+	}
+}
+
 // A database of schema 1 with something in it must be brought to the newest
 // schema with that in it.
 func TestMigrateFromSchema1(t *testing.T) {

@@ -24,16 +24,16 @@ const Unlimited = -1
 type Invitation struct {
 	ID      string
 	Hash    []byte
-	Host    string   // of the accounts
-	Name    string   // the only account that can be made; "" any
-	Inviter jid.JID  // becomes a contact of who comes; zero: nobody
-	Account bool     // accounts can be made
-	Contact bool     // those who have one may use it, too
-	Groups  []string // in which the accounts are
-	Note    string   // for administrators
-	Creator string   // who has made it: an address, or what names him in the log
-	Uses    int      // left; Unlimited
-	Used    int      // how often it has been used
+	Host    string         // of the accounts
+	Name    string         // the only account that can be made; "" any
+	Inviter jid.JID        // becomes a contact of who comes; zero: nobody
+	Account bool           // accounts can be made
+	Contact bool           // those who have one may use it, too
+	Groups  []InvitedGroup // in which the accounts are
+	Note    string         // for administrators
+	Creator string         // who has made it: an address, or what names him in the log
+	Uses    int            // left; Unlimited
+	Used    int            // how often it has been used
 	Created time.Time
 	Expires time.Time
 }
@@ -42,6 +42,15 @@ type Invitation struct {
 type Arrival struct {
 	Invitation string // its id
 	Account    jid.JID
-	Inviter    jid.JID  // zero: nobody
-	Groups     []string // of a new account
+	Inviter    jid.JID        // zero: nobody
+	Groups     []InvitedGroup // of a new account
+}
+
+// InvitedGroup is a group of an invitation.
+type InvitedGroup struct {
+	ID string `json:"id"`
+	// Number is the group's for good, as the id is not: there may be another
+	// group with that some day. 0: the group was gone before numbers were stored.
+	Number int64 `json:"number"`
+	Gone   bool  `json:"-"` // not stored
 }
