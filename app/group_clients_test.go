@@ -161,9 +161,12 @@ func (w *worker) look(st *stanza.Stanza) {
 	if e := st.Child(stanza.NSClient, "show"); e != nil {
 		show = e.Text()
 	}
-	if st.Type == "" {
+	switch {
+	case st.Type == "":
 		w.presence[name][st.From.Resource()] = show
-	} else {
+	case st.From.IsBare(): // RFC 6121 §4.3.2: nobody is there
+		delete(w.presence, name)
+	default:
 		delete(w.presence[name], st.From.Resource())
 	}
 }
@@ -184,6 +187,7 @@ func (w *worker) item(item *stanza.Element) {
 	name, _, _ := strings.Cut(item.Attr("jid"), "@")
 	if item.Attr("subscription") == "remove" {
 		delete(w.contacts, name)
+		delete(w.presence, name) // there is no place to show it
 		return
 	}
 	text := item.Attr("subscription")

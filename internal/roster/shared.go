@@ -380,7 +380,7 @@ func (s *Service) showChange(ctx context.Context, account jid.JID, seen *sights)
 		s.conceal(ctx, account, contact, true)
 	}
 	for _, contact := range s.online.of(seen.removed) { // or there is nothing to be seen, and no place to see it
-		s.conceal(ctx, account, contact, false)
+		s.conceal(ctx, account, contact, true)
 	}
 	for _, contact := range seen.met {
 		s.reveal(contact, account)

@@ -208,6 +208,27 @@ func TestGoneWhileLeaving(t *testing.T) {
 	j.expect("push romeo@example.org none name=Ro", "unavailable from romeo@example.org")
 }
 
+// TestGoneWhileRemoved: the same for a contact who is taken out: he may be back soon,
+// and is not shown as he was.
+func TestGoneWhileRemoved(t *testing.T) {
+	t.Parallel()
+	w, g := withTeams(t)
+	r, j := w.online(romeo, "orchard"), w.online(juliet, "balcony")
+	w.regroup(g, team("Verona", romeo, juliet))
+	j.expect("push romeo@example.org both [Verona]", "available from romeo@example.org/orchard")
+	g.set(team("Verona", juliet))
+	seen, err := w.roster.follow(t.Context(), juliet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.send(`<presence type="unavailable"/>`)
+	w.roster.showChange(t.Context(), juliet, &seen)
+	seen.release()
+	j.expect("push romeo@example.org remove", "unavailable from romeo@example.org")
+	w.regroup(g, team("Verona", romeo, juliet))
+	j.expect("push romeo@example.org both [Verona]")
+}
+
 // TestRemovalHurtsNobody: a contact from a group who is removed sees nothing of
 // it.
 func TestRemovalHurtsNobody(t *testing.T) {
