@@ -22,6 +22,7 @@ type groupCommands struct {
 	List    groupListCommand    `cmd:"" help:"List groups."`
 	Show    groupShowCommand    `cmd:"" help:"Show a group with its members and chats."`
 	Rename  groupRenameCommand  `cmd:"" help:"Give a group another name."`
+	Set     groupSetCommand     `cmd:"" help:"Change a group's contract or its default chat."`
 	Delete  groupDeleteCommand  `cmd:"" help:"Delete a group with its chats."`
 	Add     groupAddCommand     `cmd:"" help:"Make people members of a group."`
 	Remove  groupRemoveCommand  `cmd:"" help:"End memberships."`
@@ -143,11 +144,11 @@ func (c *groupShowCommand) Run(ctx context.Context, e *env) error {
 		}
 		e.printf("%s: %s (%s)\n", g.ID, g.Name, g.Contract)
 		for _, chat := range g.Chats {
-			gone := ""
-			if chat.Deleted {
-				gone = " (gone)"
+			kind := kindOf(&chat)
+			if kind != "" {
+				kind = " (" + kind + ")"
 			}
-			e.printf("chat %s: %s%s\n", chat.JID, chat.Name, gone)
+			e.printf("chat %s: %s%s\n", chat.JID, chat.Name, kind)
 		}
 		return printMembers(e, &g)
 	})
@@ -192,6 +193,42 @@ type groupRenameCommand struct {
 func (c *groupRenameCommand) Run(ctx context.Context, e *env) error {
 	return c.withClient(e, func(client *admin.Client) error {
 		return client.Do(ctx, http.MethodPut, admin.Path("groups", c.Group), admin.GroupUpdate{Name: &c.Name}, nil)
+	})
+}
+
+type groupSetCommand struct {
+	Group       string `arg:"" help:"Id of the group."`
+	Contract    string `enum:"permanent,overlay," default:"" help:"Whether contacts stay when a membership ends (permanent) or end with it (overlay)."`
+	DefaultChat string `placeholder:"CHAT" help:"Id of the chat that becomes the default one, and gets the group's name: what stands before the @ in its address."`
+	socketFlags
+}
+
+// Help shows examples.
+func (groupSetCommand) Help() string {
+	return `With the contract overlay, contacts of memberships that have ended end, too. Examples:
+
+    muster group set verona --contract overlay
+    muster group set verona --default-chat piazza`
+}
+
+// Run changes the group.
+func (c *groupSetCommand) Run(ctx context.Context, e *env) error {
+	if c.Contract == "" && c.DefaultChat == "" {
+		return errors.New("nothing to change: want --contract or --default-chat")
+	}
+	return c.withClient(e, func(client *admin.Client) error {
+		var in admin.GroupUpdate
+		if c.Contract != "" {
+			in.Contract = &c.Contract
+		}
+		if c.DefaultChat != "" {
+			var chat admin.GroupChat
+			if err := client.Do(ctx, http.MethodGet, admin.Path("groups", c.Group, "chats", c.DefaultChat), nil, &chat); err != nil {
+				return err
+			}
+			in.MUCJID = &chat.JID
+		}
+		return client.Do(ctx, http.MethodPut, admin.Path("groups", c.Group), in, nil)
 	})
 }
 

@@ -2,8 +2,10 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/muster-im/muster/internal/admin"
@@ -18,9 +20,9 @@ type groupChatCommands struct {
 
 type groupChatAddCommand struct {
 	Group   string `arg:"" help:"Id of the group."`
-	Name    string `arg:"" help:"Name of the chat."`
+	Name    string `arg:"" optional:"" help:"Name of the chat; with --default that of the group, if left out."`
 	ID      string `name:"id" help:"What stands before the @ in its address; something random if left out."`
-	Default bool   `help:"It becomes the group's default chat, which has the group's name; needs --id."`
+	Default bool   `help:"It becomes the group's default chat; needs --id."`
 	socketFlags
 }
 
@@ -29,13 +31,16 @@ func (groupChatAddCommand) Help() string {
 	return `The members are invited, and have the chat among their bookmarks. Examples:
 
     muster group chat add verona "The market place"
-    muster group chat add verona Verona --id verona --default`
+    muster group chat add verona --id verona --default`
 }
 
 // Run adds the chat.
 func (c *groupChatAddCommand) Run(ctx context.Context, e *env) error {
-	if c.Default && c.ID == "" {
-		return fmt.Errorf("--default: want --id, too")
+	switch {
+	case c.Default && c.ID == "":
+		return errors.New("--default: want --id, too")
+	case c.Name == "" && !c.Default:
+		return errors.New("want a name for the chat")
 	}
 	return c.withClient(e, func(client *admin.Client) error {
 		var chat admin.GroupChat
@@ -81,12 +86,20 @@ func (c *groupChatListCommand) Run(ctx context.Context, e *env) error {
 		}
 		w := tabwriter.NewWriter(e.stdout, 0, 0, 3, ' ', 0)
 		for _, chat := range g.Chats {
-			gone := ""
-			if chat.Deleted {
-				gone = "gone"
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\n", chat.JID, chat.Name, gone) //nolint:errcheck // see Flush
+			fmt.Fprintf(w, "%s\t%s\t%s\n", chat.JID, chat.Name, kindOf(&chat)) //nolint:errcheck // see Flush
 		}
 		return w.Flush()
 	})
+}
+
+// kindOf says what is special about a chat.
+func kindOf(chat *admin.GroupChat) string {
+	var kind []string
+	if chat.Default {
+		kind = append(kind, "default")
+	}
+	if chat.Deleted {
+		kind = append(kind, "gone")
+	}
+	return strings.Join(kind, ", ")
 }

@@ -136,6 +136,7 @@ type Chat struct {
 	ID      string // the local part of JID
 	JID     jid.JID
 	Name    string
+	Default bool // the group's default chat
 	Deleted bool // the room is gone
 }
 
@@ -350,8 +351,8 @@ func (s *Service) AddGroupChat(ctx context.Context, id ID, name string, by Cause
 // NewChat describes a chat to be.
 type NewChat struct {
 	ID      string // the local part of its address
-	Name    string
-	Default bool // becomes the group's default chat
+	Name    string // "": that of the group, if it becomes the default chat
+	Default bool   // becomes the group's default chat
 }
 
 // PutGroupChat makes a chat of a group whose address is given, as AddGroupChat
@@ -363,7 +364,8 @@ func (s *Service) PutGroupChat(ctx context.Context, id ID, chat NewChat, by Caus
 	_, err := s.change(ctx, id, by, func(ctx context.Context, p *plan) (err error) {
 		before := len(p.record.Chats)
 		if c, err = s.planNewChat(ctx, p, chat); err == nil && chat.Default && len(p.record.Chats) > before {
-			p.makeDefault(c.JID)
+			c.Default = p.makeDefault(c.JID)
+			p.effect.Opened[len(p.effect.Opened)-1].Default = true
 		}
 		return err
 	})

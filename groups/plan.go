@@ -166,7 +166,11 @@ const chatIDSize = 16
 
 // planNewChat adds a chat, unless the group has it.
 func (s *Service) planNewChat(ctx context.Context, p *plan, chat NewChat) (ChatRecord, error) {
-	name, err := s.checkName(chat.Name)
+	name := chat.Name
+	if name == "" && chat.Default {
+		name = p.record.Name
+	}
+	name, err := s.checkName(name)
 	if err != nil {
 		return ChatRecord{}, err
 	}

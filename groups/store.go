@@ -136,7 +136,9 @@ func (r *Record) chat(room jid.JID) *ChatRecord {
 	return nil
 }
 
-func (c *ChatRecord) chat() Chat { return Chat{ID: c.JID.Local(), JID: c.JID, Name: c.Name} }
+func (c *ChatRecord) chat() Chat {
+	return Chat{ID: c.JID.Local(), JID: c.JID, Name: c.Name, Default: c.Default}
+}
 
 func (m *MemberRecord) member() Member {
 	return Member{User: m.User, Role: m.Role, Since: m.Since, Delayed: m.Joined == 0}

@@ -80,6 +80,9 @@ func useGroups(t *testing.T, w *apiWorld) {
 		{"its own", "PUT", "/groups/padua/chats/piazza", `{"name":"Piazza"}`, nil, 201, ``},
 		{"taken", "PUT", "/groups/verona/chats/piazza", `{"name":"Piazza"}`, nil, 409, `this chat is somebody else's`},
 		{"unnamed chat", "POST", "/groups/verona/chats", `{"name":""}`, nil, 422, `"pointer":"#/name"`},
+		{"default chat without a name", "PUT", "/groups/padua/chats/arena", `{"default":true}`, nil, 201, `"name":"Padua","default":true`},
+		{"is shown", "GET", "/groups/padua", "", nil, 200, `"muc_jid":"arena@groups.localhost"`},
+		{"and goes", "DELETE", "/groups/padua/chats/arena", "", nil, 204, ``},
 		{"chat that is not there", "DELETE", "/groups/verona/chats/none", "", nil, 404, `the group has no such chat`},
 		{"default chat of somebody else", "PUT", "/groups/verona", `{"muc_jid":"coven@conference.localhost"}`, nil, 404, `the group has no such chat`},
 	})

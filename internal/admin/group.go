@@ -49,6 +49,7 @@ type GroupChat struct {
 	ID      string  `json:"id"`
 	JID     jid.JID `json:"jid"`
 	Name    string  `json:"name"`
+	Default bool    `json:"default,omitempty" doc:"It is the group's default chat."`
 	Deleted bool    `json:"deleted,omitempty" doc:"The room is gone."`
 }
 
@@ -64,7 +65,7 @@ type NewGroup struct {
 type GroupUpdate struct {
 	Name     *string  `json:"name,omitempty" max:"1023"`
 	Contract *string  `json:"contract,omitempty" enum:"permanent,overlay"`
-	MUCJID   *jid.JID `json:"muc_jid,omitempty" doc:"The group's chat that is the default one."`
+	MUCJID   *jid.JID `json:"muc_jid,omitempty" doc:"The group's chat that becomes the default one, and gets the group's name."`
 }
 
 // GroupMembers are all members that a group is to have.

@@ -14,14 +14,14 @@ import (
 
 // NewGroupChat asks for a chat.
 type NewGroupChat struct {
-	Name    string `json:"name" max:"1023"`
+	Name    string `json:"name,omitempty" max:"1023" doc:"Absent: the group's name, which only the default chat may have so."`
 	ID      string `json:"id,omitempty" max:"1023" doc:"What stands before the @ in its address; absent: 16 random characters. A chat that the group has already stays as it is."`
 	Default bool   `json:"default,omitempty" doc:"With an id: a new chat becomes the group's default one."`
 }
 
 // PutGroupChat describes a chat whose id is in the path.
 type PutGroupChat struct {
-	Name    string `json:"name" max:"1023"`
+	Name    string `json:"name,omitempty" max:"1023" doc:"Absent: the group's name, which only the default chat may have so."`
 	Default bool   `json:"default,omitempty" doc:"A new chat becomes the group's default one."`
 }
 
