@@ -89,6 +89,21 @@ func (f *roomFlags) do(ctx context.Context, e *env, method string, query url.Val
 	return room, f.explain(c.Do(ctx, method, path, in, out))
 }
 
+// roomsOf asks for the rooms of a host, or of a domain of rooms.
+func roomsOf(ctx context.Context, client *admin.Client, host string) (url.Values, error) {
+	if host == "" {
+		return queryOf(), nil
+	}
+	info, err := client.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(info.RoomHosts, host) && !slices.Contains(info.Hosts, host) {
+		return queryOf("domain", host), nil
+	}
+	return queryOf("host", host), nil
+}
+
 func queryOf(pairs ...string) url.Values {
 	q := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -114,7 +129,7 @@ func (e *env) table(rows [][]string) error {
 }
 
 type roomListCommand struct {
-	Host   string `arg:"" optional:"" help:"Only the rooms of this host (default: the first one)."`
+	Host   string `arg:"" optional:"" help:"Host, or domain of rooms, whose rooms are listed (default: the first host)."`
 	Search string `placeholder:"TEXT" help:"Only rooms with this in their name or title."`
 	User   string `placeholder:"NAME" help:"Only rooms to which this user of the host belongs, or in which he is."`
 	socketFlags
@@ -126,13 +141,19 @@ func (c *roomListCommand) Run(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
+	query, err := roomsOf(ctx, client, c.Host)
+	if err != nil {
+		return c.explain(err)
+	}
 	list := []roomadmin.Room{}
-	query := queryOf("host", c.Host, "search", c.Search)
 	if c.User != "" {
 		var own admin.UserRooms
-		err = client.Do(ctx, http.MethodGet, admin.Path("users", c.User, "rooms")+"?"+queryOf("host", c.Host).Encode(), nil, &own)
+		err = client.Do(ctx, http.MethodGet, admin.Path("users", c.User, "rooms")+"?"+query.Encode(), nil, &own)
 		list = own.Items
 	} else {
+		if c.Search != "" {
+			query.Set("search", c.Search)
+		}
 		for r, e := range admin.List[roomadmin.Room](ctx, client, "/rooms", query) {
 			if err = e; e != nil {
 				break
@@ -148,7 +169,7 @@ func (c *roomListCommand) Run(ctx context.Context, e *env) error {
 	}
 	if len(list) == 0 {
 		at := ""
-		if c.Host != "" {
+		if query.Has("host") {
 			at = "@" + c.Host
 		}
 		e.printf("There are no such rooms: muster room create NAME%s makes one.\n", at)
@@ -442,7 +463,7 @@ func (c *roomDestroyCommand) Run(ctx context.Context, e *env) error {
 }
 
 type roomUnusedCommand struct {
-	Host    string `arg:"" optional:"" help:"Host whose rooms are meant (default: the first one)."`
+	Host    string `arg:"" optional:"" help:"Host, or domain of rooms, whose rooms are meant (default: the first host)."`
 	Days    int    `default:"90" help:"For how many days nobody has been in them."`
 	Destroy bool   `help:"Destroy them; --yes is needed, too."`
 	Yes     bool   `help:"Really destroy them, with everything in them."`
@@ -470,11 +491,15 @@ func (c *roomUnusedCommand) Run(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
+	query, err := roomsOf(ctx, client, c.Host)
+	if err != nil {
+		return c.explain(err)
+	}
 	list := []roomadmin.Room{}
 	in := admin.UnusedRooms{IdleHours: int(time.Duration(c.Days) * 24), DryRun: !c.Destroy, Reason: c.Reason}
 	for more := true; more; more = in.After != "" {
 		var page api.Page[roomadmin.Room]
-		if err := client.Do(ctx, http.MethodPost, "/unused-rooms/destroy?"+queryOf("host", c.Host).Encode(), in, &page); err != nil {
+		if err := client.Do(ctx, http.MethodPost, "/unused-rooms/destroy?"+query.Encode(), in, &page); err != nil {
 			return c.explain(err)
 		}
 		list, in.After = append(list, page.Items...), page.Next

@@ -112,3 +112,36 @@ func enter(t *testing.T, c *client.Client, at string) {
 	}
 	t.Fatal(err)
 }
+
+// TestRoomsOfGroups: the chats of groups are rooms that can be listed like others.
+func TestRoomsOfGroups(t *testing.T) {
+	t.Parallel()
+	file, _ := configFile(t, "[modules.mod_groups_internal]\ngroups_muc_host = \"groups.localhost\"\n")
+	serving(t, file)
+	for _, step := range []struct {
+		status     int
+		args       string
+		want, miss string
+	}{
+		{exitOK, "user add juliet wherefore", "", ""},
+		{exitOK, "room create kitchen", "", ""},
+		{exitOK, "group create Verona --id verona", "", ""},
+		{exitOK, "group chat add verona Piazza --id piazza", "", ""},
+		{exitOK, "group add verona juliet --role owner", "", ""},
+		{exitOK, "room list", "kitchen@conference.localhost", "piazza"},
+		{exitOK, "room list localhost", "kitchen@conference.localhost", "piazza"},
+		{exitOK, "room list conference.localhost", "kitchen@conference.localhost", "piazza"},
+		{exitOK, "room list groups.localhost", "piazza@groups.localhost", "kitchen"},
+		{exitOK, "room list groups.localhost --search piaz", "piazza@groups.localhost", "kitchen"},
+		{exitOK, "room list groups.localhost --user juliet", "owner", "kitchen"},
+		{exitOK, "room list groups.localhost --search none", "There are no such rooms", ""},
+		{exitError, "room list far.test", "does not serve \"far.test\"", ""},
+		{exitOK, "room unused groups.localhost", "All rooms have been used in the last 90 days", ""},
+		{exitError, "room unused far.test", "does not serve \"far.test\"", ""},
+	} {
+		got := execute(t, "", append(strings.Fields(step.args), "--config", file)...)
+		if got.status != step.status || !strings.Contains(got.stdout+got.stderr, step.want) || step.miss != "" && strings.Contains(got.stdout, step.miss) {
+			t.Errorf("%s: got %+v, want %d and %q", step.args, got, step.status, step.want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -131,6 +132,7 @@ func (a *Admin) roomRoutes() []api.Route {
 	for i := range list {
 		r := &list[i]
 		r.Tag = "rooms"
+		a.atDomain(r)
 		r.Errors = []int{http.StatusNotFound, http.StatusConflict}
 		if len(r.Params) > 0 && r.Params[0].Name == "room" {
 			r.Domain = a.hostOfRoom
@@ -143,6 +145,46 @@ func (a *Admin) roomRoutes() []api.Route {
 		}
 	}
 	return list
+}
+
+// atDomain lets an operation on the rooms of a host be one on those of another
+// domain of rooms: on the chats of groups.
+func (a *Admin) atDomain(r *api.Route) {
+	domain := api.Param{Name: "domain", Query: true, Doc: "The domain of the rooms, where it is not the one that the host has: that of the chats of groups."}
+	switch r.ID {
+	case "listUserRooms": // the host is the user's
+	case "listRooms", "listUnusedRooms", "destroyUnusedRooms", "listRoomSettings":
+		domain = api.Param{Name: "domain", Query: true, Doc: "The domain of the rooms, instead of a host: that of the chats of groups, for instance."}
+		r.Params = append(r.Params, api.Param{Name: "host", Query: true, Doc: "Which of the server's hosts is meant; its first one if this and domain are absent."})
+		r.Domain = a.hostOfDomain
+	default:
+		return
+	}
+	r.Params = append(r.Params, domain)
+}
+
+// hostOfDomain is the host that is asked for, or that to which the rooms of a
+// domain belong.
+func (a *Admin) hostOfDomain(r *api.Request) (string, error) {
+	host, domain := r.Query("host"), r.Query("domain")
+	if !r.Has("domain") {
+		if !r.Has("host") {
+			host = a.opts.Hosts[0]
+		}
+		return host, nil
+	}
+	of := a.opts.Rooms.Host(domain)
+	switch {
+	case of == "":
+		return "", noRoomsAt(domain)
+	case r.Has("host") && host != of:
+		return "", api.InvalidParam("domain", fmt.Sprintf("the rooms at %s are those of %s, not of %.200q", domain, of, host))
+	}
+	return of, nil
+}
+
+func noRoomsAt(domain string) error {
+	return api.NotFound(fmt.Sprintf("there are no rooms at %.200q", domain))
 }
 
 // roomError is what a client is told; under is where the settings are in the
@@ -239,8 +281,14 @@ func roomAs(r *api.Request) (room, as jid.JID, err error) {
 
 func (a *Admin) rooms() *roomadmin.Admin { return a.opts.Rooms.Admin }
 
-// roomDomain is the domain of the rooms of the host that is asked for.
+// roomDomain is the domain of the rooms that are asked for.
 func (a *Admin) roomDomain(r *api.Request) (string, error) {
+	if r.Has("domain") {
+		if domain := r.Query("domain"); a.opts.Rooms.Host(domain) != "" {
+			return domain, nil
+		}
+		return "", noRoomsAt(r.Query("domain"))
+	}
 	if domain := a.opts.Rooms.Domain(r.Host()); domain != "" {
 		return domain, nil
 	}
