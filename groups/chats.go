@@ -10,6 +10,9 @@ import (
 // again with the same arguments after an error or a crash, and then succeeds. An
 // error that wraps ErrRefused says that it never will.
 type Chats interface {
+	// Serves reports whether groups have their chats at a domain now. Of a room of
+	// another one nothing is asked.
+	Serves(domain string) bool
 	// Create makes a room with the members that it has, or makes one that there
 	// is what it should be. Members are invited, and the chat comes into their
 	// bookmarks.

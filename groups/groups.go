@@ -395,7 +395,7 @@ func (s *Service) GroupChats(ctx context.Context, id ID) ([]Chat, error) {
 	chats := make([]Chat, 0, len(r.Chats))
 	for i := range r.Chats {
 		chat := r.Chats[i].chat()
-		if s.opts.Chats != nil {
+		if s.serves(chat.JID) {
 			state, err := s.opts.Chats.State(ctx, chat.JID, id)
 			if err != nil {
 				return nil, err

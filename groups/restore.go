@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 )
 
 // restoring is the revision of tasks that are not stored: a group's chats are
@@ -36,7 +37,7 @@ func (s *Service) groupsWithChats(ctx context.Context) (numbers []int64, err err
 			return nil, fmt.Errorf("read the groups that have chats: %w", err)
 		}
 		for i := range records {
-			if len(records[i].Chats) > 0 {
+			if slices.ContainsFunc(records[i].Chats, func(c ChatRecord) bool { return s.serves(c.JID) }) {
 				numbers = append(numbers, records[i].Number)
 			}
 			after = records[i].ID
@@ -83,6 +84,9 @@ func (s *Service) restore(ctx context.Context, number int64) error {
 	}
 	var errs []error
 	for i := range r.Chats {
+		if !s.serves(r.Chats[i].JID) {
+			continue
+		}
 		chat, err := s.groupChat(ctx, number, &r.Chats[i], r.info())
 		if err == nil {
 			err = s.opts.Chats.Restore(ctx, chat)

@@ -93,7 +93,8 @@ func (s *Service) Hooks() *Hooks { return &s.hooks }
 // to try again what fails.
 func (s *Service) Start(ctx context.Context) error {
 	s.hooks.seal()
-	if err := s.resume(ctx); err != nil {
+	late, err := s.resume(ctx)
+	if err != nil {
 		return fmt.Errorf("read what is to be done for groups: %w", err)
 	}
 	// Only groups of before: whoever changes one made from now on finds what
@@ -103,6 +104,7 @@ func (s *Service) Start(ctx context.Context) error {
 		return err
 	}
 	s.wg.Go(func() {
+		s.workOn(late)
 		s.restoreAll(old)
 		s.retryTasks()
 	})

@@ -36,9 +36,10 @@ type Store interface {
 	// GroupTasks returns the tasks that are not done, the oldest first. It waits
 	// for changes that are under way, be it for a server that is no more.
 	GroupTasks(ctx context.Context) ([]Task, error)
-	// GroupTaskDone removes the task of a change. Rooms that were closed by it are
-	// anybody's again, unless they have been opened since.
-	GroupTaskDone(ctx context.Context, revision int64, closed []jid.JID) error
+	// GroupTaskDone removes the task of a change; if t.Data is not nil, that is what
+	// is left of it. Rooms that it has closed are anybody's again, unless they have
+	// been opened since.
+	GroupTaskDone(ctx context.Context, t Task, closed []jid.JID) error
 }
 
 // Record is a stored group.

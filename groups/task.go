@@ -26,6 +26,8 @@ type effect struct {
 	Opened  []ChatRecord   `json:"opened,omitempty"`
 	Closed  []ChatRecord   `json:"closed,omitempty"`
 	Renamed []ChatRecord   `json:"renamed,omitempty"`
+	// Told says that only chats are left, whose host groups do not have now.
+	Told bool `json:"told,omitempty"`
 }
 
 type memberEffect struct {
@@ -43,7 +45,8 @@ type taskQueues struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	queues map[int64]*taskQueue
-	reread bool // the store may have tasks that are in no queue
+	doubts int // how often it was said that the store may have tasks that are in no queue
+	sure   int // doubts that are gone
 }
 
 type taskQueue struct {
@@ -111,15 +114,21 @@ func (q *taskQueues) waiting() (list []int64) {
 func (q *taskQueues) again() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.reread = true
+	q.doubts++
 }
 
-func (q *taskQueues) mustReread() bool {
+// mustReread reports whether that is so, and what settled takes when it is not so
+// any more. Until then nobody may rely on the queues.
+func (q *taskQueues) mustReread() (doubts int, must bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	was := q.reread
-	q.reread = false
-	return was
+	return q.doubts, q.sure < q.doubts
+}
+
+func (q *taskQueues) settled(doubts int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.sure = max(q.sure, doubts)
 }
 
 // do does a task after those that the group has already. One that fails is
@@ -135,7 +144,8 @@ func (s *Service) do(t Task) {
 // reread queues what the store has and no queue, if there may be such tasks. It
 // reports whether there are none now.
 func (s *Service) reread() bool {
-	if !s.tasks.mustReread() {
+	doubts, must := s.tasks.mustReread()
+	if !must {
 		return true
 	}
 	list, err := s.opts.Store.GroupTasks(s.ctx)
@@ -143,15 +153,16 @@ func (s *Service) reread() bool {
 		if s.ctx.Err() == nil {
 			s.log.Error("read what is to be done for groups", slog.Any("err", err))
 		}
-		s.tasks.again()
 		s.tryAgain()
 		return false
 	}
 	for _, t := range list {
-		if s.tasks.add(t) {
+		told, waits := s.isTold(t)
+		if !waits && s.tasks.add(t) && !told {
 			s.surprised(t)
 		}
 	}
+	s.tasks.settled(doubts)
 	return true
 }
 
@@ -227,33 +238,54 @@ func (s *Service) workAll() (done bool) {
 	if !s.reread() {
 		return false
 	}
-	for _, number := range s.tasks.waiting() {
-		s.work(number)
-	}
+	s.workOn(s.tasks.waiting())
 	return len(s.tasks.waiting()) == 0
 }
 
-// resume does what the store says is to be done. If it does not say so now, which
-// may be because a server that is no more has left a change under way, it is asked
-// again later.
-func (s *Service) resume(ctx context.Context) error {
+// resume does what the store says is to be done, but for what has waited for chats'
+// host: the groups of that are returned. If the store does not say so now, which may
+// be because a server that is no more has left a change under way, it is asked again
+// later.
+func (s *Service) resume(ctx context.Context) (late []int64, err error) {
 	list, err := s.opts.Store.GroupTasks(ctx)
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return nil, ctx.Err()
 	case err != nil:
 		s.log.Error("read what is to be done for groups", slog.Any("err", err))
 		s.tasks.again()
 		s.tryAgain()
-		return nil
+		return nil, nil
 	}
+	var first []int64
+	waiting := 0
 	for _, t := range list {
+		switch told, waits := s.isTold(t); {
+		case waits:
+			waiting++
+			continue
+		case told:
+			late = append(late, t.Number)
+		default:
+			first = append(first, t.Number)
+		}
 		s.tasks.add(t)
 	}
-	for _, number := range s.tasks.waiting() {
+	if waiting > 0 {
+		s.log.Warn("chats of groups are not what they should be while they have no host", slog.Int("tasks", waiting))
+	}
+	s.workOn(first)
+	return late, nil
+}
+
+// workOn does what is to be done for some groups.
+func (s *Service) workOn(numbers []int64) {
+	for _, number := range numbers {
+		if s.ctx.Err() != nil {
+			return
+		}
 		s.work(number)
 	}
-	return nil
 }
 
 // perform does one task: chats first, then events.
@@ -267,23 +299,68 @@ func (s *Service) perform(t Task) error {
 	if err := json.Unmarshal(t.Data, &e); err != nil {
 		return fmt.Errorf("read task %d: %w", t.Revision, err)
 	}
-	if s.opts.Chats != nil {
-		if err := s.performChats(ctx, t.Number, &e); err != nil {
+	now, later := e, effect{Actor: e.Actor, Info: e.Info, Deleted: e.Deleted, Told: true}
+	now.Opened, later.Opened = s.served(e.Opened)
+	now.Closed, later.Closed = s.served(e.Closed)
+	now.Renamed, later.Renamed = s.served(e.Renamed)
+	if err := s.performChats(ctx, t.Number, &now); err != nil {
+		return err
+	}
+	if !e.Told {
+		s.fire(&e)
+	}
+	if t.Data = nil; later.hasChats() {
+		s.log.Warn("chat of a group waits for its host", slog.String("group", string(e.Info.ID)))
+		var err error
+		if t.Data, err = encodeEffect(&later); err != nil {
 			return err
 		}
 	}
-	s.fire(&e)
-	closed := make([]jid.JID, len(e.Closed))
-	for i := range e.Closed {
-		closed[i] = e.Closed[i].JID
+	closed := make([]jid.JID, len(now.Closed))
+	for i := range now.Closed {
+		closed[i] = now.Closed[i].JID
 	}
-	return s.opts.Store.GroupTaskDone(ctx, t.Revision, closed)
+	return s.opts.Store.GroupTaskDone(ctx, t, closed)
+}
+
+// serves reports whether a room can be made what a group wants it to be.
+func (s *Service) serves(room jid.JID) bool {
+	return s.opts.Chats != nil && s.opts.Chats.Serves(room.Domain())
+}
+
+// served are those of a list of chats that can be made what they should be, and the
+// others.
+func (s *Service) served(list []ChatRecord) (now, later []ChatRecord) {
+	for _, c := range list {
+		if s.serves(c.JID) {
+			now = append(now, c)
+		} else {
+			later = append(later, c)
+		}
+	}
+	return now, later
+}
+
+func (e *effect) hasChats() bool { return len(e.Opened)+len(e.Closed)+len(e.Renamed) > 0 }
+
+// isTold reports whether of a task only chats are left, and whether it waits for
+// a host of theirs. While it does it is in no queue.
+func (s *Service) isTold(t Task) (told, waits bool) {
+	var e effect
+	if err := json.Unmarshal(t.Data, &e); err != nil || !e.Told {
+		return false, false // perform says what is wrong
+	}
+	now, _ := s.served(slices.Concat(e.Opened, e.Closed, e.Renamed))
+	return true, len(now) == 0
 }
 
 // performChats lets rooms follow. The task says where to look; what is done there
 // is what the group says now, so that no task undoes what a later one has done.
 // A chat that fails keeps no other one waiting.
 func (s *Service) performChats(ctx context.Context, number int64, e *effect) error {
+	if s.opts.Chats == nil {
+		return nil
+	}
 	r, err := s.opts.Store.GroupNumber(ctx, number)
 	if err = ignoreNotFound(err); err != nil {
 		return err
@@ -333,7 +410,8 @@ const fewUsers = 16
 // affiliate brings whom a change is about to what they are in the group now.
 func (s *Service) affiliate(ctx context.Context, r *Record, e *effect) error {
 	users := e.users()
-	if len(users) == 0 || len(r.Chats) == 0 {
+	chats, _ := s.served(r.Chats) // others are looked at when they have a host again
+	if len(users) == 0 || len(chats) == 0 {
 		return nil
 	}
 	changes := make([]Affiliation, len(users))
@@ -359,7 +437,7 @@ func (s *Service) affiliate(ctx context.Context, r *Record, e *effect) error {
 		}
 	}
 	var errs []error
-	for _, c := range r.Chats {
+	for _, c := range chats {
 		errs = append(errs, s.settled("bring members up to date of", c.JID, s.opts.Chats.Affiliate(ctx, c.JID, changes)))
 	}
 	return errors.Join(errs...)

@@ -32,6 +32,7 @@ func (people) Exists(_ context.Context, j jid.JID) (bool, error) { return j.Loca
 
 // chats are rooms that remember what was done to them.
 type chats struct {
+	host    string
 	mu      sync.Mutex
 	log     []string
 	gone    map[jid.JID]bool
@@ -72,6 +73,8 @@ func (c *chats) fail(err error) {
 	defer c.mu.Unlock()
 	c.err = err
 }
+
+func (c *chats) Serves(domain string) bool { return domain == c.host }
 
 func (c *chats) Create(_ context.Context, g groups.GroupChat) error {
 	if c.refuse != "" && c.refuse == g.Name {
@@ -235,8 +238,13 @@ func newWorld(t *testing.T, o sqlstore.Options) *world {
 // begin makes the service anew.
 func (w *world) begin(chatHost string) {
 	w.t.Helper()
+	w.chats.host = chatHost
+	var rooms groups.Chats
+	if chatHost != "" {
+		rooms = w.chats
+	}
 	w.Service = groups.New(groups.Options{
-		Store: w.db, Accounts: people{}, Chats: w.chats, ChatHost: chatHost, MaxChatID: w.maxChatID, Changed: func(_ context.Context, list []jid.JID) {
+		Store: w.db, Accounts: people{}, Chats: rooms, ChatHost: chatHost, MaxChatID: w.maxChatID, Changed: func(_ context.Context, list []jid.JID) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.changed = append(w.changed, list...)

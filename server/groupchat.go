@@ -21,6 +21,7 @@ import (
 // groupChats keeps the chats of groups in a room service, and in people's
 // bookmarks.
 type groupChats struct {
+	domain    string
 	rooms     func(domain string) *muc.Service
 	stored    func(ctx context.Context, room jid.JID) (*muc.RoomRecord, error)
 	feature   *roomfeatures.GroupChats // of the room service
@@ -35,7 +36,7 @@ func (s *Server) newGroupChats(cfg *config.Config, domain string) *groupChats {
 	if domain == "" || s.opts.Attach != nil {
 		return nil
 	}
-	c := &groupChats{rooms: s.Rooms, stored: s.db.Room, bookmarks: s.userData, send: s.router.Send}
+	c := &groupChats{domain: domain, rooms: s.Rooms, stored: s.db.Room, bookmarks: s.userData, send: s.router.Send}
 	c.feature = &roomfeatures.GroupChats{Gone: func(group string) { s.groups.ChatGone(groups.ID(group)) }}
 	for _, at := range cfg.RoomServices() {
 		if at.Domain == domain {
@@ -44,6 +45,9 @@ func (s *Server) newGroupChats(cfg *config.Config, domain string) *groupChats {
 	}
 	return c
 }
+
+// Serves reports whether groups have their chats at a domain.
+func (c *groupChats) Serves(domain string) bool { return domain == c.domain }
 
 // roomName is a chat's name as far as its room can have it: on a host that others
 // make rooms on too, those may have to have short names.

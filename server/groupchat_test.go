@@ -70,8 +70,8 @@ func (f *faultyDB) ChangeGroup(ctx context.Context, c *groups.StoredChange) (rev
 	return revision, err
 }
 
-func (f *faultyDB) GroupTaskDone(ctx context.Context, revision int64, closed []jid.JID) error {
-	return f.write(func() error { return f.DB.GroupTaskDone(ctx, revision, closed) })
+func (f *faultyDB) GroupTaskDone(ctx context.Context, t groups.Task, closed []jid.JID) error {
+	return f.write(func() error { return f.DB.GroupTaskDone(ctx, t, closed) })
 }
 
 func (f *faultyDB) EditBookmarks(ctx context.Context, room jid.JID, people []jid.JID, l store.PrivateLimits, edit func(*store.Bookmarks)) error {
@@ -102,6 +102,8 @@ type chatWorld struct {
 	mu      sync.Mutex
 	invited map[string]int // by room and person
 	maxName int            // of rooms
+
+	homeless bool // chats have no host
 
 	creating func() // runs before the room of a chat is made; nil: nothing
 }
@@ -137,10 +139,14 @@ func (w *chatWorld) begin() {
 	}
 	w.rooms = rooms
 	w.chats = &groupChats{
-		rooms: func(string) *muc.Service { return rooms }, stored: w.db.Room, feature: feature,
+		domain: chatDomain, rooms: func(string) *muc.Service { return rooms }, stored: w.db.Room, feature: feature,
 		bookmarks: userdata.New(userdata.Options{Store: w.db}), send: w.Send, maxName: w.maxName,
 	}
-	w.groups = groups.New(groups.Options{Store: w.db, Accounts: everybody{}, ChatHost: chatDomain, Chats: racingChats{w.chats, w}})
+	o := groups.Options{Store: w.db, Accounts: everybody{}}
+	if !w.homeless {
+		o.ChatHost, o.Chats = chatDomain, racingChats{w.chats, w}
+	}
+	w.groups = groups.New(o)
 	if err := w.groups.Start(w.t.Context()); err != nil && !w.db.dead {
 		w.t.Fatal(err)
 	}

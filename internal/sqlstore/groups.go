@@ -401,15 +401,20 @@ func (db *DB) GroupTasks(ctx context.Context) (list []groups.Task, err error) {
 	return list, nil
 }
 
-// GroupTaskDone removes a task, and lets go of rooms that nobody has opened since.
-func (db *DB) GroupTaskDone(ctx context.Context, revision int64, closed []jid.JID) error {
+// GroupTaskDone removes a task, or what is done of it, and lets go of rooms that
+// nobody has opened since.
+func (db *DB) GroupTaskDone(ctx context.Context, t groups.Task, closed []jid.JID) error {
 	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
 		for _, room := range closed {
-			if _, err := q.exec(ctx, "DELETE FROM contact_group_chats WHERE room = $1 AND revision < $2", text(room), revision); err != nil {
+			if _, err := q.exec(ctx, "DELETE FROM contact_group_chats WHERE room = $1 AND revision < $2", text(room), t.Revision); err != nil {
 				return err
 			}
 		}
-		_, err := q.exec(ctx, "DELETE FROM contact_group_tasks WHERE revision = $1", revision)
+		if t.Data != nil {
+			_, err := q.exec(ctx, "UPDATE contact_group_tasks SET data = $2 WHERE revision = $1", t.Revision, t.Data)
+			return err
+		}
+		_, err := q.exec(ctx, "DELETE FROM contact_group_tasks WHERE revision = $1", t.Revision)
 		return err
 	})
 	if err != nil {

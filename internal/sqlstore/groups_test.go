@@ -219,3 +219,35 @@ func TestNewcomersHaveAccounts(t *testing.T) {
 		}
 	})
 }
+
+// TestGroupTaskLeft: of a task that is done in part the rest stays, with the rooms
+// that it has still to close; they are nobody else's until then.
+func TestGroupTaskLeft(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		db, ctx, room := open(), t.Context(), jid.MustParse("hall@chat.example.org")
+		g := groups.Record{ID: "team", Name: "Team", Contract: groups.Permanent, Created: noon}
+		number, err := db.ChangeGroup(ctx, &groups.StoredChange{Group: g, Open: []jid.JID{room}})
+		must(t, err)
+		g.Number = number
+		closing, err := db.ChangeGroup(ctx, &groups.StoredChange{Group: g, Expected: number, Task: []byte("all")})
+		must(t, err)
+		other := &groups.StoredChange{Group: groups.Record{ID: "other", Name: "O", Contract: groups.Permanent, Created: noon}, Open: []jid.JID{room}}
+		task := groups.Task{Revision: closing, Number: number, Data: []byte("rest")}
+		must(t, db.GroupTaskDone(ctx, task, nil))
+		list, err := db.GroupTasks(ctx)
+		if err != nil || len(list) != 1 || string(list[0].Data) != "rest" || list[0].Revision != closing || list[0].Number != number {
+			t.Errorf("left is %v, %v", list, err)
+		}
+		if _, err := db.ChangeGroup(ctx, other); !errors.Is(err, groups.ErrChatConflict) {
+			t.Errorf("the room of another group: %v, want ErrChatConflict", err)
+		}
+		task.Data = nil
+		must(t, db.GroupTaskDone(ctx, task, []jid.JID{room}))
+		if list, err = db.GroupTasks(ctx); err != nil || len(list) != 0 {
+			t.Errorf("left is %v, %v", list, err)
+		}
+		_, err = db.ChangeGroup(ctx, other)
+		must(t, err)
+	})
+}
