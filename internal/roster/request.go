@@ -177,6 +177,7 @@ func (s *Service) Set(ctx context.Context, iq *stanza.Stanza) (*stanza.Element, 
 		return nil, err
 	}
 	if begun {
+		s.addedAgain(ctx, owner, wish.Contact)
 		s.reveal(owner, wish.Contact)
 	}
 	return nil, nil //nolint:nilnil // an empty result
@@ -289,10 +290,13 @@ func (s *Service) parseGroups(item *stanza.Element) (groups []string, err error)
 }
 
 // remove takes a contact out, and with him the subscriptions both ways
-// (RFC 6121 §2.5.2). One from groups is not shown any more, which is nothing to
-// him.
+// (RFC 6121 §2.5.2). One who is in a group together with the owner is not shown any
+// more, which is nothing to him while they both are.
 func (s *Service) remove(ctx context.Context, owner, contact jid.JID) error {
 	defer s.lockPair(owner, contact)()
+	if err := s.endPast(ctx, owner, contact, true); err != nil {
+		return err
+	}
 	before, seen, err := s.takeOut(ctx, owner, contact)
 	if err != nil {
 		return err
@@ -333,7 +337,7 @@ func (s *Service) takeOut(ctx context.Context, owner, contact jid.JID) (before s
 		return none, false, stanza.NewError(stanza.Cancel, stanza.ItemNotFound, "There is no such contact.")
 	}
 	was := item
-	item = store.RosterItem{Contact: contact, Subscription: store.SubNone, Hidden: was.Hidden}
+	item = store.RosterItem{Contact: contact, Subscription: store.SubNone, Hidden: was.Hidden, Ended: was.Ended}
 	if c.To {
 		item.Hidden = c.Since + 1
 	}
@@ -342,7 +346,7 @@ func (s *Service) takeOut(ctx context.Context, owner, contact jid.JID) (before s
 	}
 	s.push(owner, &item)
 	before = stateOf(&was)
-	if before&from != 0 && !c.From {
+	if before&from != 0 && !s.looksAt(contact, owner) {
 		s.hide(ctx, owner, contact)
 	}
 	return before, shown, nil

@@ -8,7 +8,7 @@
 // sessions under it, so that nobody gets news in the wrong order. A pair's lock
 // covers what stands between two people while a subscription stanza takes
 // effect on both sides. A pair's lock is taken before an account's; two of the
-// same kind are never held at once. Under an account's lock nothing is called
+// same kind are never held at once but by lockBoth. Under an account's lock nothing is called
 // that could come back here: only the store, sessions, and services of other
 // domains, which never wait.
 package roster
@@ -48,6 +48,8 @@ type Store interface {
 	// NoteRosterItem stores what a roster does not show of an item; versions
 	// stay.
 	NoteRosterItem(ctx context.Context, owner jid.JID, item store.RosterItem) error
+	// NoteRosterPair is NoteRosterItem of two people's items for each other, at once.
+	NoteRosterPair(ctx context.Context, one, other store.RosterItem) error
 	// RosterChanges returns what has changed after a version, tombstones too,
 	// without what has never been InRoster; store.ErrNotFound if that is not
 	// known any more.
@@ -168,7 +170,29 @@ func (s *Service) lock(account jid.JID) (unlock func()) {
 }
 
 func (s *Service) shard(account jid.JID) *shard {
-	return &s.shards[maphash.Comparable(s.seed, account)%lockCount]
+	return &s.shards[s.place(account)]
+}
+
+// place is where an account is among the shards.
+func (s *Service) place(account jid.JID) uint64 {
+	return maphash.Comparable(s.seed, account) % lockCount
+}
+
+// lockBoth is lock of two accounts.
+func (s *Service) lockBoth(a, b jid.JID) (unlock func()) {
+	first, second := s.place(a), s.place(b)
+	if first == second {
+		return s.lock(a)
+	}
+	if first > second { // so that two who do this never wait for each other
+		first, second = second, first
+	}
+	s.shards[first].Lock()
+	s.shards[second].Lock()
+	return func() {
+		s.shards[second].Unlock()
+		s.shards[first].Unlock()
+	}
 }
 
 // lockPair makes the caller the only one who changes what stands between two
@@ -207,18 +231,29 @@ func (s *Service) item(ctx context.Context, owner, contact jid.JID) (store.Roste
 
 // put stores an item that was another before. The account is locked.
 func (s *Service) put(ctx context.Context, owner jid.JID, before, item *store.RosterItem) error {
-	c, was := s.sharing(owner).contact(item.Contact)
 	item.Removed = isEmpty(item)
 	version, err := s.opts.Store.PutRosterItem(ctx, owner, *item)
-	s.noted(owner, item, err)
+	if err == nil {
+		item.Version = version
+	}
+	s.stored(owner, before, item, version, err)
 	if err != nil {
 		return fmt.Errorf("store contact %s of %s: %w", item.Contact, owner, err)
 	}
-	item.Version = version
-	_, is := s.sharing(owner).contact(item.Contact)
-	old, now := merge(before, &c, was), merge(item, &c, is)
-	s.moved(owner, version, &old, &now, was, is)
 	return nil
+}
+
+// stored brings what is in memory up to an item that was another before, or says that
+// nobody knows (err). The account is locked.
+func (s *Service) stored(owner jid.JID, before, item *store.RosterItem, version int64, err error) {
+	then, was := s.sharing(owner).contact(item.Contact)
+	s.noted(owner, item, err)
+	if err != nil {
+		return
+	}
+	now, is := s.sharing(owner).contact(item.Contact)
+	old, shown := merge(before, &then, was), merge(item, &now, is)
+	s.moved(owner, version, &old, &shown, was, is)
 }
 
 // note stores what clients are not shown of an item: a request that waits. The
@@ -340,11 +375,11 @@ func (s *Service) leave(ctx context.Context, account, contact jid.JID) error {
 func (s *Service) unmake(ctx context.Context, owner, contact jid.JID) error {
 	defer s.lock(owner)()
 	item, err := s.item(ctx, owner, contact)
-	if err != nil || item.InRoster || item.Hidden == 0 && item.Name == "" && len(item.Groups)+len(item.LeftOut) == 0 {
+	if err != nil || item.InRoster || item.Hidden == 0 && item.Ended == 0 && item.Name == "" && len(item.Groups)+len(item.LeftOut) == 0 {
 		return err
 	}
 	before := item
-	item.Name, item.Groups, item.LeftOut, item.Hidden = "", nil, nil, 0
+	item.Name, item.Groups, item.LeftOut, item.Hidden, item.Ended = "", nil, nil, 0, 0
 	return s.put(ctx, owner, &before, &item)
 }
 

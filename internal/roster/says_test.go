@@ -17,6 +17,7 @@ import (
 	"github.com/muster-im/muster/internal/groupfile"
 	"github.com/muster-im/muster/internal/sqlstore"
 	"github.com/muster-im/muster/jid"
+	"github.com/muster-im/muster/stanza"
 )
 
 // said is what has been done to groups and rosters, and what follows from that:
@@ -27,6 +28,9 @@ type said struct {
 	teams []*circle
 	file  []*fileCircle
 	mine  map[[2]jid.JID]*mine // what somebody has made of a contact
+	sees  map[[2]jid.JID]bool  // the first one the other, as they have agreed without groups
+	asks  map[[2]jid.JID]bool  // the first one for that
+	over  map[[2]jid.JID]int   // the step up to which what has been between two counts no more, in both orders
 }
 
 // circle is a managed group, or one that was and has left contacts behind.
@@ -87,19 +91,33 @@ type label struct {
 	text  string
 }
 
-// through returns what groups say of contact to owner: whether they see each
-// other, since when, the labels and the name.
-func (m *said) through(owner, contact jid.JID) (to, from bool, since int, labels []label, name string) {
+// bond is what groups say of a contact to somebody.
+type bond struct {
+	to, from bool
+	since    int
+	labels   []label
+	name     string
+	together bool // in some group
+	left     bool // by a group that is no more, or has one of them no more
+}
+
+// through returns what groups say of contact to owner.
+func (m *said) through(owner, contact jid.JID) (b bond) {
 	for _, g := range m.teams {
 		both := g.member(owner) && g.member(contact)
 		t := g.together(owner, contact)
-		if t == 0 || g.overlay && !both {
+		switch {
+		case t == 0:
 			continue
+		case both && g.id != "":
+			b.together = true
+			b.labels = append(b.labels, label{g, g.name})
+		case g.overlay || t <= m.over[[2]jid.JID{owner, contact}]:
+			continue
+		default:
+			b.left = true
 		}
-		to, from, since = true, true, max(since, t)
-		if both && g.id != "" {
-			labels = append(labels, label{g, g.name})
-		}
+		b.to, b.from, b.since = true, true, max(b.since, t)
 	}
 	file := slices.Clone(m.file) // public groups come last, as in Prosody
 	slices.SortStableFunc(file, func(a, b *fileCircle) int { return cmp.Compare(fmt.Sprint(a.public), fmt.Sprint(b.public)) })
@@ -108,40 +126,46 @@ func (m *said) through(owner, contact jid.JID) (to, from bool, since int, labels
 		_, self := g.names[owner]
 		switch {
 		case listed && self:
-			to, from = true, true
+			b.to, b.from, b.together = true, true, true
 		case listed && g.public:
-			to = true
+			b.to = true
 		default:
 			continue
 		}
-		labels = append(labels, label{g.name, g.name})
-		name = cmp.Or(called, name)
+		b.labels = append(b.labels, label{g.name, g.name})
+		b.name = cmp.Or(called, b.name)
 	}
-	return to, from, since, labels, name
+	b.left = b.left && !b.together
+	return b
+}
+
+// shown reports whether what groups say of contact is in owner's roster.
+func (m *said) shown(owner, contact jid.JID, b *bond) bool {
+	my := m.of(owner, contact)
+	return b.to && (my.removed == 0 || b.since > my.removed)
 }
 
 // item is how contact looks in owner's roster, "" if he is not there.
 func (m *said) item(owner, contact jid.JID) string {
-	to, from, since, labels, name := m.through(owner, contact)
+	b := m.through(owner, contact)
 	my := m.of(owner, contact)
-	shown := to && (my.removed == 0 || since > my.removed)
-	if !shown {
-		if !my.kept {
-			return ""
+	to, from := m.sees[[2]jid.JID{owner, contact}], m.sees[[2]jid.JID{contact, owner}]
+	name, all := my.name, slices.Clone(my.groups)
+	if m.shown(owner, contact, &b) {
+		to, from, name = to || b.to, from || b.from, cmp.Or(name, b.name)
+		for _, l := range b.labels {
+			if !my.leftOut[l.group] && !slices.Contains(all, l.text) {
+				all = append(all, l.text)
+			}
 		}
-		return look(contact, "none", my.name, my.groups)
+	} else if !my.kept {
+		return ""
 	}
-	subscription := "both"
-	if !from {
-		subscription = "to"
+	subscription := map[[2]bool]string{{true, true}: "both", {true, false}: "to", {false, true}: "from", {false, false}: "none"}[[2]bool{to, from}]
+	if m.asks[[2]jid.JID{owner, contact}] && !to {
+		subscription += " ask=subscribe"
 	}
-	all := slices.Clone(my.groups)
-	for _, l := range labels {
-		if !my.leftOut[l.group] && !slices.Contains(all, l.text) {
-			all = append(all, l.text)
-		}
-	}
-	return look(contact, subscription, cmp.Or(my.name, name), all)
+	return look(contact, subscription, name, all)
 }
 
 func look(contact jid.JID, subscription, name string, labels []string) string {
@@ -157,19 +181,20 @@ func look(contact jid.JID, subscription, name string, labels []string) string {
 
 // edit is what happens when owner names a contact and puts it into groups.
 func (m *said) edit(owner, contact jid.JID, name string, own []string) {
-	to, _, since, labels, called := m.through(owner, contact)
+	b := m.through(owner, contact)
 	my := m.of(owner, contact)
-	shown := to && (my.removed == 0 || since > my.removed)
+	if b.to && !m.shown(owner, contact, &b) {
+		m.again(owner, contact, &b)
+	}
 	was := *my
-	*my = mine{name: name, groups: own, kept: my.kept, leftOut: map[any]bool{}}
-	if !shown && !to {
-		my.kept = true
+	*my = mine{name: name, groups: own, kept: my.kept || !b.to, leftOut: map[any]bool{}}
+	if !b.to {
 		return
 	}
-	if name == called && name != was.name {
+	if name == b.name && name != was.name {
 		my.name = ""
 	}
-	for _, l := range labels {
+	for _, l := range b.labels {
 		if !slices.Contains(own, l.text) {
 			my.leftOut[l.group] = true
 		}
@@ -179,13 +204,82 @@ func (m *said) edit(owner, contact jid.JID, name string, own []string) {
 	}
 }
 
+// again is what happens when owner has a contact again whom he had removed: the time in
+// which they are together counts, unless the other has removed him, too.
+func (m *said) again(owner, contact jid.JID, b *bond) {
+	if theirs := m.of(contact, owner).removed; b.together && b.since != 0 && (theirs == 0 || theirs < b.since) {
+		m.end(owner, contact, min(m.over[[2]jid.JID{owner, contact}], b.since-1))
+	}
+}
+
+// end makes what has been between two count no more, up to a step.
+func (m *said) end(owner, contact jid.JID, step int) {
+	m.over[[2]jid.JID{owner, contact}], m.over[[2]jid.JID{contact, owner}] = step, step
+}
+
+// agree makes what a group has left of two people what they have agreed themselves.
+func (m *said) agree(owner, contact jid.JID) {
+	b := m.through(owner, contact)
+	if !b.left {
+		return
+	}
+	m.end(owner, contact, b.since)
+	for _, pair := range [][2]jid.JID{{owner, contact}, {contact, owner}} {
+		m.sees[pair], m.asks[pair] = true, false
+		my := m.of(pair[0], pair[1])
+		my.kept, my.removed = true, 0 // or he would not be shown
+	}
+}
+
 // remove is what happens when owner removes a contact.
 func (m *said) remove(owner, contact jid.JID) {
-	to, _, _, _, _ := m.through(owner, contact) //nolint:dogsled // only whether
-	*m.of(owner, contact) = mine{}
-	if to {
-		m.of(owner, contact).removed = m.now
+	m.agree(owner, contact)
+	b, my := m.through(owner, contact), m.of(owner, contact)
+	if m.shown(owner, contact, &b) && b.since != 0 {
+		m.end(owner, contact, max(m.over[[2]jid.JID{owner, contact}], b.since))
+		if theirs := m.of(contact, owner); theirs.removed < b.since { // he has had him again since then
+			theirs.removed = 0
+		}
 	}
+	*my = mine{removed: my.removed}
+	if b.to {
+		my.removed = m.now
+	}
+	for _, pair := range [][2]jid.JID{{owner, contact}, {contact, owner}} {
+		m.sees[pair], m.asks[pair] = false, false
+	}
+}
+
+// subscription is what happens when owner sends a contact such a stanza (RFC 6121 §3).
+// Groups have the last word in what they say now. It reports whether that is told here.
+func (m *said) subscription(owner, contact jid.JID, typ stanza.Type) bool {
+	if typ == stanza.TypeUnsubscribe || typ == stanza.TypeUnsubscribed {
+		m.agree(owner, contact)
+	}
+	b, my := m.through(owner, contact), m.of(owner, contact)
+	mine, theirs := [2]jid.JID{owner, contact}, [2]jid.JID{contact, owner}
+	switch typ {
+	case stanza.TypeSubscribe:
+		if b.to && !m.sees[mine] {
+			if !m.shown(owner, contact, &b) {
+				m.again(owner, contact, &b)
+				my.removed = 0
+			}
+			break
+		}
+		my.kept = true
+		m.asks[mine] = !m.sees[mine]
+	case stanza.TypeUnsubscribe:
+		m.sees[mine], m.asks[mine] = false, false
+	case stanza.TypeUnsubscribed:
+		m.sees[theirs], m.asks[theirs] = false, false
+	case stanza.TypeSubscribed:
+		if m.asks[theirs] {
+			m.sees[theirs], m.asks[theirs], my.kept = true, false, true
+		}
+		return m.sees[theirs] || b.from // he does not grant it beforehand, in this play
+	}
+	return true
 }
 
 func (m *said) live(id groups.ID) *circle {
@@ -395,7 +489,7 @@ func (p *play) act(v *viewer) string {
 	if owner == other {
 		return "nothing"
 	}
-	switch p.IntN(9) {
+	switch p.IntN(11) {
 	case 0:
 		p.w.logout(v)
 		p.left[owner] = v
@@ -413,12 +507,13 @@ func (p *play) act(v *viewer) string {
 		p.remove(owner, other)
 		v.send(`<iq type="set" id="s"><query xmlns="jabber:iq:roster"><item jid="` + other.String() + `" subscription="remove"/></query></iq>`)
 		return fmt.Sprintf("%s removes %s", owner, other)
-	case 5:
-		if p.item(owner, other) == "" { // a subscription is not this test's
+	case 5, 6, 7:
+		typ := []stanza.Type{"unsubscribe", "unsubscribed", "subscribe", "subscribed"}[p.IntN(4)]
+		if !p.subscription(owner, other, typ) {
 			return "nothing"
 		}
-		v.send(`<presence type="` + []string{"unsubscribe", "unsubscribed", "subscribe", "subscribed"}[p.IntN(4)] + `" to="` + other.String() + `"/>`)
-		return fmt.Sprintf("%s would subscribe, or not, to %s", owner, other)
+		v.send(subscribe(typ, other))
+		return fmt.Sprintf("%s sends %s to %s", owner, typ, other)
 	}
 	name := []string{"", "N1", "N2"}[p.IntN(3)]
 	var own []string
@@ -522,7 +617,7 @@ func (w *realm) readFile(path string) error {
 }
 
 // TestWhatGroupsSay: after any sequence of changes of managed groups and of a
-// file, edits, removals, logins, lost connections and crashes, everybody's roster, pushes and
+// file, edits, removals, subscriptions, logins, lost connections and crashes, everybody's roster, pushes and
 // presence are what the groups say, as told by a model of them.
 func TestWhatGroupsSay(t *testing.T) {
 	t.Parallel()
@@ -533,7 +628,7 @@ func TestWhatGroupsSay(t *testing.T) {
 		}
 		p := &play{
 			Rand: mathrand.New(mathrand.NewPCG(7, 4)), //nolint:gosec // a test that repeats itself
-			said: &said{mine: map[[2]jid.JID]*mine{}}, w: begin(t, db), path: filepath.Join(t.TempDir(), "groups.txt"), left: map[jid.JID]*viewer{},
+			said: &said{mine: map[[2]jid.JID]*mine{}, sees: map[[2]jid.JID]bool{}, asks: map[[2]jid.JID]bool{}, over: map[[2]jid.JID]int{}}, w: begin(t, db), path: filepath.Join(t.TempDir(), "groups.txt"), left: map[jid.JID]*viewer{},
 		}
 		defer func() { p.w.crash() }()
 		if _, err := p.rewrite(); err != nil {

@@ -32,11 +32,14 @@ type ContactSource interface {
 // push nor never.
 type sharing struct {
 	view    *shared.View
-	hidden  map[jid.JID]int64 // contacts that the account has removed, see store.RosterItem
+	marks   map[jid.JID]marks // by contact
 	version int64             // of what is stored of the roster
 	digest  uint64            // of the items that groups have a part in
 	exact   bool              // version and digest are known
 }
+
+// marks say what of groups does not count for a contact, see store.RosterItem.
+type marks struct{ hidden, ended int64 }
 
 // contact returns what groups say of somebody, and whether the roster shows
 // that: the account may have removed him.
@@ -48,8 +51,15 @@ func (sh *sharing) contact(j jid.JID) (c shared.Contact, shown bool) {
 	return c, ok && sh.shows(&c)
 }
 
+// shows reports whether the roster shows what groups say of somebody. c has then
+// also what they have left.
 func (sh *sharing) shows(c *shared.Contact) bool {
-	return c.To && (len(sh.hidden) == 0 || c.Since >= sh.hidden[c.JID])
+	var m marks
+	if len(sh.marks) > 0 {
+		m = sh.marks[c.JID]
+	}
+	c.Recall(m.ended)
+	return c.To && c.Since >= m.hidden
 }
 
 // sharing returns what an account has of groups, nil if it has no sessions.
@@ -74,7 +84,7 @@ func (s *Service) open(ctx context.Context, account jid.JID, items []store.Roste
 	}
 	sh := &sharing{view: view, version: version}
 	for i := range items {
-		sh.hide(&items[i])
+		sh.mark(&items[i])
 	}
 	if bound {
 		s.online.put(account, sh)
@@ -82,16 +92,16 @@ func (s *Service) open(ctx context.Context, account jid.JID, items []store.Roste
 	return sh, nil
 }
 
-// hide notes whether the account has removed a contact of groups. For whoever
-// makes the sharing.
-func (sh *sharing) hide(item *store.RosterItem) {
-	switch {
-	case item.Hidden != 0 && sh.hidden == nil:
-		sh.hidden = map[jid.JID]int64{item.Contact: item.Hidden}
-	case item.Hidden != 0:
-		sh.hidden[item.Contact] = item.Hidden
+// mark notes what of groups does not count for a contact. For whoever makes the
+// sharing.
+func (sh *sharing) mark(item *store.RosterItem) {
+	switch m := (marks{item.Hidden, item.Ended}); {
+	case m == marks{}:
+		delete(sh.marks, item.Contact)
+	case sh.marks == nil:
+		sh.marks = map[jid.JID]marks{item.Contact: m}
 	default:
-		delete(sh.hidden, item.Contact)
+		sh.marks[item.Contact] = m
 	}
 }
 
@@ -221,13 +231,13 @@ func (s *Service) moved(account jid.JID, version int64, before, after *store.Ros
 // says that nobody knows (err). The account is locked.
 func (s *Service) remember(account jid.JID, item *store.RosterItem, err error) {
 	sh := s.sharing(account)
-	if sh == nil || err == nil && item.Hidden == sh.hidden[item.Contact] {
+	if sh == nil || err == nil && sh.marks[item.Contact] == (marks{item.Hidden, item.Ended}) {
 		return
 	}
 	next := *sh
 	next.exact = next.exact && err == nil
-	next.hidden = maps.Clone(sh.hidden)
-	next.hide(item)
+	next.marks = maps.Clone(sh.marks)
+	next.mark(item)
 	s.online.put(account, &next)
 }
 
@@ -322,13 +332,20 @@ func (s *Service) seesThroughGroups(ctx context.Context, who, account jid.JID) (
 	if err != nil {
 		return false, err
 	}
-	if c, _ := view.Contact(account); c.To {
+	c, _ := view.Contact(account)
+	if c.To {
 		return true, nil
+	}
+	if c.Past != 0 {
+		item, err := s.item(ctx, who, account)
+		if err != nil || c.Past >= item.Ended {
+			return err == nil, err
+		}
 	}
 	if view, err = s.opts.Groups.View(ctx, account, false); err != nil {
 		return false, err
 	}
-	c, _ := view.Contact(who)
+	c, _ = view.Contact(who)
 	return c.Meets, nil
 }
 

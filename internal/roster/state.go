@@ -232,5 +232,5 @@ func sameShown(a, b *store.RosterItem) bool {
 // isEmpty reports whether nothing is left that is worth remembering.
 func isEmpty(item *store.RosterItem) bool {
 	return !item.InRoster && !item.PendingIn && !item.Approved && item.Subscription == store.SubNone &&
-		!item.PendingOut && item.Hidden == 0 && item.Name == "" && len(item.Groups)+len(item.LeftOut) == 0
+		!item.PendingOut && item.Hidden == 0 && item.Ended == 0 && item.Name == "" && len(item.Groups)+len(item.LeftOut) == 0
 }

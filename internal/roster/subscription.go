@@ -34,7 +34,11 @@ func (s *Service) sendSubscription(ctx context.Context, p stanza.Stanza) (busy <
 		return nil
 	}
 	defer s.lockPair(p.From, p.To)()
-	o, err := s.sent(ctx, p.From, p.To, p.Type)
+	var o outcome
+	err := s.makeOwn(ctx, &p)
+	if err == nil {
+		o, err = s.sent(ctx, p.From, p.To, p.Type)
+	}
 	if err != nil {
 		s.refuse(ctx, &p, client, err)
 		return nil
@@ -48,9 +52,19 @@ func (s *Service) sendSubscription(ctx context.Context, p stanza.Stanza) (busy <
 		s.show(ctx, p.From, p.To) // §3.1.5: after the approval
 	}
 	if o.look {
+		s.takenBack(ctx, p.From, p.To)
 		s.reveal(p.From, p.To)
 	}
 	return busy
+}
+
+// makeOwn makes a contact that groups have left the account's own if a stanza ends what
+// there is. The pair is locked.
+func (s *Service) makeOwn(ctx context.Context, p *stanza.Stanza) error {
+	if p.Type != stanza.TypeUnsubscribe && p.Type != stanza.TypeUnsubscribed {
+		return nil
+	}
+	return s.endPast(ctx, p.From, p.To, false)
 }
 
 // sent applies what the account sends to its own roster. A contact who does not
@@ -82,10 +96,10 @@ func (s *Service) sent(ctx context.Context, owner, contact jid.JID, t stanza.Typ
 	if err := s.change(ctx, owner, &before, &item, nil); err != nil {
 		return outcome{}, err
 	}
-	if o.vanished && !c.From {
+	if o.vanished && !s.looksAt(contact, owner) {
 		s.hide(ctx, owner, contact)
 	}
-	o.appeared = o.appeared && !c.From
+	o.appeared = o.appeared && !s.looksAt(contact, owner)
 	return o, nil
 }
 
@@ -248,7 +262,7 @@ func (s *Service) received(ctx context.Context, p stanza.Stanza) (outcome, error
 	if err := s.change(ctx, p.To, &before, &item, notice); err != nil {
 		return outcome{}, err
 	}
-	if o.vanished && !c.From {
+	if o.vanished && !s.looksAt(p.From, p.To) {
 		s.hide(ctx, p.To, p.From)
 	}
 	return o, nil

@@ -47,6 +47,7 @@ func describe(v *View) string {
 
 func text(c Contact) string {
 	s := c.JID.Local() + " "
+	c.Recall(0)
 	switch {
 	case c.To && c.From:
 		s += "both"

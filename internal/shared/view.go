@@ -22,6 +22,23 @@ type Contact struct {
 	Labels []Label // of the groups that both are in; must not be changed
 	Meets  bool    // he sees the account's presence though it is no contact of his
 	Since  int64   // when the last reason began: the revision of a group
+
+	Together bool // both are members of a group
+	// Past is when the last of the times began that both were members of a permanent
+	// group that they are not in together now; 0 there is none. It is no reason yet,
+	// see Recall.
+	Past int64
+}
+
+// Recall makes what permanent groups have left a reason, if it began at a revision
+// or later; else there is no Past.
+func (c *Contact) Recall(from int64) {
+	if c.Past < from {
+		c.Past = 0
+	}
+	if c.Past != 0 {
+		c.To, c.From, c.Since = true, true, max(c.Since, c.Past)
+	}
 }
 
 // View is what groups say of one account at one moment. It never changes.
@@ -43,8 +60,13 @@ type viewed struct {
 func (g *viewed) add(c *Contact, e *Entry) bool {
 	to, from, together, since := g.between(e)
 	if !to && !from {
-		return false
+		past, met := g.past(e)
+		if met {
+			c.Past = max(c.Past, past)
+		}
+		return met
 	}
+	c.Together = c.Together || together && g.self != nil
 	c.To, c.From, c.Since = c.To || to, c.From || from, max(c.Since, since)
 	c.Meets = c.Meets || g.meeting && from && (g.self == nil || !g.self.current())
 	if !to {
@@ -77,11 +99,17 @@ func (g *viewed) between(e *Entry) (to, from, together bool, since int64) {
 		return true, g.meeting, true, e.Joined
 	case g.public && g.self.current():
 		return false, true, false, g.self.Joined
-	case g.contract == Overlay:
-		return false, false, false, 0
 	}
-	since, met := g.self.met(e)
-	return met, met, false, since
+	return false, false, false, 0
+}
+
+// past returns when the last time began that the account and e, who are not both in
+// the group now, were members together, if that still means something.
+func (g *viewed) past(e *Entry) (since int64, met bool) {
+	if g.self == nil || g.contract == Overlay {
+		return 0, false
+	}
+	return g.self.met(e)
 }
 
 // Contact returns what groups say of somebody; ok is false if they say nothing.

@@ -10,6 +10,7 @@ import (
 	"testing/fstest"
 
 	"github.com/muster-im/muster/internal/store"
+	"github.com/muster-im/muster/jid"
 )
 
 // unmigrated opens an engine without any schema.
@@ -99,6 +100,44 @@ func TestMigrateInvitedGroups(t *testing.T) {
 			want = "[{here 7 false} {old 0 false} {again 9 false} {never 0 false} {\"🎉\" 11 false}] [] []"
 			if got := fmt.Sprint(arrivals[0].Groups, arrivals[1].Groups, arrivals[2].Groups); got != want {
 				t.Errorf("arrivals are in %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// TestMigrateEndedContacts: whoever had removed a contact has ended what a group may
+// have left of it, in both rosters; files' groups, which leave nothing, apart.
+func TestMigrateEndedContacts(t *testing.T) {
+	t.Parallel()
+	for _, driver := range []string{SQLite, Postgres} {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			db := unmigrated(t, driver)
+			for _, d := range []*database{db.meta, db.archive} {
+				steps, err := readMigrations(migrations, path.Join("migrations", d.dialect.String(), d.name))
+				must(t, err)
+				must(t, d.migrate(t.Context(), steps[:min(22, len(steps))]))
+			}
+			for _, it := range []struct {
+				owner, contact string
+				hidden         int
+			}{{"a", "b", 5}, {"b", "a", 9}, {"a", "c", 4}, {"b", "c", 1}, {"d", "a", 0}} {
+				execOn(t, db.meta, "INSERT INTO rosters (owner, version, floor) VALUES ('"+it.owner+"@x.test', 3, 3) ON CONFLICT DO NOTHING")
+				execOn(t, db.meta, `INSERT INTO roster_items (owner, contact, name, groups, subscription, pending_out, pending_in, approved,
+					in_roster, version, removed, shown, hidden) VALUES ('`+it.owner+"@x.test', '"+it.contact+
+					"@x.test', '', 'null', 'none', FALSE, FALSE, FALSE, FALSE, 2, FALSE, FALSE, "+strconv.Itoa(it.hidden)+")")
+			}
+			must(t, db.migrate(t.Context()))
+			got := ""
+			for _, owner := range []string{"a", "b", "c", "d"} {
+				items, _, err := db.Roster(t.Context(), jid.MustParse(owner+"@x.test"))
+				must(t, err)
+				for _, it := range items {
+					got += fmt.Sprint(owner, " ", it.Contact.Local(), " ", it.Hidden, " ", it.Ended, "; ")
+				}
+			}
+			if want := "a b 5 9; a c 4 4; b a 9 9; b c 1 0; c a 0 4; d a 0 0; "; got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
 			}
 		})
 	}

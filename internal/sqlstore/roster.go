@@ -15,7 +15,7 @@ import (
 const tombstones = 256
 
 const rosterColumns = `contact, name, groups, subscription, pending_out, pending_in,
-	approved, in_roster, request, version, removed, hidden, left_out`
+	approved, in_roster, request, version, removed, hidden, left_out, ended`
 
 // Roster returns a roster's items, ordered by contact, and its version. A
 // roster that was never written to has version 0.
@@ -88,6 +88,25 @@ func (db *DB) NoteRosterItem(ctx context.Context, owner jid.JID, item store.Rost
 	return nil
 }
 
+// NoteRosterPair is NoteRosterItem of two people's items for each other, at once:
+// each belongs to the other's contact. Neither is to be forgotten.
+func (db *DB) NoteRosterPair(ctx context.Context, one, other store.RosterItem) error {
+	if text(one.Contact.Bare()) > text(other.Contact.Bare()) { // in one order, that two never wait for each other
+		one, other = other, one
+	}
+	err := db.meta.update(ctx, func(ctx context.Context, q querier) error {
+		if _, err := putRosterItem(ctx, q, other.Contact, one, false); err != nil {
+			return err
+		}
+		_, err := putRosterItem(ctx, q, one.Contact, other, false)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("note %s and %s in each other's rosters: %w", one.Contact, other.Contact, clean(err))
+	}
+	return nil
+}
+
 // putRosterItem stores an item. If it is a change that clients are to hear of,
 // it has the roster's next version.
 func putRosterItem(ctx context.Context, q querier, owner jid.JID, item store.RosterItem, change bool) (version int64, err error) {
@@ -116,15 +135,15 @@ func putRosterItem(ctx context.Context, q querier, owner jid.JID, item store.Ros
 		return 0, err
 	}
 	_, err = q.exec(ctx, `INSERT INTO roster_items (owner, `+rosterColumns+`, shown)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $9)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $9)
 		ON CONFLICT (owner, contact) DO UPDATE SET name = excluded.name, groups = excluded.groups,
 			subscription = excluded.subscription, pending_out = excluded.pending_out,
 			pending_in = excluded.pending_in, approved = excluded.approved, in_roster = excluded.in_roster,
 			request = excluded.request, version = `+itemVersion+`, removed = excluded.removed,
-			hidden = excluded.hidden, left_out = excluded.left_out,
+			hidden = excluded.hidden, left_out = excluded.left_out, ended = excluded.ended,
 			shown = roster_items.shown OR excluded.shown`,
 		o, text(item.Contact.Bare()), item.Name, string(groups), string(item.Subscription), item.PendingOut,
-		item.PendingIn, item.Approved, item.InRoster, item.Request, version, item.Removed, item.Hidden, string(leftOut))
+		item.PendingIn, item.Approved, item.InRoster, item.Request, version, item.Removed, item.Hidden, string(leftOut), item.Ended)
 	return version, err
 }
 
@@ -190,7 +209,7 @@ func rosterItems(ctx context.Context, q querier, query string, args ...any) ([]s
 		var it store.RosterItem
 		var groups, leftOut []byte
 		if err := rows.Scan(address{&it.Contact}, &it.Name, &groups, &it.Subscription, &it.PendingOut, &it.PendingIn,
-			&it.Approved, &it.InRoster, &it.Request, &it.Version, &it.Removed, &it.Hidden, &leftOut); err != nil {
+			&it.Approved, &it.InRoster, &it.Request, &it.Version, &it.Removed, &it.Hidden, &leftOut, &it.Ended); err != nil {
 			return err
 		}
 		if len(leftOut) > len("null") {

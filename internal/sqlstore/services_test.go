@@ -256,6 +256,29 @@ func TestNoteRosterItem(t *testing.T) {
 	})
 }
 
+// TestNoteRosterPair: two items for each other are stored together, and no version moves.
+func TestNoteRosterPair(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, open func() *DB) {
+		db, ctx := open(), t.Context()
+		version, err := db.PutRosterItem(ctx, romeo, store.RosterItem{Contact: juliet, Subscription: store.SubNone, Removed: true})
+		must(t, err)
+		one := store.RosterItem{Contact: juliet, Subscription: store.SubBoth, InRoster: true, Ended: 7}
+		other := store.RosterItem{Contact: romeo, Subscription: store.SubNone, Hidden: 3, Ended: 7}
+		for range 2 {
+			must(t, db.NoteRosterPair(ctx, one, other))
+			must(t, db.NoteRosterPair(ctx, other, one))
+		}
+		items, now, err := db.Roster(ctx, romeo)
+		if err != nil || now != version || len(items) != 1 || items[0].Ended != 7 || items[0].Subscription != store.SubBoth {
+			t.Errorf("got %+v at %d, %v", items, now, err)
+		}
+		if items, _, err = db.Roster(ctx, juliet); err != nil || len(items) != 1 || items[0].Ended != 7 || items[0].Hidden != 3 || items[0].InRoster {
+			t.Errorf("got %+v, %v", items, err)
+		}
+	})
+}
+
 func TestRosterGrants(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, open func() *DB) {

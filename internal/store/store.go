@@ -72,6 +72,9 @@ type RosterItem struct {
 	// Groups are shown only while groups bring the contact.
 	LeftOut []string // groups whose label he has taken off, by their keys
 	Hidden  int64    // he has removed the contact; reasons that began at this revision or later bring it back
+	// Ended is the revision before which times together do not count any more once
+	// they are over. It is the same in the rosters of both.
+	Ended int64
 }
 
 // OfflineMessage waits for its recipient.
