@@ -69,7 +69,7 @@ func (c *groupChats) Create(ctx context.Context, chat groups.GroupChat) error {
 		return groups.ErrNoChatHost
 	}
 	configure := func(r *muc.Room) error {
-		return c.settle(r, &chat, map[string]string{muc.FieldName: c.roomName(chat.Name), "muc#roomconfig_allowinvites": "0"})
+		return c.settle(r, &chat, map[string]string{muc.FieldName: c.roomName(chat.Name)})
 	}
 	_, err := service.CreateRoom(ctx, chat.Room, configure)
 	if errors.Is(err, muc.ErrRoomExists) {

@@ -34,6 +34,9 @@ func groupSettings() map[string]string {
 		"muc#roomconfig_membersonly":           "1",
 		"muc#roomconfig_moderatedroom":         "0",
 		"muc#roomconfig_passwordprotectedroom": "0",
+		// Nobody can become a member here, so nobody is asked to make somebody one.
+		"muc#roomconfig_allowinvites": "0",
+		"allow_unaffiliated_register": registerAffiliated,
 	}
 }
 
