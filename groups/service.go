@@ -185,14 +185,18 @@ func newID() ID {
 	}
 }
 
+// errOvertaken says that the account of somebody who was to become a member has
+// ended since he was asked for: who it was is to be found out.
+var errOvertaken = fmt.Errorf("%w any more", ErrUserNotFound)
+
 // change does something to a group: decide says what, by what is stored.
 func (s *Service) change(ctx context.Context, id ID, by Cause, decide func(context.Context, *plan) error) (Info, error) {
 	for i := 1; ; i++ {
 		info, err := s.changeOnce(ctx, id, by, decide)
-		if errors.Is(err, ErrRevision) && by.Revision == 0 && i < attempts {
-			continue
+		again := errors.Is(err, ErrRevision) && by.Revision == 0 || errors.Is(err, errOvertaken)
+		if !again || i == attempts {
+			return info, err
 		}
-		return info, err
 	}
 }
 
@@ -249,6 +253,9 @@ func (s *Service) commit(ctx context.Context, number int64, p *plan, decide func
 		return nil, err
 	}
 	revision, err := s.opts.Store.ChangeGroup(ctx, &p.stored)
+	if errors.Is(err, ErrUserNotFound) {
+		return nil, errOvertaken
+	}
 	if err != nil {
 		return s.catchUp(context.WithoutCancel(ctx), number, slices.Collect(maps.Keys(p.rows))), s.inDoubt(err)
 	}

@@ -135,6 +135,9 @@ type countingStore struct {
 	slow time.Duration // that Groups takes
 	dumb error         // of GroupTasks
 	next func()        // happens once somebody's groups have been read; nil: nothing
+	last func()        // happens before the next change is stored; nil: nothing
+
+	strict bool // newcomers have accounts
 }
 
 func (c *countingStore) GroupsOf(ctx context.Context, user jid.JID, member bool) ([]groups.Record, error) {
@@ -171,7 +174,13 @@ func (c *countingStore) ChangeGroup(ctx context.Context, ch *groups.StoredChange
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rows += len(ch.Put) + len(ch.Drop)
-	ch.Newcomers = nil // people have no accounts in it
+	if last := c.last; last != nil {
+		c.last = nil
+		last()
+	}
+	if !c.strict {
+		ch.Newcomers = nil // people have no accounts in it
+	}
 	err := c.err
 	c.err = nil
 	if err != nil && !c.late {
@@ -186,6 +195,7 @@ type world struct {
 	*groups.Service
 	t         *testing.T
 	db        *countingStore
+	accounts  groups.Accounts
 	chats     *chats
 	dir       *shared.Directory
 	open      func() *sqlstore.DB
@@ -216,7 +226,7 @@ func postgres(t *testing.T) sqlstore.Options {
 
 func newWorld(t *testing.T, o sqlstore.Options) *world {
 	t.Helper()
-	w := &world{t: t, chats: &chats{gone: make(map[jid.JID]bool)}}
+	w := &world{t: t, accounts: people{}, chats: &chats{gone: make(map[jid.JID]bool)}}
 	w.open = func() *sqlstore.DB {
 		db, err := sqlstore.Open(t.Context(), o)
 		if err != nil {
@@ -244,7 +254,7 @@ func (w *world) begin(chatHost string) {
 		rooms = w.chats
 	}
 	w.Service = groups.New(groups.Options{
-		Store: w.db, Accounts: people{}, Chats: rooms, ChatHost: chatHost, MaxChatID: w.maxChatID, Changed: func(_ context.Context, list []jid.JID) {
+		Store: w.db, Accounts: w.accounts, Chats: rooms, ChatHost: chatHost, MaxChatID: w.maxChatID, Changed: func(_ context.Context, list []jid.JID) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.changed = append(w.changed, list...)
