@@ -80,7 +80,7 @@ type GroupMemberList struct {
 
 // NewGroupMember is somebody who is to be a member.
 type NewGroupMember struct {
-	JID  string `json:"jid" min:"1" max:"3071" doc:"Address, or the name of a user of the host."`
+	JID  string `json:"jid" min:"1" max:"3071" doc:"Address, or the name of a user of the host, which must be said if there are several."`
 	Role string `json:"role,omitempty" enum:"member,admin,owner" doc:"Absent: what he has, or member."`
 }
 
@@ -91,7 +91,7 @@ type GroupMemberChanges struct {
 
 // GroupMemberChange is what becomes of somebody.
 type GroupMemberChange struct {
-	JID   string `json:"jid" min:"1" max:"3071" doc:"Address, or the name of a user of the host."`
+	JID   string `json:"jid" min:"1" max:"3071" doc:"Address, or the name of a user of the host, which must be said if there are several."`
 	Role  string `json:"role,omitempty" enum:"member,admin,owner,none" doc:"none ends the membership. Absent: what he has, or member."`
 	Delay bool   `json:"delay,omitempty" doc:"Make a newcomer nobody's contact until the group is synchronised."`
 }
@@ -109,11 +109,11 @@ func (a *Admin) groupRoutes() []api.Route {
 		return nil
 	}
 	group := api.Param{Name: "group", Doc: "The group's id."}
-	user := api.Param{Name: "user", Doc: "Address, or the name of a user of the host."}
+	user := api.Param{Name: "user", Doc: "Address, or the name of a user of the host, which must be said if there are several."}
 	chat := api.Param{Name: "chat", Doc: "The id of the chat: what stands before the @ in its address."}
 	role := api.Param{Name: "role", Query: true, Enum: []string{"member", "admin", "owner"}, Doc: "What he is to be; absent: what he is, or member."}
 	delay := api.Param{Name: "delay", Query: true, Kind: "boolean", Doc: "Make a newcomer nobody's contact until the group is synchronised.", Default: false}
-	host := api.Param{Name: "host", Query: true, Doc: "The host whose users are named without it; the server's first one if this is absent."}
+	host := api.Param{Name: "host", Query: true, Doc: "The host whose users are named without it. If this is absent it is the server's first one in answers, while requests to a server of several hosts must say it, or name people by address."}
 	r := func(method, path, id, summary string, h api.Handler, params ...api.Param) api.Route {
 		route := api.Route{
 			Method: method, Path: path, ID: id, Summary: summary, Handler: h, Params: append(params, host),
@@ -178,7 +178,7 @@ func stale(detail string) error {
 
 // pathUser is the address of the user in the path.
 func (a *Admin) pathUser(r *api.Request) (jid.JID, error) {
-	j, err := userAddress(r, r.Path("user"))
+	j, err := a.userAddress(r, r.Path("user"))
 	if err != nil {
 		return j, api.InvalidParam("user", err.Error())
 	}
@@ -186,8 +186,20 @@ func (a *Admin) pathUser(r *api.Request) (jid.JID, error) {
 }
 
 // userAddress is the address of somebody who is named by it, or by his name at
-// the host.
-func userAddress(r *api.Request, name string) (jid.JID, error) {
+// the host. Which host that is must be said if there are several: groups are of
+// people of all of them, and namesakes are easily confused.
+func (a *Admin) userAddress(r *api.Request, name string) (jid.JID, error) {
+	switch hosts := a.opts.Hosts; {
+	case strings.Contains(name, "@"):
+	case len(hosts) > 1 && !r.Has("host"):
+		return jid.JID{}, fmt.Errorf("%.200q: which host? Say %s, or host=%s in the query", name, name+"@"+strings.Join(hosts, " or "+name+"@"), hosts[0])
+	}
+	return addressAt(r, name)
+}
+
+// addressAt is the address of somebody who is named by it, or by his name at the
+// host.
+func addressAt(r *api.Request, name string) (jid.JID, error) {
 	if strings.Contains(name, "@") {
 		return jid.Parse(name)
 	}
@@ -395,7 +407,7 @@ func (a *Admin) setGroupMembers(ctx context.Context, r *api.Request, in GroupMem
 		return none, err
 	}
 	list := make([]groups.Joining, len(in.Items))
-	users, err := addressesOf(r, len(list), func(i int) string { return in.Items[i].JID })
+	users, err := a.addressesOf(r, len(list), func(i int) string { return in.Items[i].JID })
 	if err != nil {
 		return none, err
 	}
@@ -412,7 +424,7 @@ func (a *Admin) changeGroupMembers(ctx context.Context, r *api.Request, in Group
 		return none, err
 	}
 	list := make([]groups.MemberChange, len(in.Items))
-	users, err := addressesOf(r, len(list), func(i int) string { return in.Items[i].JID })
+	users, err := a.addressesOf(r, len(list), func(i int) string { return in.Items[i].JID })
 	if err != nil {
 		return none, err
 	}
@@ -429,12 +441,12 @@ func (a *Admin) changeGroupMembers(ctx context.Context, r *api.Request, in Group
 
 // addressesOf are the addresses of the people of a list, or all that is wrong
 // with them.
-func addressesOf(r *api.Request, n int, name func(int) string) ([]jid.JID, error) {
+func (a *Admin) addressesOf(r *api.Request, n int, name func(int) string) ([]jid.JID, error) {
 	users := make([]jid.JID, n)
 	var wrong []api.FieldError
 	for i := range users {
 		var err error
-		if users[i], err = userAddress(r, name(i)); err != nil {
+		if users[i], err = a.userAddress(r, name(i)); err != nil {
 			wrong = append(wrong, itemError(i, err))
 		}
 	}

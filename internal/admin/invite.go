@@ -144,7 +144,7 @@ func (a *Admin) createInvitation(ctx context.Context, r *api.Request, in NewInvi
 		q.Uses = store.Unlimited
 	}
 	if in.Inviter != "" {
-		if q.Inviter, err = userAddress(r, in.Inviter); err != nil {
+		if q.Inviter, err = addressAt(r, in.Inviter); err != nil {
 			return issued, api.Invalid("inviter", err.Error())
 		}
 		if !r.MayHost(q.Inviter.Domain()) {
