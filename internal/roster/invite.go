@@ -72,7 +72,8 @@ func (s *Service) befriend(ctx context.Context, owner, contact jid.JID) error {
 			return err
 		}
 	}
-	item.InRoster, item.Subscription, item.Hidden = true, store.SubBoth, 0
+	unhide(&item)
+	item.InRoster, item.Subscription = true, store.SubBoth
 	item.PendingIn, item.PendingOut, item.Request = false, false, nil
 	return s.change(ctx, owner, &before, &item, nil)
 }

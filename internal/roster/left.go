@@ -2,10 +2,46 @@ package roster
 
 import (
 	"context"
+	"slices"
 
+	"github.com/muster-im/muster/internal/shared"
 	"github.com/muster-im/muster/internal/store"
 	"github.com/muster-im/muster/jid"
 )
+
+// marks say what of groups does not count for a contact, see store.RosterItem.
+type marks struct {
+	hidden, ended int64
+	groups        []string // in which the account has removed him
+}
+
+// marksOf returns what an item says of groups.
+func marksOf(item *store.RosterItem) marks {
+	m := marks{hidden: item.Hidden, ended: item.Ended}
+	if item.Hidden != 0 {
+		m.groups = item.LeftOut
+	}
+	return m
+}
+
+func (m marks) equal(o marks) bool {
+	return m.hidden == o.hidden && m.ended == o.ended && slices.Equal(m.groups, o.groups)
+}
+
+// shows reports whether somebody is shown whom the account may have removed: if there
+// is a reason that is newer, or a group that was none then.
+func (m marks) shows(c *shared.Contact) bool {
+	return c.Since >= m.hidden || len(m.groups) > 0 && slices.ContainsFunc(c.Labels, func(l shared.Label) bool {
+		return !slices.Contains(m.groups, string(l.Group))
+	})
+}
+
+// unhide notes that a contact who may have been removed is one again.
+func unhide(item *store.RosterItem) {
+	if item.Hidden != 0 {
+		item.Hidden, item.LeftOut = 0, nil
+	}
+}
 
 // half is one of the two items that people have for each other.
 type half struct {
@@ -35,7 +71,7 @@ func (s *Service) endPast(ctx context.Context, owner, contact jid.JID, removes b
 		item := &pair[i].item
 		item.Ended = max(item.Ended, c.Since+1)
 		if item.Hidden <= c.Since { // that he is shown must not rest on what has ended
-			item.Hidden = 0
+			unhide(item)
 		}
 		if left {
 			both.set(item)
@@ -71,7 +107,7 @@ func (s *Service) resume(ctx context.Context, owner, contact jid.JID) error {
 		return err
 	}
 	pair, err := s.halves(ctx, owner, contact)
-	if err != nil || pair[0].item.Ended <= c.Since || pair[1].item.Hidden > c.Since {
+	if err != nil || pair[0].item.Ended <= c.Since || max(pair[0].item.Hidden, pair[1].item.Hidden) > c.Since {
 		return err
 	}
 	for i := range pair {

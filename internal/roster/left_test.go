@@ -166,3 +166,26 @@ func TestRemovedInATeam(t *testing.T) {
 	j.roster()
 	j.expect("result romeo@example.org both")
 }
+
+// TestRemovedAndInAnotherGroup: a removal is undone by a group that was none when it
+// happened, also of a file, whose groups have no revisions; not by those there were.
+func TestRemovedAndInAnotherGroup(t *testing.T) {
+	t.Parallel()
+	w, g := withTeams(t)
+	g.set(team("Verona", romeo, juliet))
+	r := w.online(romeo, "orchard")
+	r.send(removeItem(juliet))
+	r.take()
+	w.regroup(g, team("Verona", romeo, juliet, nurse))
+	r.expect("push nurse@example.org both [Verona]")
+	r.drop()
+	other := team("Mantua", romeo, juliet)
+	other.Key = "other"
+	g.set(other)
+	r = w.online(romeo, "orchard")
+	r.roster()
+	r.expect("result juliet@example.org both [Mantua] [Verona] nurse@example.org both [Verona]")
+	other.Entries = other.Entries[:1]
+	w.regroup(g, other)
+	r.expect("push juliet@example.org remove")
+}

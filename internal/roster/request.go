@@ -338,8 +338,12 @@ func (s *Service) takeOut(ctx context.Context, owner, contact jid.JID) (before s
 	}
 	was := item
 	item = store.RosterItem{Contact: contact, Subscription: store.SubNone, Hidden: was.Hidden, Ended: was.Ended}
+	item.LeftOut = marksOf(&was).groups
 	if c.To {
-		item.Hidden = c.Since + 1
+		item.Hidden, item.LeftOut = c.Since+1, nil
+		for _, l := range c.Labels {
+			item.LeftOut = append(item.LeftOut, string(l.Group))
+		}
 	}
 	if err := s.put(ctx, owner, &was, &item); err != nil {
 		return none, false, err

@@ -57,6 +57,7 @@ type mine struct {
 	groups  []string
 	leftOut map[any]bool // groups whose labels are not wanted
 	removed int          // the step; 0: he is not
+	from    map[any]bool // groups that they were in then
 	kept    bool         // he is in the roster without groups, too
 }
 
@@ -142,7 +143,8 @@ func (m *said) through(owner, contact jid.JID) (b bond) {
 // shown reports whether what groups say of contact is in owner's roster.
 func (m *said) shown(owner, contact jid.JID, b *bond) bool {
 	my := m.of(owner, contact)
-	return b.to && (my.removed == 0 || b.since > my.removed)
+	anew := slices.ContainsFunc(b.labels, func(l label) bool { return !my.from[l.group] })
+	return b.to && (my.removed == 0 || b.since > my.removed || anew && len(my.from) > 0)
 }
 
 // item is how contact looks in owner's roster, "" if he is not there.
@@ -241,9 +243,12 @@ func (m *said) remove(owner, contact jid.JID) {
 			theirs.removed = 0
 		}
 	}
-	*my = mine{removed: my.removed}
+	*my = mine{removed: my.removed, from: my.from}
 	if b.to {
-		my.removed = m.now
+		my.removed, my.from = m.now, map[any]bool{}
+		for _, l := range b.labels {
+			my.from[l.group] = true
+		}
 	}
 	for _, pair := range [][2]jid.JID{{owner, contact}, {contact, owner}} {
 		m.sees[pair], m.asks[pair] = false, false

@@ -38,9 +38,6 @@ type sharing struct {
 	exact   bool              // version and digest are known
 }
 
-// marks say what of groups does not count for a contact, see store.RosterItem.
-type marks struct{ hidden, ended int64 }
-
 // contact returns what groups say of somebody, and whether the roster shows
 // that: the account may have removed him.
 func (sh *sharing) contact(j jid.JID) (c shared.Contact, shown bool) {
@@ -59,7 +56,7 @@ func (sh *sharing) shows(c *shared.Contact) bool {
 		m = sh.marks[c.JID]
 	}
 	c.Recall(m.ended)
-	return c.To && c.Since >= m.hidden
+	return c.To && m.shows(c)
 }
 
 // sharing returns what an account has of groups, nil if it has no sessions.
@@ -95,8 +92,8 @@ func (s *Service) open(ctx context.Context, account jid.JID, items []store.Roste
 // mark notes what of groups does not count for a contact. For whoever makes the
 // sharing.
 func (sh *sharing) mark(item *store.RosterItem) {
-	switch m := (marks{item.Hidden, item.Ended}); {
-	case m == marks{}:
+	switch m := marksOf(item); {
+	case m.equal(marks{}):
 		delete(sh.marks, item.Contact)
 	case sh.marks == nil:
 		sh.marks = map[jid.JID]marks{item.Contact: m}
@@ -177,7 +174,7 @@ func mergeIn(scratch []string, m *store.RosterItem, c *shared.Contact) []string 
 func appendGroups(groups []string, item *store.RosterItem, labels []shared.Label) []string {
 	groups = append(groups, item.Groups...)
 	for _, l := range labels {
-		if !slices.Contains(item.LeftOut, string(l.Group)) && !slices.Contains(groups, l.Text) {
+		if leftOut := item.Hidden == 0 && slices.Contains(item.LeftOut, string(l.Group)); !leftOut && !slices.Contains(groups, l.Text) {
 			groups = append(groups, l.Text)
 		}
 	}
@@ -231,7 +228,7 @@ func (s *Service) moved(account jid.JID, version int64, before, after *store.Ros
 // says that nobody knows (err). The account is locked.
 func (s *Service) remember(account jid.JID, item *store.RosterItem, err error) {
 	sh := s.sharing(account)
-	if sh == nil || err == nil && sh.marks[item.Contact] == (marks{item.Hidden, item.Ended}) {
+	if sh == nil || err == nil && sh.marks[item.Contact].equal(marksOf(item)) {
 		return
 	}
 	next := *sh

@@ -81,7 +81,7 @@ func (s *Service) sent(ctx context.Context, owner, contact jid.JID, t stanza.Typ
 	}
 	before := item
 	if spared(&item, &c, t) {
-		item.Hidden = 0
+		unhide(&item)
 		if asks := t == stanza.TypeSubscribe; !asks || shown {
 			return outcome{look: asks}, nil
 		}

@@ -70,8 +70,12 @@ type RosterItem struct {
 
 	// What the owner has made of a contact from groups. If not InRoster, Name and
 	// Groups are shown only while groups bring the contact.
-	LeftOut []string // groups whose label he has taken off, by their keys
-	Hidden  int64    // he has removed the contact; reasons that began at this revision or later bring it back
+	// LeftOut are groups by their keys: whose label he has taken off, or, if he has
+	// removed the contact, that he was in with it then.
+	LeftOut []string
+	// Hidden is not 0 if he has removed the contact. Reasons that began at this
+	// revision or later bring it back, and groups that are not LeftOut if any is.
+	Hidden int64
 	// Ended is the revision before which times together do not count any more once
 	// they are over. It is the same in the rosters of both.
 	Ended int64
