@@ -201,7 +201,8 @@ func (s *Service) Release(account jid.JID) {
 }
 
 // applied brings memory up to a change that has been stored, and returns who of
-// the group is held. The group is locked.
+// the group is held, those last whom it is about: while others still see somebody who
+// has left, his presence reaches them. The group is locked.
 func (s *Service) applied(ctx context.Context, p *plan) []jid.JID {
 	number := p.record.Number
 	entries := p.entries()
@@ -225,7 +226,7 @@ func (s *Service) applied(ctx context.Context, p *plan) []jid.JID {
 			s.cache.leave(user, number)
 		}
 	}
-	return concerned
+	return p.last(concerned)
 }
 
 // change brings a group in memory up to a change.

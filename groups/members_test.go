@@ -117,3 +117,22 @@ func TestSetMembersTwice(t *testing.T) {
 		}
 	})
 }
+
+// TestLeaverFollowsLast: while others have still to follow that somebody is no member any
+// more, he has to do so himself: what he says in between reaches them.
+func TestLeaverFollowsLast(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, w *world) {
+		id := w.make(groups.NewGroup{Name: "Team"}, "romeo", "juliet", "mercutio", "tybalt")
+		for _, name := range []string{"romeo", "juliet", "mercutio", "tybalt"} {
+			w.contacts(name)
+		}
+		w.takeChanged()
+		if _, err := w.RemoveMember(t.Context(), id, user("juliet"), groups.Cause{}); err != nil {
+			t.Fatal(err)
+		}
+		if told := w.takeChanged(); len(told) != 4 || told[3] != user("juliet") {
+			t.Errorf("%v follow, want four, juliet last", told)
+		}
+	})
+}

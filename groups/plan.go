@@ -66,6 +66,19 @@ func (p *plan) note(user jid.JID, rows []MemberRecord) {
 	p.changed = true
 }
 
+// last returns people with those last whom the change is about.
+func (p *plan) last(people []jid.JID) []jid.JID {
+	var others, about []jid.JID
+	for _, j := range people {
+		if _, ok := p.rows[j]; ok {
+			about = append(about, j)
+			continue
+		}
+		others = append(others, j)
+	}
+	return append(others, about...)
+}
+
 // entries returns what contact lists need of the rows that are different.
 func (p *plan) entries() (list []shared.Entry) {
 	for user, rows := range p.rows {

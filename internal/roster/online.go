@@ -87,31 +87,49 @@ func (o *online) all(yield func(account jid.JID, sh *sharing) bool) {
 	})
 }
 
-// in returns who has an entry in one of the groups of a view, each once.
-func (o *online) in(view *shared.View) (list []jid.JID) {
+// in returns who has an entry in one of the groups of two views of an account, each
+// once.
+func (o *online) in(view, other *shared.View) []jid.JID {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	var known map[jid.JID]struct{} // once there may be somebody twice
+	var found union
 	for key := range view.Groups() {
-		members := o.groups[key]
-		if len(list) > 0 && len(members) > 0 && known == nil {
-			known = make(map[jid.JID]struct{}, len(list)+len(members))
-			for _, account := range list {
-				known[account] = struct{}{}
-			}
-		}
-		list = slices.Grow(list, len(members))
-		for account := range members {
-			if _, twice := known[account]; twice {
-				continue
-			}
-			if known != nil {
-				known[account] = struct{}{}
-			}
-			list = append(list, account)
+		found.add(o.groups[key])
+	}
+	if !view.SameGroups(other) {
+		for key := range other.Groups() {
+			found.add(o.groups[key])
 		}
 	}
-	return list
+	return found.list
+}
+
+// union is everybody of several groups, each once.
+type union struct {
+	list  []jid.JID
+	known map[jid.JID]struct{} // nil while there has been one group
+}
+
+func (u *union) add(members map[jid.JID]struct{}) {
+	if len(members) == 0 {
+		return
+	}
+	if len(u.list) > 0 && u.known == nil {
+		u.known = make(map[jid.JID]struct{}, len(u.list)+len(members))
+		for _, account := range u.list {
+			u.known[account] = struct{}{}
+		}
+	}
+	u.list = slices.Grow(u.list, len(members))
+	for account := range members {
+		if _, twice := u.known[account]; twice {
+			continue
+		}
+		if u.known != nil {
+			u.known[account] = struct{}{}
+		}
+		u.list = append(u.list, account)
+	}
 }
 
 // of returns who of people, ordered by address, is there.

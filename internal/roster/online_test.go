@@ -33,7 +33,7 @@ func TestOnline(t *testing.T) {
 	var o online
 	expect := func(who jid.JID, want ...jid.JID) {
 		t.Helper()
-		for _, list := range [][]jid.JID{o.in(view(who)), o.of(all)} {
+		for _, list := range [][]jid.JID{o.in(view(who), view(who)), o.of(all)} {
 			slices.SortFunc(list, shared.Compare)
 			if !slices.Equal(list, want) {
 				t.Errorf("found %v, want %v", list, want)
@@ -44,7 +44,7 @@ func TestOnline(t *testing.T) {
 		o.put(all[i], &sharing{view: view(all[i])})
 	}
 	expect(all[12], all[5], all[15], all[25])
-	if got := o.in(view(all[0])); len(got) != 2 {
+	if got := o.in(view(all[0]), view(all[0])); len(got) != 2 {
 		t.Errorf("in Red are %v, want two", got)
 	}
 	if o.any(all[:5]) || !o.any(all[:6]) {
@@ -52,7 +52,7 @@ func TestOnline(t *testing.T) {
 	}
 	set("Red", all[:10]...)
 	o.put(all[15], &sharing{view: view(all[15])})
-	if got := o.in(view(all[0])); !slices.Equal(got, all[5:6]) {
+	if got := o.in(view(all[0]), view(all[0])); !slices.Equal(got, all[5:6]) {
 		t.Errorf("in Red are %v, want %v", got, all[5:6])
 	}
 	for _, i := range []int{15, 25} {

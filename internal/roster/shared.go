@@ -285,7 +285,7 @@ func (s *Service) everybody(ctx context.Context, account jid.JID, personal []con
 			}
 		}
 	}
-	for _, j := range s.online.in(now) {
+	for _, j := range s.online.in(now, own.view) { // a group may have ended whose others have still to follow
 		if _, noted := now.Contact(j); all && noted || j == account {
 			continue
 		}

@@ -229,6 +229,21 @@ func TestGoneWhileRemoved(t *testing.T) {
 	j.expect("push romeo@example.org both [Verona]")
 }
 
+// TestGoneBeforeFollowing: who goes after a group has ended for him, and before anybody
+// has followed that, is seen to go by those who still see him.
+func TestGoneBeforeFollowing(t *testing.T) {
+	t.Parallel()
+	w, g := withTeams(t)
+	r, j := w.online(romeo, "orchard"), w.online(juliet, "balcony")
+	w.regroup(g, team("Verona", romeo, juliet))
+	j.expect("push romeo@example.org both [Verona]", "available from romeo@example.org/orchard")
+	g.set(team("Verona", juliet))
+	r.drop()
+	j.expect("unavailable from romeo@example.org/orchard")
+	w.roster.GroupsChanged(t.Context(), nil)
+	j.expect("push romeo@example.org remove")
+}
+
 // TestRemovalHurtsNobody: a contact from a group who is removed sees nothing of
 // it.
 func TestRemovalHurtsNobody(t *testing.T) {
