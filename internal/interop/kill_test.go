@@ -97,18 +97,20 @@ func TestKill(t *testing.T) {
 	// does not see: he would have to read them between his requests.
 	owner.send("<presence type='unavailable' to='team@conference.localhost/Owner'/>")
 	owner.until("that he has left", "type='unavailable'", "<status code='110'/>")
-	reflected := load(t, h, 4)
+	talk := load(t, h, 4)
 	for i := range 20 {
 		h.addUser(t, fmt.Sprintf("late%d", i))
 		owner.request(fmt.Sprintf("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='contact%d@localhost' name='C%d'/></query></iq>", i, i))
 	}
+	talk.pause()
 	owner.enter("team", "Owner", false)
 	owner.send("<message type='groupchat' to='team@conference.localhost'><subject>The last words</subject></message>")
 	owner.until("the subject", "from='team@conference.localhost/Owner'", "<subject>The last words</subject>")
+	talk.resume(100)
 	h.kill()
-	kept := reflected()
-	if len(kept) == 0 {
-		t.Fatal("no message came back before the server was killed")
+	kept := talk.end()
+	if len(kept) < 100 {
+		t.Fatalf("%d messages came back before the server was killed", len(kept))
 	}
 
 	h.start(t)
@@ -160,13 +162,25 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// load lets people write into the room until the server goes away. The
-// function it returns waits for that and returns what came back to its sender.
-func load(t *testing.T, h *host, people int) (reflected func() []string) {
+// chatter is what people write into a room, four messages of each under way, until the
+// server goes away.
+type chatter struct {
+	wg sync.WaitGroup
+
+	mu sync.Mutex
+	// Guarded by mu.
+	came *sync.Cond    // when something has come back, or somebody has ended
+	kept []string      // what has come back to its sender
+	left int           // people who have not ended
+	gate chan struct{} // closed while there is no pause
+}
+
+// load lets people write into the room.
+func load(t *testing.T, h *host, people int) *chatter {
 	t.Helper()
-	var mu sync.Mutex
-	var kept []string
-	var wg sync.WaitGroup
+	l := &chatter{left: people, gate: make(chan struct{})}
+	l.came = sync.NewCond(&l.mu)
+	close(l.gate)
 	for n := range people {
 		name := fmt.Sprintf("writer%d", n)
 		h.addUser(t, name)
@@ -176,31 +190,62 @@ func load(t *testing.T, h *host, people int) (reflected func() []string) {
 		}
 		a := &actor{t: t, c: c}
 		a.enter("team", name, false)
-		wg.Go(func() {
-			write := func(i int) {
-				st, _ := stanza.Parse(fmt.Appendf(nil, "<message type='groupchat' to='team@conference.localhost'><body>%s %d</body></message>", name, i))
-				_ = c.Send(st) // an error ends the loop below
-			}
-			for i := range 4 {
-				write(i)
-			}
-			for next := 4; ; {
-				st, err := c.Receive(context.Background())
-				if err != nil {
-					return
-				}
-				if st.From.Resource() == name && st.Body() != "" {
-					mu.Lock()
-					kept = append(kept, st.Body())
-					mu.Unlock()
-					write(next)
-					next++
-				}
-			}
-		})
+		l.wg.Go(func() { l.write(c, name) })
 	}
-	return func() []string {
-		wg.Wait()
-		return kept
+	return l
+}
+
+// write writes, and the next message when one has come back.
+func (l *chatter) write(c *client.Client, name string) {
+	write := func(i int) {
+		st, _ := stanza.Parse(fmt.Appendf(nil, "<message type='groupchat' to='team@conference.localhost'><body>%s %d</body></message>", name, i))
+		_ = c.Send(st) // an error ends the loop below
 	}
+	for i := range 4 {
+		write(i)
+	}
+	for next := 4; ; {
+		st, err := c.Receive(context.Background())
+		if err != nil {
+			l.mu.Lock()
+			l.left--
+			l.came.Broadcast()
+			l.mu.Unlock()
+			return
+		}
+		if st.From.Resource() != name || st.Body() == "" {
+			continue
+		}
+		l.mu.Lock()
+		l.kept = append(l.kept, st.Body())
+		l.came.Broadcast()
+		gate := l.gate
+		l.mu.Unlock()
+		<-gate
+		write(next)
+		next++
+	}
+}
+
+// pause lets nobody write until resume.
+func (l *chatter) pause() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gate = make(chan struct{})
+}
+
+// resume ends a pause and waits until so many messages more have come back.
+func (l *chatter) resume(more int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.gate)
+	for want := len(l.kept) + more; len(l.kept) < want && l.left > 0; {
+		l.came.Wait()
+	}
+}
+
+// end waits until the server has gone away, and returns what came back.
+func (l *chatter) end() []string {
+	l.wg.Wait()
+	return l.kept
 }
