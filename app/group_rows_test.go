@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/muster-im/muster/config"
 	"github.com/muster-im/muster/internal/admin"
@@ -97,6 +98,23 @@ func (l *ledger) take() map[string]int {
 	return written
 }
 
+// settled waits until nothing of what groups have to do is left, and so many messages
+// are kept for people who are away: they are stored after their sender has gone on.
+func (l *ledger) settled(kept int) {
+	l.t.Helper()
+	want := fmt.Sprint("0 ", kept)
+	deadline := time.Now().Add(enoughTime)
+	for {
+		got := l.strings("SELECT (SELECT count(*) FROM contact_group_tasks) || ' ' || (SELECT count(*) FROM offline_messages)")[0]
+		if got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			l.t.Fatalf("tasks and messages that wait are %s, want %s", got, want)
+		}
+	}
+}
+
 // populate makes the tables, and accounts of people who do not log in.
 func populate(t *testing.T, cfg *config.Config, n int) (people admin.GroupMembers) {
 	t.Helper()
@@ -136,14 +154,17 @@ func TestRowsOfLargeGroup(t *testing.T) {
 		serving(t, o.file)
 		romeo, juliet := o.person("romeo"), o.person("juliet")
 
+		kept := 0 // invitations
 		// change does something and returns what was written, once those who are
 		// there have been told.
 		change := func(w *worker, method, path string) map[string]int {
 			t.Helper()
+			book.settled(kept)
 			w.catchUp()
 			book.take()
 			o.do(method, path, nil)
 			w.catchUp()
+			book.settled(kept)
 			return book.take()
 		}
 		var added, removed [2]map[string]int
@@ -152,6 +173,7 @@ func TestRowsOfLargeGroup(t *testing.T) {
 			members := "/groups/" + id + "/members"
 			o.do(http.MethodPost, "/groups", admin.NewGroup{ID: id, Name: id, CreateMUC: true})
 			o.do(http.MethodPatch, members, admin.GroupMembers{Items: append(people.Items[:size-few:size-few], admin.NewGroupMember{JID: "romeo"}, admin.NewGroupMember{JID: "juliet"})})
+			kept += size - few
 			newcomer := o.person(name)
 			romeo.catchUp()
 			juliet.catchUp()
