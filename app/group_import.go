@@ -29,10 +29,10 @@ type groupImportCommand struct {
 
 // Help shows examples.
 func (groupImportCommand) Help() string {
-	return `Groups that are there already gain members and chats and lose nothing, their name
-and contract stay as they are: the command may be run again. If anything cannot be read, or a member has no
-account here, nothing is changed, unless --partial says otherwise: import accounts
-first. Examples:
+	return `Groups that are there already gain members and chats and lose nothing, and keep
+their name and contract: the command may be run again. If anything cannot be
+read, or a member has no account here, nothing is changed, unless --partial says
+otherwise: import accounts first. Examples:
 
     muster group import --from prosody /var/lib/prosody --dry-run
     muster group import --from prosody /var/lib/prosody

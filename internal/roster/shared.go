@@ -285,8 +285,12 @@ func (s *Service) everybody(ctx context.Context, account jid.JID, personal []con
 			}
 		}
 	}
+	noted := func(j jid.JID) bool {
+		_, ok := now.Contact(j)
+		return ok
+	}
 	for _, j := range s.online.in(now, own.view) { // a group may have ended whose others have still to follow
-		if _, noted := now.Contact(j); all && noted || j == account {
+		if j == account || all && noted(j) {
 			continue
 		}
 		if other := s.sharing(j); other != nil {
@@ -295,7 +299,7 @@ func (s *Service) everybody(ctx context.Context, account jid.JID, personal []con
 	}
 	if now.SeenByAll() {
 		for j, other := range s.online.all {
-			if _, noted := now.Contact(j); !noted && j != account {
+			if j != account && !noted(j) {
 				note(j, other)
 			}
 		}
